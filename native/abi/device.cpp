@@ -1,0 +1,46 @@
+// Devices and data sets.
+
+#include <thread>
+
+#include "abi/guard.h"
+#include "abi/handles.h"
+
+using namespace mn;
+using namespace mn::abi;
+
+mn_status mn_device_open(const mn_device_desc* desc, mn_device* device_out) {
+    return guard([&] {
+        const mn_device_desc d = take(desc, "desc");
+        require(device_out, "device_out");
+        *device_out = HandleTable::instance().add(std::make_shared<Device>(d));
+    });
+}
+
+mn_status mn_device_close(mn_device device) {
+    return guard([&] { HandleTable::instance().remove<Device>(device); });
+}
+
+mn_status mn_device_describe(mn_device device, mn_device_info* info_out) {
+    return guard([&] {
+        require_size(info_out, "info_out");
+        give(info_out, get<Device>(device)->describe());
+    });
+}
+
+mn_status mn_dataset_create(mn_device device, const mn_dataset_desc* desc,
+                            mn_dataset* dataset_out) {
+    return guard([&] {
+        const mn_dataset_desc d = take(desc, "desc");
+        require(dataset_out, "dataset_out");
+        *dataset_out =
+            HandleTable::instance().add(std::make_shared<Dataset>(get<Device>(device), d));
+    });
+}
+
+mn_status mn_dataset_destroy(mn_dataset dataset) {
+    return guard([&] {
+        const std::shared_ptr<Dataset> object = HandleTable::instance().remove<Dataset>(dataset);
+        // Only running calls hold others; a lender takes its memory back when this returns.
+        while (object.use_count() > 1) std::this_thread::yield();
+    });
+}

@@ -1,0 +1,92 @@
+// Handles are (type, generation, slot), looked up in a table; never addresses. A call holds a
+// reference for as long as it runs, so an object destroyed meanwhile ends when the call does.
+
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "plan/trainer.h"
+
+namespace mn::abi {
+
+struct GraphObject {
+    std::mutex mutex;
+    Graph graph;
+};
+
+// A trainer is used by one thread at a time; its own state is guarded by its model's lock.
+enum class HandleType : uint32_t { kDevice = 1, kGraph, kDataset, kModel, kTrainer };
+
+template <typename T>
+struct HandleTraits;
+template <>
+struct HandleTraits<Device> {
+    static constexpr HandleType type = HandleType::kDevice;
+    static constexpr const char* name = "device";
+};
+template <>
+struct HandleTraits<GraphObject> {
+    static constexpr HandleType type = HandleType::kGraph;
+    static constexpr const char* name = "graph";
+};
+template <>
+struct HandleTraits<Dataset> {
+    static constexpr HandleType type = HandleType::kDataset;
+    static constexpr const char* name = "dataset";
+};
+template <>
+struct HandleTraits<Model> {
+    static constexpr HandleType type = HandleType::kModel;
+    static constexpr const char* name = "model";
+};
+template <>
+struct HandleTraits<Trainer> {
+    static constexpr HandleType type = HandleType::kTrainer;
+    static constexpr const char* name = "trainer";
+};
+
+class HandleTable {
+public:
+    static HandleTable& instance();
+
+    template <typename T>
+    uint64_t add(std::shared_ptr<T> object) {
+        return add(std::move(object), HandleTraits<T>::type);
+    }
+
+    template <typename T>
+    std::shared_ptr<T> get(uint64_t handle) {
+        return std::static_pointer_cast<T>(
+            find(handle, HandleTraits<T>::type, HandleTraits<T>::name, false));
+    }
+
+    // The handle is stale from here on.
+    template <typename T>
+    std::shared_ptr<T> remove(uint64_t handle) {
+        return std::static_pointer_cast<T>(
+            find(handle, HandleTraits<T>::type, HandleTraits<T>::name, true));
+    }
+
+private:
+    struct Slot {
+        uint32_t generation = 1;
+        HandleType type{};
+        std::shared_ptr<void> object;
+    };
+
+    uint64_t add(std::shared_ptr<void> object, HandleType type);
+    std::shared_ptr<void> find(uint64_t handle, HandleType type, const char* name, bool remove);
+
+    std::mutex mutex_;
+    std::vector<Slot> slots_;
+    std::vector<uint32_t> free_;
+};
+
+template <typename T>
+std::shared_ptr<T> get(uint64_t handle) {
+    return HandleTable::instance().get<T>(handle);
+}
+
+}  // namespace mn::abi

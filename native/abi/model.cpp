@@ -1,0 +1,165 @@
+// Models and trainers.
+
+#include "abi/guard.h"
+#include "abi/handles.h"
+
+using namespace mn;
+using namespace mn::abi;
+
+namespace {
+
+std::shared_ptr<const Dataset> dataset_of(const mn_batch& batch) {
+    return batch.dataset ? get<Dataset>(batch.dataset) : nullptr;
+}
+
+}  // namespace
+
+mn_status mn_model_create(mn_device device, mn_graph graph, const mn_model_desc* desc,
+                          mn_model* model_out) {
+    return guard([&] {
+        const mn_model_desc d = take(desc, "desc");
+        require(model_out, "model_out");
+        require(d.outputs, "desc->outputs");
+        if (d.output_count < 1)
+            fail(MN_INVALID_ARGUMENT, "desc->output_count must be at least 1, got ",
+                 d.output_count);
+        if (d.inference_batch < 0 || d.inference_batch > (1 << 20))
+            fail(MN_INVALID_ARGUMENT, "desc->inference_batch must be 0 to 2^20, got ",
+                 d.inference_batch);
+        const std::shared_ptr<Device> on = get<Device>(device);
+        const std::shared_ptr<GraphObject> object = get<GraphObject>(graph);
+        std::lock_guard lock(object->mutex);
+        *model_out = HandleTable::instance().add(std::make_shared<Model>(on, object->graph, d));
+    });
+}
+
+mn_status mn_model_destroy(mn_model model) {
+    return guard([&] { HandleTable::instance().remove<Model>(model); });
+}
+
+mn_status mn_model_parameter_count(mn_model model, int32_t* count_out) {
+    return guard([&] {
+        require(count_out, "count_out");
+        *count_out = static_cast<int32_t>(get<Model>(model)->parameters().size());
+    });
+}
+
+mn_status mn_model_parameter_describe(mn_model model, int32_t index, mn_parameter_info* info_out) {
+    return guard([&] {
+        require_size(info_out, "info_out");
+        const std::shared_ptr<Model> object = get<Model>(model);
+        const Parameter& parameter = object->parameter(index);
+        mn_parameter_info info{};
+        info.trainable = parameter.trainable;
+        info.node = parameter.node;
+        info.shape = parameter.shape;
+        info.count = element_count(parameter.shape);
+        copy_name(info.name, parameter.name);
+        give(info_out, info);
+    });
+}
+
+mn_status mn_model_read(mn_model model, int32_t index, int32_t part, float* values,
+                        uint64_t value_count) {
+    return guard([&] {
+        require(values, "values");
+        get<Model>(model)->read(index, part, values, value_count);
+    });
+}
+
+mn_status mn_model_write(mn_model model, int32_t index, int32_t part, const float* values,
+                         uint64_t value_count) {
+    return guard([&] {
+        require(values, "values");
+        get<Model>(model)->write(index, part, values, value_count);
+    });
+}
+
+mn_status mn_model_forward(mn_model model, const mn_batch* batch, const mn_output* outputs,
+                           int32_t output_count) {
+    return guard([&] {
+        const mn_batch b = take(batch, "batch");
+        require(outputs, "outputs");
+        if (output_count < 1)
+            fail(MN_INVALID_ARGUMENT, "output_count must be at least 1, got ", output_count);
+        for (int32_t i = 0; i < output_count; i++) require_size(outputs + i, "outputs[i]");
+        get<Model>(model)->forward(b, dataset_of(b), outputs, output_count);
+    });
+}
+
+mn_status mn_model_evaluate(mn_model model, const mn_batch* batch, const mn_loss_desc* loss,
+                            mn_metrics* metrics_out) {
+    return guard([&] {
+        const mn_batch b = take(batch, "batch");
+        const mn_loss_desc l = take(loss, "loss");
+        require_size(metrics_out, "metrics_out");
+        give(metrics_out, get<Model>(model)->evaluate(b, dataset_of(b), l));
+    });
+}
+
+mn_status mn_model_memory_plan(mn_model model, mn_memory_plan* plan_out) {
+    return guard([&] {
+        require_size(plan_out, "plan_out");
+        give(plan_out, get<Model>(model)->memory_plan());
+    });
+}
+
+mn_status mn_trainer_create(mn_model model, const mn_trainer_desc* desc, mn_trainer* trainer_out) {
+    return guard([&] {
+        const mn_trainer_desc d = take(desc, "desc");
+        require(trainer_out, "trainer_out");
+        require(d.losses, "desc->losses");
+        require_size(d.optimizer, "desc->optimizer");
+        if (d.loss_count < 1)
+            fail(MN_INVALID_ARGUMENT, "desc->loss_count must be at least 1, got ", d.loss_count);
+        for (int32_t i = 0; i < d.loss_count; i++) require_size(d.losses + i, "desc->losses[i]");
+        *trainer_out = HandleTable::instance().add(std::make_shared<Trainer>(get<Model>(model), d));
+    });
+}
+
+mn_status mn_trainer_destroy(mn_trainer trainer) {
+    return guard([&] { HandleTable::instance().remove<Trainer>(trainer); });
+}
+
+mn_status mn_trainer_step(mn_trainer trainer, const mn_batch* batch, mn_metrics* metrics_out) {
+    return guard([&] {
+        const mn_batch b = take(batch, "batch");
+        require_size(metrics_out, "metrics_out");
+        give(metrics_out, get<Trainer>(trainer)->step(b, dataset_of(b)));
+    });
+}
+
+mn_status mn_trainer_accumulate(mn_trainer trainer, const mn_batch* batch,
+                                mn_metrics* metrics_out) {
+    return guard([&] {
+        const mn_batch b = take(batch, "batch");
+        require_size(metrics_out, "metrics_out");
+        give(metrics_out, get<Trainer>(trainer)->accumulate(b, dataset_of(b)));
+    });
+}
+
+mn_status mn_trainer_apply(mn_trainer trainer) {
+    return guard([&] { get<Trainer>(trainer)->apply(); });
+}
+
+mn_status mn_trainer_clear(mn_trainer trainer) {
+    return guard([&] { get<Trainer>(trainer)->clear(); });
+}
+
+mn_status mn_trainer_set_learning_rate(mn_trainer trainer, float learning_rate) {
+    return guard([&] { get<Trainer>(trainer)->set_learning_rate(learning_rate); });
+}
+
+mn_status mn_trainer_input_gradient(mn_trainer trainer, float* values, uint64_t value_count) {
+    return guard([&] {
+        require(values, "values");
+        get<Trainer>(trainer)->read_input_gradient(values, value_count);
+    });
+}
+
+mn_status mn_trainer_memory_plan(mn_trainer trainer, mn_memory_plan* plan_out) {
+    return guard([&] {
+        require_size(plan_out, "plan_out");
+        give(plan_out, get<Trainer>(trainer)->memory_plan());
+    });
+}

@@ -1,0 +1,223 @@
+// What the core asks of a backend, in C: sized, versioned structs of plain data, so that a backend
+// may live in a library of its own, built by another compiler. No exception crosses this line.
+//
+// A backend answers about one node at a time. The core owns the graph, the passes, the memory plan
+// and the step loop; it asks `query` what a node needs, `prepare`s one kernel for each node and
+// direction of a plan, and then only calls `run`, in order, with addresses filled in.
+//
+// All sizes are bytes and all strides are elements unless said otherwise.
+
+#ifndef MN_BACKEND_H
+#define MN_BACKEND_H
+
+#include "graph/op_desc.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MNB_VERSION 1
+#define MNB_MAX_SOURCES 4
+#define MNB_MAX_PARAMS 8
+
+// Alignment of every buffer that the core hands to a kernel.
+#define MNB_ALIGNMENT 64
+
+// Ops that passes make, besides the public mn_op values.
+enum mnb_op {
+    // Reads the batch (uint8 or float32, by index or contiguous), normalises, writes float32.
+    MNB_OP_LOAD = 1000,
+    // Loss of src[0] by the labels: writes mnb_loss_result, and in training diff_src[0].
+    MNB_OP_CROSS_ENTROPY = 1001,
+    // dst = src[0] in another layout.
+    MNB_OP_REORDER = 1002,
+    // dst = src[0] + src[1]; sums gradients where a value has several readers.
+    MNB_OP_SUM = 1003
+};
+
+enum mnb_direction {
+    MNB_FORWARD_INFERENCE = 0,
+    MNB_FORWARD_TRAINING = 1,  // may fill `saved`
+    MNB_BACKWARD = 2           // diff_dst -> diff_src (where wanted) and diff_param
+};
+
+enum mnb_layout { MNB_NCHW = 0, MNB_NHWC = 1 };
+
+// A value as a kernel sees it: float32, one batch of images or features. Features have
+// c = F, h = w = 1. A flattened image keeps the c, h, w and strides of the image: flattening is a
+// view, and feature (c * H + h) * W + w stands at c * sc + h * sh + w * sw.
+typedef struct mnb_tensor {
+    int32_t layout;  // mnb_layout
+    int32_t flat;    // 1: features (possibly a view of an image)
+    int64_t c, h, w;
+    int64_t sn, sc, sh, sw;
+} mnb_tensor;
+
+// How a parameter is stored. Logically weights are o x i x h x w (linear layers on a flattened
+// image: i, h, w are the image's c, h, w; else h = w = 1) and biases are o.
+enum mnb_param_layout {
+    // PyTorch's order: ((o * I + i) * H + h) * W + w.
+    MNB_PARAM_PLAIN = 0,
+    // Panels of 16 outputs, channels innermost, padded with zeros to whole panels:
+    // ((((o / 16) * H + h) * W + w) * I + i) * 16 + o % 16.
+    MNB_PARAM_PANEL16 = 1
+};
+#define MNB_PANEL 16
+
+enum mnb_param_role { MNB_WEIGHT = 0, MNB_BIAS = 1 };
+
+typedef struct mnb_param {
+    int32_t role;    // mnb_param_role
+    int32_t layout;  // mnb_param_layout
+    int64_t o, i, h, w;
+    int64_t storage;  // elements with padding: what value, gradient and moments each occupy
+} mnb_param;
+
+typedef mn_op_desc mnb_desc;
+
+// One (fused) node. Fused is: main op, then bias, then activation, then pooling.
+typedef struct mnb_node {
+    uint32_t struct_size;
+    int32_t op;  // mn_op or mnb_op
+    const char* name;
+    mnb_desc desc;
+    int32_t activation;  // mn_activation_kind fused into the result, or 0
+    int32_t has_pool;    // 1: max pooling `pool` fused after the activation
+    mn_pool2d_desc pool;
+    int32_t source_count;
+    mnb_tensor src[MNB_MAX_SOURCES];
+    int32_t wants_diff_src[MNB_MAX_SOURCES];  // backward must compute it
+    mnb_tensor dst;
+    int32_t param_count;
+    mnb_param param[MNB_MAX_PARAMS];
+    int32_t max_batch;
+} mnb_node;
+
+// What backward reads of the forward pass besides diff_dst; the planner keeps it alive.
+enum mnb_needs { MNB_NEEDS_SRC = 1, MNB_NEEDS_DST = 2, MNB_NEEDS_SAVED = 4 };
+
+typedef struct mnb_support {
+    uint32_t struct_size;
+    int32_t supported;   // 0: this node cannot be run as it is (the fuser then leaves it apart)
+    int32_t src_layout;  // mnb_layout that every image source must have
+    int32_t dst_layout;  // mnb_layout of the result
+    int32_t param_layout[MNB_MAX_PARAMS];  // follows from op, desc and source shape and layout
+                                           // only: the same for every direction, batch and fusion
+    int32_t backward_needs;   // mnb_needs
+    int64_t saved_bytes;      // forward -> backward state of one image
+    int64_t workspace_bytes;  // scratch of one run with max_batch images
+    int64_t packed_bytes;     // weights derived from the parameters, kept by the plan
+} mnb_support;
+
+// Where images come from.
+typedef struct mnb_input {
+    const void* images;      // device memory: first image of the batch or of the data set
+    const int32_t* indices;  // host memory on the CPU; null: contiguous
+    const int32_t*
+        labels;     // of the batch's images or, with indices, of the whole data set; or null
+    int32_t dtype;  // mn_dtype
+} mnb_input;
+
+// What a loss kernel reports, in device memory. `correct` counts rows whose first largest value is
+// the label's.
+typedef struct mnb_loss_result {
+    double numerator;
+    double denominator;
+    int64_t correct;
+} mnb_loss_result;
+
+typedef struct mnb_run {
+    uint32_t struct_size;
+    int32_t count;           // images in this batch, <= max_batch
+    int32_t accumulate;      // backward: 1 adds to diff_param, 0 sets it
+    const mnb_input* input;  // MNB_OP_LOAD, MNB_OP_CROSS_ENTROPY
+    const float* src[MNB_MAX_SOURCES];
+    float* dst;
+    const float* diff_dst;
+    float* diff_src[MNB_MAX_SOURCES];
+    float* param[MNB_MAX_PARAMS];
+    float* diff_param[MNB_MAX_PARAMS];
+    void* saved;
+    void* workspace;
+    void* packed;
+    mnb_loss_result* loss;
+    uint64_t seed;
+    uint64_t step;
+} mnb_run;
+
+// One parameter for the optimizer. moment buffers may be null where the optimizer has none.
+typedef struct mnb_update {
+    float* value;
+    const float* gradient;
+    float* moment1;
+    float* moment2;
+    int64_t count;  // storage elements
+} mnb_update;
+
+typedef struct mnb_host {
+    uint32_t struct_size;
+    void (*log)(int32_t level, const char* message);
+    void (*count_memory)(int64_t bytes);  // added to mn_memory_in_use
+} mnb_host;
+
+// Failure of a call; the core makes an mn_status and a text of it.
+typedef struct mnb_error {
+    int32_t status;  // mn_status
+    int32_t reason;  // mn_device_reason
+    uint64_t requested_bytes;
+    uint64_t free_bytes;
+    char text[1024];
+} mnb_error;
+
+typedef struct mnb_device_ mnb_device;
+typedef struct mnb_kernel_ mnb_kernel;
+
+// Every function returns an mn_status and fills `error` on failure.
+typedef struct mnb_backend {
+    uint32_t struct_size;
+    uint32_t version;  // MNB_VERSION
+    const char* name;  // "cpu", "cuda"
+
+    int32_t (*open)(const mnb_host* host, const mn_device_desc* desc, mnb_device** device_out,
+                    mnb_error* error);
+    void (*close)(mnb_device* device);
+    int32_t (*describe)(mnb_device* device, mn_device_info* info_out, mnb_error* error);
+
+    // Memory of the device, aligned to MNB_ALIGNMENT, contents zero.
+    int32_t (*alloc)(mnb_device* device, size_t bytes, void** memory_out, mnb_error* error);
+    void (*free)(mnb_device* device, void* memory, size_t bytes);
+    int32_t (*copy_in)(mnb_device* device, void* dst, const void* src, size_t bytes,
+                       mnb_error* error);
+    int32_t (*copy_out)(mnb_device* device, void* dst, const void* src, size_t bytes,
+                        mnb_error* error);
+    // 1: the host's memory is the device's, so that data sets may be borrowed.
+    int32_t shares_host_memory;
+
+    int32_t (*query)(mnb_device* device, const mnb_node* node, int32_t direction,
+                     mnb_support* support_out, mnb_error* error);
+    int32_t (*prepare)(mnb_device* device, const mnb_node* node, int32_t direction,
+                       mnb_kernel** kernel_out, mnb_error* error);
+    void (*release)(mnb_device* device, mnb_kernel* kernel);
+    // Rebuilds `packed` from the parameters.
+    int32_t (*refresh)(mnb_device* device, mnb_kernel* kernel, const mnb_run* run,
+                       mnb_error* error);
+    int32_t (*run)(mnb_device* device, mnb_kernel* kernel, const mnb_run* run, mnb_error* error);
+
+    // One optimizer step over all parameters. The gradient is multiplied by `scale` first.
+    // `step` counts from 1.
+    int32_t (*update)(mnb_device* device, const mn_optimizer_desc* optimizer,
+                      const mnb_update* params, int32_t param_count, double scale, int64_t step,
+                      mnb_error* error);
+
+    // Around the calls of one step, so that a backend can record and replay them; may be null.
+    // `key` names the sequence: equal keys run equal sequences with equal addresses.
+    int32_t (*begin)(mnb_device* device, uint64_t key, mnb_error* error);
+    int32_t (*end)(mnb_device* device, mnb_error* error);
+    int32_t (*synchronize)(mnb_device* device, mnb_error* error);
+} mnb_backend;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,290 @@
+// The CPU's entries of mnb_backend: exceptions inside become mnb_error here.
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <system_error>
+
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/cpu_features.h"
+#include "backend/cpu/kernels/table.h"
+#include "backend/cpu/optimizer.h"
+#include "graph/error.h"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace mn::cpu {
+namespace {
+
+struct CpuDevice : Device {
+    CpuFeatures features;
+
+    explicit CpuDevice(int threads) : Device(threads) {}
+};
+
+CpuDevice& of(mnb_device* device) {
+    return *reinterpret_cast<CpuDevice*>(device);
+}
+Kernel& of(mnb_kernel* kernel) {
+    return *reinterpret_cast<Kernel*>(kernel);
+}
+
+int32_t report(mnb_error* error, int32_t status, const char* text) {
+    if (error != nullptr) {
+        *error = mnb_error{};
+        error->status = status;
+        std::snprintf(error->text, sizeof error->text, "%s", text);
+    }
+    return status;
+}
+
+template <class Body>
+int32_t guard(mnb_error* error, Body&& body) noexcept {
+    try {
+        body();
+        return MN_OK;
+    } catch (const Error& failure) {
+        const mn_error_info& info = failure.info();
+        report(error, info.status, failure.what());
+        if (error != nullptr) {
+            error->reason = info.reason;
+            error->requested_bytes = info.requested_bytes;
+            error->free_bytes = info.free_bytes;
+        }
+        return info.status;
+    } catch (const std::bad_alloc&) {
+        return report(error, MN_OUT_OF_MEMORY, "out of memory");
+    } catch (const std::exception& failure) {
+        return report(error, MN_INTERNAL, failure.what());
+    } catch (...) {
+        return report(error, MN_INTERNAL, "unknown failure in the CPU backend");
+    }
+}
+
+// ---- the device ----
+
+const KernelTable* table_of(Isa isa) {
+    switch (isa) {
+#if defined(__x86_64__)
+        case Isa::base:
+            return &base::table;
+        case Isa::avx2:
+            return &avx2::table;
+        case Isa::avx512:
+            return &avx512::table;
+#else
+        case Isa::neon:
+            return &neon::table;
+#endif
+        default:
+            return nullptr;
+    }
+}
+
+int32_t open(const mnb_host* host, const mn_device_desc* desc, mnb_device** device_out,
+             mnb_error* error) {
+    return guard(error, [&] {
+        if (desc->index != 0) {
+            Error failure(MN_DEVICE_UNAVAILABLE,
+                          text("the CPU is one device, index 0; got index ", desc->index));
+            failure.info().reason = MN_REASON_NO_SUCH_INDEX;
+            throw failure;
+        }
+        CpuFeatures features = detect_cpu();
+        const Isa isa = choose_isa(features, std::getenv("MNISTNATIVE_ISA"));
+        const int threads = choose_threads(desc->threads, std::getenv("MNISTNATIVE_NUM_THREADS"),
+                                           available_processors());
+        std::unique_ptr<CpuDevice> device;
+        try {
+            device = std::make_unique<CpuDevice>(threads);
+        } catch (const std::system_error& failure) {
+            fail(MN_DEVICE_UNAVAILABLE, "cannot start ", threads, " threads: ", failure.what());
+        }
+        device->host = host;
+        device->features = std::move(features);
+        device->table = table_of(isa);
+        device->reference_only = (desc->flags & MN_DEVICE_REFERENCE_KERNELS) != 0;
+        *device_out = reinterpret_cast<mnb_device*>(device.release());
+    });
+}
+
+void close(mnb_device* device) {
+    delete &of(device);
+}
+
+int32_t describe(mnb_device* handle, mn_device_info* info, mnb_error* error) {
+    return guard(error, [&] {
+        const CpuDevice& device = of(handle);
+        info->kind = MN_DEVICE_CPU;
+        info->index = 0;
+        info->threads = device.pool.threads();
+        info->memory_bytes = static_cast<int64_t>(memory_total());
+        std::snprintf(info->name, sizeof info->name, "%s", device.features.name.c_str());
+        std::snprintf(info->architecture, sizeof info->architecture, "%s", device.table->name);
+    });
+}
+
+// ---- memory ----
+
+constexpr size_t huge_page = size_t{2} << 20;
+
+// Large buffers start on a huge page, which saves most misses of the address cache.
+std::align_val_t alignment_of(size_t bytes) {
+    return std::align_val_t{bytes >= huge_page ? huge_page : MNB_ALIGNMENT};
+}
+
+void count_memory(const Device& device, int64_t bytes) {
+    if (device.host != nullptr && device.host->count_memory != nullptr)
+        device.host->count_memory(bytes);
+}
+
+int32_t alloc(mnb_device* device, size_t bytes, void** memory_out, mnb_error* error) {
+    return guard(error, [&] {
+        const size_t size = bytes > 0 ? bytes : 1;
+        // Linux hands out more than there is and ends the process when it is used.
+        const uint64_t total = memory_total();
+        void* memory = nullptr;
+        if ((total == 0 || size <= total) && size <= PTRDIFF_MAX)
+            memory = ::operator new(size, alignment_of(bytes), std::nothrow);
+        if (memory == nullptr) {
+            Error failure(MN_OUT_OF_MEMORY, text("cannot allocate ", bytes, " bytes of memory"));
+            failure.info().requested_bytes = bytes;
+            failure.info().free_bytes = memory_free();
+            throw failure;
+        }
+#if defined(__linux__)
+        if (bytes >= huge_page) madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
+        std::memset(memory, 0, size);
+        count_memory(of(device), static_cast<int64_t>(bytes));
+        *memory_out = memory;
+    });
+}
+
+void free_memory(mnb_device* device, void* memory, size_t bytes) {
+    if (memory == nullptr) return;
+    ::operator delete(memory, alignment_of(bytes));
+    count_memory(of(device), -static_cast<int64_t>(bytes));
+}
+
+int32_t copy(mnb_device*, void* dst, const void* src, size_t bytes, mnb_error*) {
+    if (bytes > 0) std::memcpy(dst, src, bytes);
+    return MN_OK;
+}
+
+// ---- kernels ----
+
+// The first implementation that takes the node, and what it needs; null if there is none.
+const Implementation* choose(const Device& device, const mnb_node& node, int direction,
+                             mnb_support& support) {
+    for (const Implementation* i = implementations(node.op); i->name != nullptr; ++i) {
+        const bool last = i[1].name == nullptr;
+        if (device.reference_only && !last) continue;
+        support = mnb_support{};
+        support.struct_size = sizeof support;
+        if (i->query(device, node, direction, support)) {
+            support.supported = 1;
+            return i;
+        }
+    }
+    support = mnb_support{};
+    support.struct_size = sizeof support;
+    return nullptr;
+}
+
+int32_t query(mnb_device* device, const mnb_node* node, int32_t direction, mnb_support* support_out,
+              mnb_error* error) {
+    return guard(error, [&] {
+        mnb_support support;
+        choose(of(device), *node, direction, support);
+        *support_out = support;
+    });
+}
+
+// An image of one channel or one pixel is the same in both layouts, and features have none.
+bool has_layout(const mnb_tensor& tensor, int32_t layout) {
+    return tensor.layout == layout || tensor.flat || tensor.c == 1 || tensor.h * tensor.w == 1;
+}
+
+// A kernel trusts that the plan has followed its wishes; a wrong layout would only show in numbers.
+void check_layouts(const mnb_node& node, const mnb_support& support) {
+    bool right = node.dst.c == 0 || has_layout(node.dst, support.dst_layout);
+    for (int i = 0; i < node.source_count; ++i)
+        right = right && has_layout(node.src[i], support.src_layout);
+    for (int i = 0; i < node.param_count; ++i)
+        right = right && node.param[i].layout == support.param_layout[i];
+    if (!right) fail(MN_INTERNAL, "[", node.name, "] is not in the layout that its kernel needs");
+}
+
+int32_t prepare(mnb_device* device, const mnb_node* node, int32_t direction,
+                mnb_kernel** kernel_out, mnb_error* error) {
+    return guard(error, [&] {
+        mnb_support support;
+        const Implementation* implementation = choose(of(device), *node, direction, support);
+        if (implementation == nullptr)
+            fail(MN_UNSUPPORTED, "[", node->name, "] is not supported by the CPU");
+        check_layouts(*node, support);
+        std::unique_ptr<Kernel> kernel = implementation->create(of(device), *node, direction);
+        *kernel_out = reinterpret_cast<mnb_kernel*>(kernel.release());
+    });
+}
+
+void release(mnb_device*, mnb_kernel* kernel) {
+    delete &of(kernel);
+}
+
+int32_t refresh(mnb_device* device, mnb_kernel* kernel, const mnb_run* run, mnb_error* error) {
+    return guard(error, [&] { of(kernel).refresh(of(device), *run); });
+}
+
+int32_t run(mnb_device* device, mnb_kernel* kernel, const mnb_run* run, mnb_error* error) {
+    return guard(error, [&] { of(kernel).run(of(device), *run); });
+}
+
+int32_t update_parameters(mnb_device* device, const mn_optimizer_desc* optimizer,
+                          const mnb_update* params, int32_t param_count, double scale, int64_t step,
+                          mnb_error* error) {
+    return guard(error, [&] { update(of(device), *optimizer, params, param_count, scale, step); });
+}
+
+int32_t synchronize(mnb_device*, mnb_error*) {
+    return MN_OK;
+}
+
+constexpr mnb_backend backend = {
+    sizeof(mnb_backend),
+    MNB_VERSION,
+    "cpu",
+    open,
+    close,
+    describe,
+    alloc,
+    free_memory,
+    copy,
+    copy,
+    1,  // shares_host_memory
+    query,
+    prepare,
+    release,
+    refresh,
+    run,
+    update_parameters,
+    nullptr,  // begin
+    nullptr,  // end
+    synchronize,
+};
+
+}  // namespace
+}  // namespace mn::cpu
+
+namespace mn {
+
+const mnb_backend* cpu_backend() {
+    return &cpu::backend;
+}
+
+}  // namespace mn

@@ -1,0 +1,122 @@
+// Kernels that touch every element once.
+
+#include "backend/cpu/kernels/table.h"
+#include "backend/cpu/kernels/vec.h"
+
+namespace mn::cpu::MN_ISA {
+
+void f32_relu_forward(const float* src, float* dst, int64_t count) {
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) store(dst + i, relu(load(src + i)));
+    for (; i < count; i++) dst[i] = relu_scalar(src[i]);
+}
+
+void f32_relu_backward(const float* dst, const float* diff_dst, float* diff_src, int64_t count) {
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) {
+        store(diff_src + i, load(dst + i) <= Vec{} ? Vec{} : load(diff_dst + i));
+    }
+    for (; i < count; i++) diff_src[i] = dst[i] <= 0.0f ? 0.0f : diff_dst[i];
+}
+
+void f32_sum_chunks(const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
+                    int64_t count, int64_t accumulate) {
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) {
+        Vec sum = load(chunks + i);
+        for (int64_t j = 1; j < chunk_count; j++) sum += load(chunks + j * stride + i);
+        store(dst + i, accumulate ? load(dst + i) + sum : sum);
+    }
+    for (; i < count; i++) {
+        float sum = chunks[i];
+        for (int64_t j = 1; j < chunk_count; j++) sum += chunks[j * stride + i];
+        dst[i] = accumulate ? dst[i] + sum : sum;
+    }
+}
+
+void load_image(const LoadRun& op, int64_t n) {
+    const int64_t size = op.channels * op.pixels;
+    const int64_t from = (op.indices ? op.indices[n] : n) * size;
+    float* dst = op.dst + n * size;
+    for (int64_t c = 0; c < op.channels; c++) {
+        const float scale = op.scale[c], shift = op.shift[c];
+        const int64_t at = from + c * op.pixels;
+        // Images come as channels of pixels and leave as pixels of channels.
+        if (op.is_byte) {
+            const uint8_t* p = static_cast<const uint8_t*>(op.images) + at;
+            int64_t i = 0;
+            if (op.channels == 1) {
+                for (; i + kLanes <= op.pixels; i += kLanes) {
+                    const Vec x = __builtin_convertvector(load_bytes(p + i), Vec);
+                    store(dst + i, x * splat(scale) + splat(shift));
+                }
+            }
+            for (; i < op.pixels; i++) {
+                dst[i * op.channels + c] = __builtin_fmaf(static_cast<float>(p[i]), scale, shift);
+            }
+        } else {
+            const float* p = static_cast<const float*>(op.images) + at;
+            int64_t i = 0;
+            if (op.channels == 1) {
+                for (; i + kLanes <= op.pixels; i += kLanes) {
+                    store(dst + i, load(p + i) * splat(scale) + splat(shift));
+                }
+            }
+            for (; i < op.pixels; i++) dst[i * op.channels + c] = p[i] * scale + shift;
+        }
+    }
+}
+
+// PyTorch's formulas. Adam:
+//   g' = g + decay p,  m = beta1 m + (1 - beta1) g',  v = beta2 v + (1 - beta2) g'^2
+//   p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + epsilon)
+// SGD with momentum: b = momentum b + (1 - dampening) g' (b = g' at first),
+//   p -= lr (nesterov ? g' + momentum b : b)
+void f32_update(const UpdateStep& op, float* value, const float* gradient, float* moment1,
+                float* moment2, int64_t count) {
+    // Storage of parameters is a whole number of panels for weights, but biases may be short.
+    for (int64_t i = 0; i < count; i += kLanes) {
+        const int64_t lanes = min_of(kLanes, count - i);
+        Vec p = {}, g = {}, m = {}, v = {};
+        const size_t bytes = sizeof(float) * lanes;
+        const bool whole = lanes == kLanes;
+        if (whole) {
+            p = load(value + i), g = load(gradient + i);
+            if (moment1) m = load(moment1 + i);
+            if (moment2) v = load(moment2 + i);
+        } else {
+            memcpy(&p, value + i, bytes);
+            memcpy(&g, gradient + i, bytes);
+            if (moment1) memcpy(&m, moment1 + i, bytes);
+            if (moment2) memcpy(&v, moment2 + i, bytes);
+        }
+        g = g * splat(op.scale);
+        g += splat(op.weight_decay) * p;
+        if (op.adam) {
+            m = m * splat(op.beta1) + splat(1.0f - op.beta1) * g;
+            v = v * splat(op.beta2) + splat(1.0f - op.beta2) * g * g;
+            Vec root;
+            MN_UNROLL
+            for (int j = 0; j < kLanes; j++) root[j] = __builtin_sqrtf(v[j]);
+            p -= splat(op.step_size) * m / (root * splat(op.root_correction) + splat(op.epsilon));
+        } else {
+            Vec step = g;
+            if (moment1) {
+                m = m * splat(op.momentum) + splat(1.0f - op.dampening) * g;
+                step = op.nesterov ? g + splat(op.momentum) * m : m;
+            }
+            p -= splat(op.learning_rate) * step;
+        }
+        if (whole) {
+            store(value + i, p);
+            if (moment1) store(moment1 + i, m);
+            if (moment2) store(moment2 + i, v);
+        } else {
+            memcpy(value + i, &p, bytes);
+            if (moment1) memcpy(moment1 + i, &m, bytes);
+            if (moment2) memcpy(moment2 + i, &v, bytes);
+        }
+    }
+}
+
+}  // namespace mn::cpu::MN_ISA

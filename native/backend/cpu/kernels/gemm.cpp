@@ -1,0 +1,158 @@
+// Register tiles: M rows x P panels of C stay in registers while k runs over the whole depth; a
+// row's element of A is broadcast, a panel's row of B is a vector or a few. With 14 x 32 floats on
+// AVX-512 (28 of 32 registers) a step of k is 28 multiply-adds for 16 loads; B streams past once a
+// tile, at a rate that the second-level cache keeps up with, so nothing needs to be blocked for
+// caches. Tiles of fewer rows are the same code: rows that 14 does not divide are split evenly.
+
+#include "backend/cpu/kernels/gemm.h"
+
+namespace mn::cpu::MN_ISA {
+
+namespace {
+
+#if MN_VEC_BYTES == 64
+constexpr int kMostRows = 14;
+constexpr int kMostPanels = 2;
+#elif MN_VEC_BYTES == 32
+constexpr int kMostRows = 6;
+constexpr int kMostPanels = 1;
+#elif defined(__aarch64__)
+constexpr int kMostRows = 6;
+constexpr int kMostPanels = 1;
+#else
+constexpr int kMostRows = 3;
+constexpr int kMostPanels = 1;
+#endif
+
+template <int M, int P, bool ContiguousK>
+void tile(const Product& p) {
+    constexpr int N = P * kPanelVecs;
+    Vec sum[M][N];
+    if (p.accumulate) {
+        MN_UNROLL
+        for (int m = 0; m < M; m++) {
+            MN_UNROLL
+            for (int n = 0; n < N; n++) {
+                sum[m][n] = load(p.c + m * p.c_row + n / kPanelVecs * p.c_panel +
+                                 n % kPanelVecs * kLanes);
+            }
+        }
+    } else {
+        MN_UNROLL
+        for (int n = 0; n < N; n++) {
+            const Vec start = p.bias ? load(p.bias + n * kLanes) : Vec{};
+            MN_UNROLL
+            for (int m = 0; m < M; m++) sum[m][n] = start;
+        }
+    }
+    const int64_t a_row = ContiguousK ? p.a_row : 1;
+    const int64_t a_k = ContiguousK ? 1 : p.a_k;
+    for (int64_t t = 0; t < p.tap_count; t++) {
+        const float* a = p.a + p.taps[t];
+        const float* b = p.b + t * p.b_tap;
+        for (int64_t k = 0; k < p.inner; k++) {
+            Vec row[N];
+            MN_UNROLL
+            for (int n = 0; n < N; n++) {
+                row[n] = load(b + n / kPanelVecs * p.b_panel + n % kPanelVecs * kLanes);
+            }
+            MN_UNROLL
+            for (int m = 0; m < M; m++) {
+                const Vec x = splat(a[m * a_row]);
+                MN_UNROLL
+                for (int n = 0; n < N; n++) sum[m][n] += x * row[n];
+            }
+            a += a_k;
+            b += p.b_k;
+        }
+    }
+    MN_UNROLL
+    for (int m = 0; m < M; m++) {
+        MN_UNROLL
+        for (int n = 0; n < N; n++) {
+            const Vec v = p.relu ? relu(sum[m][n]) : sum[m][n];
+            store(p.c + m * p.c_row + n / kPanelVecs * p.c_panel + n % kPanelVecs * kLanes, v);
+        }
+    }
+}
+
+using TileFunction = void (*)(const Product&);
+
+#define MN_TILES(P, K)                                                                       \
+    { tile<1, P, K>, tile<2, P, K>, tile<3, P, K>, MN_MORE_TILES(P, K) }
+#if MN_VEC_BYTES == 64
+#define MN_MORE_TILES(P, K)                                                                  \
+    tile<4, P, K>, tile<5, P, K>, tile<6, P, K>, tile<7, P, K>, tile<8, P, K>, tile<9, P, K>,  \
+        tile<10, P, K>, tile<11, P, K>, tile<12, P, K>, tile<13, P, K>, tile<14, P, K>
+#elif MN_VEC_BYTES == 32 || defined(__aarch64__)
+#define MN_MORE_TILES(P, K) tile<4, P, K>, tile<5, P, K>, tile<6, P, K>
+#else
+#define MN_MORE_TILES(P, K)
+#endif
+
+// [k contiguous][panels - 1][rows - 1]
+constexpr TileFunction kTiles[2][kMostPanels][kMostRows] = {
+#if MN_VEC_BYTES == 64
+    {MN_TILES(1, false), MN_TILES(2, false)},
+    {MN_TILES(1, true), MN_TILES(2, true)},
+#else
+    {MN_TILES(1, false)},
+    {MN_TILES(1, true)},
+#endif
+};
+
+// A last panel of which C has only some columns: computed aside, then copied.
+void narrow_tile(Product p, int m, TileFunction function) {
+    float aside[kMostRows * kPanel * kMostPanels];
+    const int64_t wide = round_up(p.columns, kPanel);
+    float* c = p.c;
+    if (p.accumulate) {
+        for (int r = 0; r < m; r++) {
+            for (int64_t j = 0; j < p.columns; j++) {
+                aside[r * wide + j] = c[r * p.c_row + j / kPanel * p.c_panel + j % kPanel];
+            }
+            for (int64_t j = p.columns; j < wide; j++) aside[r * wide + j] = 0.0f;
+        }
+    }
+    const int64_t c_row = p.c_row, c_panel = p.c_panel;
+    p.c = aside;
+    p.c_row = wide;
+    p.c_panel = kPanel;
+    function(p);
+    for (int r = 0; r < m; r++) {
+        for (int64_t j = 0; j < p.columns; j++) {
+            c[r * c_row + j / kPanel * c_panel + j % kPanel] = aside[r * wide + j];
+        }
+    }
+}
+
+}  // namespace
+
+void multiply(const Product& product) {
+    const int64_t rows = product.rows;
+    if (rows <= 0) return;
+    const int64_t tiles = ceil_div(rows, kMostRows);
+    const int64_t least = rows / tiles, more = rows % tiles;
+    const int contiguous = product.a_k == 1;
+    for (int64_t j = 0; j < product.columns; j += kMostPanels * kPanel) {
+        Product p = product;
+        p.columns = min_of(product.columns - j, kMostPanels * kPanel);
+        p.b += j / kPanel * p.b_panel;
+        p.c += j / kPanel * p.c_panel;
+        if (p.bias) p.bias += j;
+        const int panels = static_cast<int>(ceil_div(p.columns, kPanel));
+        for (int64_t i = 0; i < tiles; i++) {
+            const int m = static_cast<int>(least + (i < more));
+            const TileFunction function = kTiles[contiguous][panels - 1][m - 1];
+            if (p.columns % kPanel) {
+                narrow_tile(p, m, function);
+            } else {
+                function(p);
+            }
+            p.a += m * p.a_row;
+            p.c += m * p.c_row;
+        }
+    }
+}
+
+}  // namespace mn::cpu::MN_ISA

@@ -1,0 +1,35 @@
+// The matrix product under convolutions and linear layers.
+
+#pragma once
+
+#include "backend/cpu/kernels/vec.h"
+
+namespace mn::cpu::MN_ISA {
+
+// C[r][j] (+)= sum over taps t and k < inner of A[r][t][k] * B[t][k][j], where
+//   A[r][t][k] = a[r * a_row + taps[t] + k * a_k]      (a_row or a_k is 1)
+//   B[t][k][j] = b[j / 16 * b_panel + t * b_tap + k * b_k + j % 16]
+//   C[r][j]    = c[r * c_row + j / 16 * c_panel + j % 16]
+// Taps are offsets of A, so that a convolution is a product without its image being copied apart.
+// Every element is one chain of multiply-adds in the order of t and k, wherever it stands in a
+// tile: its bits do not depend on how rows and columns are split.
+//
+// B must be readable, and `bias` too, for whole panels; C is written for `columns` only.
+struct Product {
+    const float* a;
+    int64_t a_row, a_k;
+    const int64_t* taps;
+    int64_t tap_count, inner;
+    const float* b;
+    int64_t b_k, b_tap, b_panel;
+    float* c;
+    int64_t c_row, c_panel;
+    const float* bias;  // what the chains start from; null: zero
+    bool accumulate;    // the chains start from C
+    bool relu;
+    int64_t rows, columns;
+};
+
+void multiply(const Product& product);
+
+}  // namespace mn::cpu::MN_ISA

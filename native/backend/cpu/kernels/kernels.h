@@ -1,0 +1,31 @@
+// The kernels of one instruction set; what they do is said in table.h.
+
+#pragma once
+
+#include "backend/cpu/kernels/table.h"
+
+namespace mn::cpu::MN_ISA {
+
+void f32_conv2d_gemm_forward(const ConvForward&, int64_t task, float* scratch);
+void f32_conv2d_gemm_diff_src(const ConvBackward&, int64_t task, float* scratch);
+void f32_conv2d_gemm_diff_weights(const ConvBackward&, int64_t task, float* scratch);
+void f32_conv2d_gemm_pack(const ConvShape&, const float* weights, const int64_t* taps,
+                          int64_t tap_count, int64_t panel, float* packed);
+void f32_max_pool_forward(const PoolRun&, int64_t image);
+void f32_max_pool_backward(const PoolRun&, int64_t image);
+void f32_avg_pool_forward(const PoolRun&, int64_t image);
+void f32_avg_pool_backward(const PoolRun&, int64_t image);
+void f32_linear_forward(const LinearForward&, int64_t task);
+void f32_linear_prepare(const LinearBackward&, int64_t task);
+void f32_linear_diff_src(const LinearBackward&, int64_t task, float* scratch);
+void f32_linear_diff_weights(const LinearBackward&, int64_t task);
+void f32_linear_diff_bias(const LinearBackward&);
+void f32_relu_forward(const float* src, float* dst, int64_t count);
+void f32_relu_backward(const float* dst, const float* diff_dst, float* diff_src, int64_t count);
+void f32_sum_chunks(const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
+                    int64_t count, int64_t accumulate);
+void load_image(const LoadRun&, int64_t image);
+void f32_update(const UpdateStep&, float* value, const float* gradient, float* moment1,
+                float* moment2, int64_t count);
+
+}  // namespace mn::cpu::MN_ISA

@@ -1,0 +1,32 @@
+// The table of this instruction set.
+
+#include "backend/cpu/kernels/kernels.h"
+
+#define MN_TEXT_OF(x) #x
+#define MN_TEXT(x) MN_TEXT_OF(x)
+
+namespace mn::cpu::MN_ISA {
+
+const KernelTable table = {
+    MN_TEXT(MN_ISA),
+    f32_conv2d_gemm_forward,
+    f32_conv2d_gemm_diff_src,
+    f32_conv2d_gemm_diff_weights,
+    f32_conv2d_gemm_pack,
+    f32_max_pool_forward,
+    f32_max_pool_backward,
+    f32_avg_pool_forward,
+    f32_avg_pool_backward,
+    f32_linear_forward,
+    f32_linear_prepare,
+    f32_linear_diff_src,
+    f32_linear_diff_weights,
+    f32_linear_diff_bias,
+    f32_relu_forward,
+    f32_relu_backward,
+    f32_sum_chunks,
+    load_image,
+    f32_update,
+};
+
+}  // namespace mn::cpu::MN_ISA

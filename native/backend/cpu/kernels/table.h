@@ -1,0 +1,182 @@
+// What the kernels of one instruction set offer: a table of function pointers, and the plain
+// structs that they take. The tables are constant-initialised; the device picks one.
+//
+// A kernel is a function of a task number: tasks of one call write disjoint memory, and what a task
+// computes does not depend on which worker runs it. Images are NHWC without borders, weights are in
+// panels of 16 outputs (backend.h).
+//
+// Nothing here may have a constructor or an inline function: this header is read by files that
+// are compiled for instruction sets that the running processor may not have.
+
+#pragma once
+
+#include <stdint.h>
+
+namespace mn::cpu {
+
+// A pooling of ih x iw images with `channels` channels.
+struct PoolShape {
+    int64_t ih, iw, oh, ow, channels;
+    int64_t kh, kw, sh, sw, ph, pw;
+    int64_t count_include_pad;
+};
+
+// A convolution, with what is fused behind it.
+struct ConvShape {
+    int64_t ih, iw, ic;  // source
+    int64_t oh, ow, oc;  // result before pooling
+    int64_t kh, kw, sh, sw, pt, pl, dh, dw, groups;
+    int64_t relu;
+    int64_t has_pool;
+    PoolShape pool;      // its ih, iw, channels are oh, ow, oc
+};
+
+struct ConvForward {
+    ConvShape shape;
+    const float* src;
+    const float* weights;
+    const float* bias;     // null: none
+    float* dst;
+    uint8_t* saved;        // null at inference; which element of its window won, one a result
+    int64_t saved_image;   // bytes from one image's `saved` to the next
+    // task = (image * row_tasks + strip of rows) * column_tasks + block of output channels
+    int64_t row_tasks, rows_per_task;        // rows of dst
+    int64_t column_tasks, columns_per_task;
+    const int64_t* taps;   // offsets into the source (strip)
+    int64_t tap_count, inner;
+    int64_t in_place;      // 1: the source needs no zero border and is read where it stands
+    int64_t strip_floats;  // part of the scratch for the strip with its border
+};
+
+// Input pixels (y + i * sh, x + j * sw): they share the taps that reach them.
+struct ConvPhase {
+    int64_t y, x;
+    int64_t tap_count, first_tap;  // offsets into the gradient strip: ConvBackward::taps
+    int64_t weights;               // offset of its packed weights [ic / 16][taps][oc / groups][16]
+};
+
+struct ConvBackward {
+    ConvShape shape;
+    const float* src;
+    const float* dst;
+    const float* diff_dst;
+    const uint8_t* saved;
+    int64_t saved_image;
+    // gradient by the source: task = image * row_tasks + strip of rows
+    float* diff_src;
+    const float* packed;
+    const ConvPhase* phases;
+    const int64_t* taps;
+    int64_t phase_count, row_tasks, rows_per_task;
+    int64_t first_column, strip_width;  // of the gradient strip with its border
+    // gradient by the weights: task = chunk of images * column_tasks + block of 32 output channels
+    int64_t count, images_per_chunk, column_tasks, rows_per_strip;
+    const int64_t* row_taps;            // where in the source strip each row of the result reads
+    float* chunk_weights;
+    float* chunk_bias;                  // null: no bias
+    int64_t chunk_weights_stride, chunk_bias_stride;
+    int64_t in_place, strip_floats;
+};
+
+struct PoolRun {
+    PoolShape shape;
+    const float* src;
+    float* dst;
+    uint8_t* saved;
+    int64_t saved_image;
+    const float* diff_dst;
+    float* diff_src;
+};
+
+// dst[rows][columns] = src[rows][depth] * weights + bias
+struct LinearForward {
+    const float* src;
+    const float* weights;
+    const float* bias;
+    float* dst;
+    int64_t rows, depth, columns, relu;
+    // task = block of columns * row_tasks + block of rows
+    int64_t row_tasks, rows_per_task, columns_per_task;
+};
+
+struct LinearBackward {
+    const float* src;
+    const float* weights;
+    const float* dst;
+    const float* diff_dst;
+    float* diff_src;
+    float* diff_weights;
+    float* diff_bias;
+    float* by_row;     // masked gradient [rows][columns rounded up to 16]
+    float* by_column;  // and transposed, [rows / 16][columns][16]
+    const int64_t* taps;  // i -> i * depth * 16: the panels of the weights
+    int64_t rows, depth, columns, relu, accumulate;
+    int64_t depth_per_task;
+};
+
+struct LoadRun {
+    const void* images;
+    const int32_t* indices;  // null: contiguous
+    int64_t is_byte, channels, pixels;
+    const float* scale;      // a channel each: dst = x * scale + shift
+    const float* shift;
+    float* dst;
+};
+
+// Values of p, moments and gradient stay in place; see the formulas in optimizer.cpp.
+struct UpdateStep {
+    int64_t adam;
+    float scale, learning_rate, beta1, beta2, epsilon, weight_decay;
+    float step_size, root_correction;  // Adam: lr / (1 - beta1^t), 1 / sqrt(1 - beta2^t)
+    float momentum, dampening;         // SGD; dampening is 0 in the first step
+    int64_t nesterov;
+};
+
+struct KernelTable {
+    const char* name;  // "base", "avx2", "avx512", "neon"
+
+    void (*f32_conv2d_gemm_forward)(const ConvForward&, int64_t task, float* scratch);
+    void (*f32_conv2d_gemm_diff_src)(const ConvBackward&, int64_t task, float* scratch);
+    void (*f32_conv2d_gemm_diff_weights)(const ConvBackward&, int64_t task, float* scratch);
+    // packed[t][k][16 of i] = weights of output k of [o / 16][all taps][i][16], tap taps[t]; for
+    // panel `panel` of the inputs of one group.
+    void (*f32_conv2d_gemm_pack)(const ConvShape&, const float* weights, const int64_t* taps,
+                                 int64_t tap_count, int64_t panel, float* packed);
+
+    void (*f32_max_pool_forward)(const PoolRun&, int64_t image);
+    void (*f32_max_pool_backward)(const PoolRun&, int64_t image);
+    void (*f32_avg_pool_forward)(const PoolRun&, int64_t image);
+    void (*f32_avg_pool_backward)(const PoolRun&, int64_t image);
+
+    void (*f32_linear_forward)(const LinearForward&, int64_t task);
+    // Fills by_row and by_column for rows 16 * task to 16 * task + 15.
+    void (*f32_linear_prepare)(const LinearBackward&, int64_t task);
+    void (*f32_linear_diff_src)(const LinearBackward&, int64_t task, float* scratch);
+    void (*f32_linear_diff_weights)(const LinearBackward&, int64_t task);
+    void (*f32_linear_diff_bias)(const LinearBackward&);
+
+    void (*f32_relu_forward)(const float* src, float* dst, int64_t count);
+    void (*f32_relu_backward)(const float* dst, const float* diff_dst, float* diff_src,
+                              int64_t count);
+    // dst (+)= sum of `chunks` arrays that lie `stride` apart, in their order.
+    void (*f32_sum_chunks)(const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
+                           int64_t count, int64_t accumulate);
+    void (*load_image)(const LoadRun&, int64_t image);
+    void (*f32_update)(const UpdateStep&, float* value, const float* gradient, float* moment1,
+                       float* moment2, int64_t count);
+};
+
+namespace base {
+extern const KernelTable table;
+}
+namespace avx2 {
+extern const KernelTable table;
+}
+namespace avx512 {
+extern const KernelTable table;
+}
+namespace neon {
+extern const KernelTable table;
+}
+
+}  // namespace mn::cpu

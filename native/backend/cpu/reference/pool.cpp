@@ -1,0 +1,196 @@
+// Max, average and global average pooling, with PyTorch's rules for padding and divisors. A task is
+// one channel of one image. Gradients are added up in a plane in double precision, since windows
+// may overlap.
+
+#include <algorithm>
+
+#include "backend/cpu/reference/common.h"
+
+namespace mn::cpu::reference {
+namespace {
+
+class PlaneKernel : public Kernel {
+public:
+    PlaneKernel(const Device& device, const mnb_node& node, int direction)
+        : node_(node),
+          pool_(node_.desc.pool2d),
+          direction_(direction),
+          scratch_(scratch(device, node, direction)) {}
+
+    static Scratch scratch(const Device& device, const mnb_node& node, int direction) {
+        return Scratch(device, direction == MNB_BACKWARD ? node.src[0].h * node.src[0].w : 0);
+    }
+
+    void run(Device& device, const mnb_run& run) override {
+        const mnb_tensor& t = node_.src[0];
+        if (direction_ == MNB_BACKWARD && run.diff_src[0] == nullptr) return;
+        device.pool.parallel_for(static_cast<int>(run.count * t.c), [&](int task, int worker) {
+            const int64_t n = task / t.c, c = task % t.c;
+            if (direction_ != MNB_BACKWARD) return forward(run, n, c);
+            double* plane = scratch_.of(run, worker);
+            std::fill_n(plane, t.h * t.w, 0.0);
+            backward(run, n, c, plane);
+            for (int64_t h = 0; h < t.h; ++h)
+                for (int64_t w = 0; w < t.w; ++w)
+                    run.diff_src[0][offset(t, n, c, h, w)] = static_cast<float>(plane[h * t.w + w]);
+        });
+    }
+
+protected:
+    virtual void forward(const mnb_run& run, int64_t n, int64_t c) const = 0;
+    // Adds the gradients of a plane's elements.
+    virtual void backward(const mnb_run& run, int64_t n, int64_t c, double* plane) const = 0;
+
+    mnb_node node_;
+    const mn_pool2d_desc& pool_;
+    int direction_;
+    Scratch scratch_;
+};
+
+class MaxPool : public PlaneKernel {
+public:
+    using PlaneKernel::PlaneKernel;
+
+private:
+    void forward(const mnb_run& run, int64_t n, int64_t c) const override {
+        const mnb_tensor &src = node_.src[0], &dst = node_.dst;
+        const Argmax argmax(pool_, run.saved);
+        for (int64_t h = 0; h < dst.h; ++h)
+            for (int64_t w = 0; w < dst.w; ++w) {
+                const Maximum best = max_of_window(
+                    pool_, src.h, src.w, h, w,
+                    [&](int64_t y, int64_t x) { return run.src[0][offset(src, n, c, y, x)]; });
+                run.dst[offset(dst, n, c, h, w)] = best.value;
+                if (direction_ == MNB_FORWARD_TRAINING)
+                    argmax.set(dense_index(dst, n, c, h, w), best.kh, best.kw);
+            }
+    }
+
+    void backward(const mnb_run& run, int64_t n, int64_t c, double* plane) const override {
+        const mnb_tensor &src = node_.src[0], &dst = node_.dst;
+        const Argmax argmax(pool_, run.saved);
+        for (int64_t h = 0; h < dst.h; ++h)
+            for (int64_t w = 0; w < dst.w; ++w) {
+                const int64_t index = dense_index(dst, n, c, h, w);
+                const int64_t y = h * pool_.stride_h - pool_.pad_h + argmax.kh(index);
+                const int64_t x = w * pool_.stride_w - pool_.pad_w + argmax.kw(index);
+                plane[y * src.w + x] += static_cast<double>(run.diff_dst[offset(dst, n, c, h, w)]);
+            }
+    }
+};
+
+// The part of an average's window that lies in the image, and what the sum is divided by: the
+// window may reach into the padding, which counts if the node says so, but not beyond it.
+struct Window {
+    int64_t top, bottom, left, right;
+    double divisor;
+
+    Window(const mn_pool2d_desc& p, const mnb_tensor& src, int64_t oh, int64_t ow) {
+        top = oh * p.stride_h - p.pad_h;
+        left = ow * p.stride_w - p.pad_w;
+        bottom = std::min<int64_t>(top + p.kernel_h, src.h + p.pad_h);
+        right = std::min<int64_t>(left + p.kernel_w, src.w + p.pad_w);
+        const int64_t with_padding = (bottom - top) * (right - left);
+        top = std::max<int64_t>(top, 0);
+        left = std::max<int64_t>(left, 0);
+        bottom = std::min(bottom, src.h);
+        right = std::min(right, src.w);
+        divisor = static_cast<double>(p.count_include_pad ? with_padding
+                                                          : (bottom - top) * (right - left));
+    }
+};
+
+class AvgPool : public PlaneKernel {
+public:
+    using PlaneKernel::PlaneKernel;
+
+private:
+    void forward(const mnb_run& run, int64_t n, int64_t c) const override {
+        const mnb_tensor &src = node_.src[0], &dst = node_.dst;
+        for (int64_t h = 0; h < dst.h; ++h)
+            for (int64_t w = 0; w < dst.w; ++w) {
+                const Window window(pool_, src, h, w);
+                double sum = 0;
+                for (int64_t y = window.top; y < window.bottom; ++y)
+                    for (int64_t x = window.left; x < window.right; ++x)
+                        sum += static_cast<double>(run.src[0][offset(src, n, c, y, x)]);
+                run.dst[offset(dst, n, c, h, w)] = static_cast<float>(sum / window.divisor);
+            }
+    }
+
+    void backward(const mnb_run& run, int64_t n, int64_t c, double* plane) const override {
+        const mnb_tensor &src = node_.src[0], &dst = node_.dst;
+        for (int64_t h = 0; h < dst.h; ++h)
+            for (int64_t w = 0; w < dst.w; ++w) {
+                const Window window(pool_, src, h, w);
+                const double share =
+                    static_cast<double>(run.diff_dst[offset(dst, n, c, h, w)]) / window.divisor;
+                for (int64_t y = window.top; y < window.bottom; ++y)
+                    for (int64_t x = window.left; x < window.right; ++x)
+                        plane[y * src.w + x] += share;
+            }
+    }
+};
+
+class GlobalAvgPool : public PlaneKernel {
+public:
+    using PlaneKernel::PlaneKernel;
+
+private:
+    void forward(const mnb_run& run, int64_t n, int64_t c) const override {
+        const mnb_tensor& src = node_.src[0];
+        double sum = 0;
+        for (int64_t y = 0; y < src.h; ++y)
+            for (int64_t x = 0; x < src.w; ++x)
+                sum += static_cast<double>(run.src[0][offset(src, n, c, y, x)]);
+        run.dst[offset(node_.dst, n, c, 0, 0)] =
+            static_cast<float>(sum / static_cast<double>(src.h * src.w));
+    }
+
+    void backward(const mnb_run& run, int64_t n, int64_t c, double* plane) const override {
+        const int64_t area = node_.src[0].h * node_.src[0].w;
+        const float gradient = run.diff_dst[offset(node_.dst, n, c, 0, 0)];
+        std::fill_n(plane, area, static_cast<double>(gradient) / static_cast<double>(area));
+    }
+};
+
+}  // namespace
+
+bool max_pool2d_query(const Device& device, const mnb_node& node, int direction,
+                      mnb_support& support) {
+    take_layouts(node, support);
+    support.workspace_bytes = PlaneKernel::scratch(device, node, direction).bytes();
+    if (direction != MNB_FORWARD_INFERENCE)
+        support.saved_bytes = Argmax::bytes(node.desc.pool2d, node.dst);
+    support.backward_needs = MNB_NEEDS_SAVED;
+    return true;
+}
+
+std::unique_ptr<Kernel> max_pool2d_create(const Device& device, const mnb_node& node,
+                                          int direction) {
+    return std::make_unique<MaxPool>(device, node, direction);
+}
+
+bool avg_pool2d_query(const Device& device, const mnb_node& node, int direction,
+                      mnb_support& support) {
+    take_layouts(node, support);
+    support.workspace_bytes = PlaneKernel::scratch(device, node, direction).bytes();
+    return true;
+}
+
+std::unique_ptr<Kernel> avg_pool2d_create(const Device& device, const mnb_node& node,
+                                          int direction) {
+    return std::make_unique<AvgPool>(device, node, direction);
+}
+
+bool global_avg_pool2d_query(const Device& device, const mnb_node& node, int direction,
+                             mnb_support& support) {
+    return avg_pool2d_query(device, node, direction, support);
+}
+
+std::unique_ptr<Kernel> global_avg_pool2d_create(const Device& device, const mnb_node& node,
+                                                 int direction) {
+    return std::make_unique<GlobalAvgPool>(device, node, direction);
+}
+
+}  // namespace mn::cpu::reference

@@ -1,0 +1,31 @@
+// The plain kernels: one for every op and direction, in any layout. They are the oracle of the
+// fast ones, so they are written to be seen to be right: float32 in and out, sums in double, in an
+// order that depends on the problem only.
+
+#pragma once
+
+#include <memory>
+
+#include "backend/cpu/cpu.h"
+
+namespace mn::cpu::reference {
+
+#define MN_DECLARE(op)                                                            \
+    bool op##_query(const Device&, const mnb_node&, int direction, mnb_support&); \
+    std::unique_ptr<Kernel> op##_create(const Device&, const mnb_node&, int direction);
+
+MN_DECLARE(load)
+MN_DECLARE(conv2d)
+MN_DECLARE(max_pool2d)
+MN_DECLARE(avg_pool2d)
+MN_DECLARE(global_avg_pool2d)
+MN_DECLARE(linear)
+MN_DECLARE(activation)
+MN_DECLARE(softmax)
+MN_DECLARE(cross_entropy)
+MN_DECLARE(reorder)
+MN_DECLARE(sum)
+
+#undef MN_DECLARE
+
+}  // namespace mn::cpu::reference

@@ -1,0 +1,85 @@
+#include "graph/graph.h"
+
+#include "graph/ops.h"
+
+namespace mn {
+namespace {
+
+// One image's result may not be larger, so that sizes in bytes stay far from overflow.
+constexpr double kMaxElements = 2147483648.0;
+
+void check_size(const Node& node) {
+    double count = 1;
+    for (int i = 0; i < node.shape.rank; i++) count *= static_cast<double>(node.shape.dims[i]);
+    if (count > kMaxElements)
+        fail(MN_SHAPE_MISMATCH, node.label(), "the result ", text_of(node.shape),
+             " has more than 2^31 elements an image");
+}
+
+}  // namespace
+
+std::string Node::label() const {
+    return text("[", op_info(op).name, " \"", name, "\"] ");
+}
+
+int64_t element_count(const mn_shape& shape) {
+    int64_t count = 1;
+    for (int i = 0; i < shape.rank; i++) count *= shape.dims[i];
+    return count;
+}
+
+Node Graph::make(int32_t op, const char* name) const {
+    Node node{};
+    node.id = size();
+    node.op = op;
+    node.name = name && *name ? name : text(op_info(op).name, "_", node.id);
+    if (node.name.size() >= MN_NAME_CAPACITY - 16)
+        fail(MN_INVALID_ARGUMENT, "a node's name takes at most ", MN_NAME_CAPACITY - 17,
+             " bytes, got ", node.name.size());
+    for (const Node& other : nodes_)
+        if (other.name == node.name)
+            fail(MN_INVALID_ARGUMENT, node.label(), "the name is taken by node ", other.id);
+    return node;
+}
+
+int32_t Graph::add_input(const mn_shape& shape, const char* name) {
+    Node node = make(MN_OP_INPUT, name);
+    if (node.id != 0)
+        fail(MN_INVALID_ARGUMENT, node.label(), "must be the first node, would be node ", node.id);
+    if (shape.rank != 1 && shape.rank != 3)
+        fail(MN_SHAPE_MISMATCH, node.label(), "takes {C, H, W} or {F}, got rank ", shape.rank);
+    for (int i = 0; i < shape.rank; i++)
+        if (shape.dims[i] < 1 || shape.dims[i] > (1 << 24))
+            fail(MN_SHAPE_MISMATCH, node.label(), "dimension ", i, " must be 1 to 2^24, got ",
+                 shape.dims[i]);
+    node.shape = shape;
+    check_size(node);
+    nodes_.push_back(std::move(node));
+    return size() - 1;
+}
+
+int32_t Graph::add(int32_t op, const std::vector<int32_t>& sources, const mn_op_desc& desc,
+                   const char* name) {
+    Node node = make(op, name);
+    node.desc = desc;
+    node.sources = sources;
+    std::vector<const Node*> nodes;
+    for (int32_t source : sources) {
+        if (source < 0 || source >= size())
+            fail(MN_NOT_FOUND, node.label(), "source ", source, " is not a node; the graph has ",
+                 size());
+        nodes.push_back(&nodes_[source]);
+    }
+    op_info(op).infer(node, nodes.data());
+    check_size(node);
+    nodes_.push_back(std::move(node));
+    return size() - 1;
+}
+
+const Node& Graph::node(int32_t id) const {
+    if (id < 0 || id >= size())
+        fail(MN_NOT_FOUND, "there is no node ", id, "; the graph has ", size());
+    return nodes_[id];
+}
+
+}  // namespace mn

@@ -1,0 +1,58 @@
+// A network as the user describes it: nodes in the order of their definition, each with one result.
+// A graph knows no device; shapes leave N out.
+
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "graph/error.h"
+#include "graph/op_desc.h"
+
+namespace mn {
+
+// A parameter that a node owns, in PyTorch's layout.
+struct ParameterSpec {
+    const char* suffix;  // "weight"
+    mn_shape shape;
+    bool trainable;
+    bool bias;
+    int64_t fan_in;  // first values are uniform in +-1 / sqrt(fan_in)
+};
+
+struct Node {
+    int32_t id;
+    int32_t op;  // mn_op
+    std::string name;
+    std::vector<int32_t> sources;
+    mn_op_desc desc;
+    std::vector<float> mean, std;  // normalize
+    mn_shape shape;
+    std::vector<ParameterSpec> parameters;
+
+    // "[conv2d "conv1"] ", the beginning of every message about the node.
+    std::string label() const;
+};
+
+class Graph {
+public:
+    // Adds a node and infers its shape; leaves the graph as it was if that fails.
+    int32_t add(int32_t op, const std::vector<int32_t>& sources, const mn_op_desc& desc,
+                const char* name);
+
+    // As add; the shape of the input is given.
+    int32_t add_input(const mn_shape& shape, const char* name);
+
+    const Node& node(int32_t id) const;
+    int32_t size() const { return static_cast<int32_t>(nodes_.size()); }
+
+private:
+    Node make(int32_t op, const char* name) const;
+
+    std::vector<Node> nodes_;
+};
+
+int64_t element_count(const mn_shape& shape);
+
+}  // namespace mn

@@ -1,0 +1,794 @@
+/// @file mnistnative.h
+/// The C ABI of MnistNative: describe a convolutional network, train it, run it.
+///
+/// Conventions
+/// - Every function returns an ::mn_status (except ::mn_abi_version, ::mn_version and
+///   ::mn_last_error, which cannot fail); results go to out-parameters, which stand last and are
+///   written only when the status is ::MN_OK.
+/// - A failed call leaves the objects as they were. The text of the failure is kept per thread:
+///   ::mn_last_error, with numbers in ::mn_last_error_info.
+/// - Objects are 64-bit handles, never addresses; 0 is no object. A null, stale or foreign handle
+///   is refused with ::MN_INVALID_HANDLE.
+/// - Structs start with `struct_size`, which the caller sets to `sizeof` the struct; a library
+///   that is newer than the caller takes the fields it does not get as their defaults.
+/// - Images are N x C x H x W, features are N x F, both contiguous. Shapes leave N out.
+/// - Strings are UTF-8 and end with a zero byte; the library copies what it is given.
+/// - Functions may be called from any thread. A model takes any number of concurrent
+///   ::mn_model_forward and ::mn_model_evaluate; a trainer is used by one thread at a time, and a
+///   step and a forward of the same model wait for each other.
+/// - The library prints nothing and never ends the process.
+
+#ifndef MNISTNATIVE_H
+#define MNISTNATIVE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#if defined(MN_BUILDING_LIBRARY)
+#define MN_API __declspec(dllexport)
+#else
+#define MN_API __declspec(dllimport)
+#endif
+#elif defined(__GNUC__)
+#define MN_API __attribute__((visibility("default")))
+#else
+#define MN_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// Version of this interface. It grows by one whenever a caller built against an older header
+/// would misbehave; ::mn_abi_version gives the library's.
+#define MN_ABI_VERSION 1
+
+/// Most dimensions of a shape without N.
+#define MN_MAX_RANK 4
+
+/// Bytes of a name in an info struct, with the closing zero.
+#define MN_NAME_CAPACITY 256
+
+// ---------------------------------------------------------------------------------------------
+// Status and errors
+// ---------------------------------------------------------------------------------------------
+
+/// How a call ended; one of the values below.
+typedef int32_t mn_status;
+
+/// Values of ::mn_status.
+enum mn_status_value {
+    /// The call did what it says.
+    MN_OK = 0,
+    /// An argument is null, out of range or contradicts another.
+    MN_INVALID_ARGUMENT = 1,
+    /// A handle is null, stale, or names an object of another kind.
+    MN_INVALID_HANDLE = 2,
+    /// A shape or a buffer's size does not fit what it is used for.
+    MN_SHAPE_MISMATCH = 3,
+    /// No memory on the host or the device; see mn_error_info::requested_bytes.
+    MN_OUT_OF_MEMORY = 4,
+    /// The combination is valid but this library or device does not support it.
+    MN_UNSUPPORTED = 5,
+    /// The device cannot be used; see mn_error_info::reason.
+    MN_DEVICE_UNAVAILABLE = 6,
+    /// There is no node or parameter of that id or name.
+    MN_NOT_FOUND = 7,
+    /// The object is in use: a model has one trainer at a time.
+    MN_BUSY = 8,
+    /// A fault of the library; please report it.
+    MN_INTERNAL = 9
+};
+
+/// Why a device cannot be used.
+enum mn_device_reason {
+    /// The last error is not about a device.
+    MN_REASON_NONE = 0,
+    /// The backend's plugin library is not installed.
+    MN_REASON_NO_PLUGIN = 1,
+    /// The plugin was found but is of another version or does not load.
+    MN_REASON_PLUGIN_MISMATCH = 2,
+    /// The device's driver is not installed.
+    MN_REASON_NO_DRIVER = 3,
+    /// The driver is older than the plugin needs.
+    MN_REASON_DRIVER_TOO_OLD = 4,
+    /// The driver reports no device.
+    MN_REASON_NO_DEVICE = 5,
+    /// The device index is not below the number of devices.
+    MN_REASON_NO_SUCH_INDEX = 6,
+    /// The device is of an architecture that the plugin has no code for.
+    MN_REASON_ARCHITECTURE = 7,
+    /// A library that the plugin needs is missing or too old.
+    MN_REASON_LIBRARY_MISSING = 8,
+    /// The instruction set asked for is not one this processor has.
+    MN_REASON_INSTRUCTION_SET = 9
+};
+
+/// What is known about the last failed call of this thread besides its text.
+typedef struct mn_error_info {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// The status that the call returned.
+    mn_status status;
+    /// Why a device cannot be used, an ::mn_device_reason.
+    int32_t reason;
+    /// Always 0.
+    int32_t reserved;
+    /// Bytes that could not be allocated; 0 if the failure is another.
+    uint64_t requested_bytes;
+    /// Bytes that were free when the allocation failed; 0 if unknown.
+    uint64_t free_bytes;
+} mn_error_info;
+
+/// The library's value of ::MN_ABI_VERSION. Compare it before calling anything else.
+MN_API int32_t mn_abi_version(void);
+
+/// The library's version, such as "0.1.0". The text lives as long as the library.
+MN_API const char* mn_version(void);
+
+/// Text of the last failed call of this thread, "" if there was none. The text stays valid until
+/// the thread's next call that fails.
+MN_API const char* mn_last_error(void);
+
+/// Numbers of the last failed call of this thread.
+/// @param info_out receives them; its struct_size must be set.
+MN_API mn_status mn_last_error_info(mn_error_info* info_out);
+
+/// How important a log message is.
+enum mn_log_level { MN_LOG_DEBUG = 0, MN_LOG_INFORMATION = 1, MN_LOG_WARNING = 2 };
+
+/// Receives log messages. It may be called from any thread and must not call the library.
+/// @param level an ::mn_log_level.
+/// @param message text, valid during the call only.
+/// @param user the pointer given to ::mn_set_log_callback.
+typedef void (*mn_log_callback)(int32_t level, const char* message, void* user);
+
+/// Sets the process-wide receiver of log messages; null silences them, as at the start.
+/// When this returns, the former receiver is not running and will not be called again.
+/// @param callback the receiver, or null.
+/// @param user handed to every call.
+MN_API mn_status mn_set_log_callback(mn_log_callback callback, void* user);
+
+/// Bytes that the library holds at present for devices, data sets, models and trainers of the
+/// whole process (tensors and workspaces; not the few kilobytes of bookkeeping).
+/// @param bytes_out receives the number; 0 after everything was destroyed.
+MN_API mn_status mn_memory_in_use(int64_t* bytes_out);
+
+// ---------------------------------------------------------------------------------------------
+// Devices
+// ---------------------------------------------------------------------------------------------
+
+/// A processor that plans are compiled for, with its thread pool or its stream.
+typedef uint64_t mn_device;
+
+/// Kinds of device.
+enum mn_device_kind { MN_DEVICE_CPU = 0, MN_DEVICE_CUDA = 1 };
+
+/// Flags of ::mn_device_desc.
+enum mn_device_flag {
+    /// Run every op on its plain reference kernel: slow, the oracle of tests.
+    MN_DEVICE_REFERENCE_KERNELS = 1
+};
+
+/// Which device to open and how.
+typedef struct mn_device_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// An ::mn_device_kind.
+    int32_t kind;
+    /// Which of the devices of that kind, from 0.
+    int32_t index;
+    /// Threads that compute (CPU), 1 to 1024; 0 takes MNISTNATIVE_NUM_THREADS, else the number of
+    /// processors this process may use. Results do not depend on it.
+    int32_t threads;
+    /// Flags of ::mn_device_flag, or 0.
+    uint32_t flags;
+    /// Always 0.
+    uint32_t reserved;
+    /// Full path of the backend's plugin library; null for the CPU.
+    const char* plugin_path;
+} mn_device_desc;
+
+/// What an open device is.
+typedef struct mn_device_info {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// An ::mn_device_kind.
+    int32_t kind;
+    /// Which of the devices of that kind.
+    int32_t index;
+    /// Threads that compute; 0 where the notion does not apply.
+    int32_t threads;
+    /// Memory of the device in bytes, 0 if unknown.
+    int64_t memory_bytes;
+    /// Name of the processor or card.
+    char name[MN_NAME_CAPACITY];
+    /// Instruction set or architecture that the kernels use: "base", "avx2", "avx512", "neon",
+    /// "sm_80" …
+    char architecture[MN_NAME_CAPACITY];
+} mn_device_info;
+
+/// Opens a device. The environment variable MNISTNATIVE_ISA (base, avx2, avx512, neon) forces the
+/// CPU's instruction set; one that the processor lacks is refused.
+/// @param desc which device.
+/// @param device_out receives the handle; give it back with ::mn_device_close.
+/// Errors: ::MN_DEVICE_UNAVAILABLE with a reason, ::MN_INVALID_ARGUMENT.
+MN_API mn_status mn_device_open(const mn_device_desc* desc, mn_device* device_out);
+
+/// Closes a device. Models and data sets that use it keep it alive until they are destroyed.
+MN_API mn_status mn_device_close(mn_device device);
+
+/// Describes an open device.
+/// @param device the device.
+/// @param info_out receives the description; its struct_size must be set.
+MN_API mn_status mn_device_describe(mn_device device, mn_device_info* info_out);
+
+// ---------------------------------------------------------------------------------------------
+// Graphs
+// ---------------------------------------------------------------------------------------------
+
+/// A description of a network: nodes, each with one result. It holds no parameters and belongs to
+/// no device; models copy what they need from it.
+typedef uint64_t mn_graph;
+
+/// Dimensions without N: {C, H, W} for images, {F} for features.
+typedef struct mn_shape {
+    /// Number of dimensions used, 1 to ::MN_MAX_RANK.
+    int32_t rank;
+    /// Always 0.
+    int32_t reserved;
+    /// The dimensions, each at least 1; unused ones are 0.
+    int64_t dims[MN_MAX_RANK];
+} mn_shape;
+
+/// Kinds of node.
+enum mn_op {
+    MN_OP_INPUT = 0,
+    MN_OP_NORMALIZE = 1,
+    MN_OP_CONV2D = 2,
+    MN_OP_MAX_POOL2D = 3,
+    MN_OP_AVG_POOL2D = 4,
+    MN_OP_GLOBAL_AVG_POOL2D = 5,
+    MN_OP_LINEAR = 6,
+    MN_OP_ACTIVATION = 7,
+    MN_OP_FLATTEN = 8,
+    MN_OP_SOFTMAX = 9
+};
+
+/// Per-channel normalisation of the input, (x - mean) / std.
+typedef struct mn_normalize_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Length of `mean` and `std`: the input's channels, or 1 for the same in every channel.
+    int32_t channels;
+    /// Means.
+    const float* mean;
+    /// Standard deviations, each finite and above 0.
+    const float* std;
+} mn_normalize_desc;
+
+/// Two-dimensional convolution (cross-correlation, as in PyTorch's Conv2d):
+/// H' = (H + pad_top + pad_bottom - dilation_h * (kernel_h - 1) - 1) / stride_h + 1, rounded down.
+/// Weights are O x (C / groups) x kernel_h x kernel_w.
+typedef struct mn_conv2d_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Output channels, a multiple of `groups`.
+    int32_t out_channels;
+    /// Height of the kernel, at least 1.
+    int32_t kernel_h;
+    /// Width of the kernel, at least 1.
+    int32_t kernel_w;
+    /// Rows from one output row to the next, at least 1.
+    int32_t stride_h;
+    /// Columns from one output column to the next, at least 1.
+    int32_t stride_w;
+    /// Rows of zeros above the image.
+    int32_t pad_top;
+    /// Columns of zeros left of the image.
+    int32_t pad_left;
+    /// Rows of zeros below the image.
+    int32_t pad_bottom;
+    /// Columns of zeros right of the image.
+    int32_t pad_right;
+    /// Rows between the kernel's elements, 1 for a dense kernel.
+    int32_t dilation_h;
+    /// Columns between the kernel's elements, 1 for a dense kernel.
+    int32_t dilation_w;
+    /// Groups of channels that are convolved apart, at least 1.
+    int32_t groups;
+    /// 1: a bias is added to every output channel; 0: none.
+    int32_t bias;
+} mn_conv2d_desc;
+
+/// Two-dimensional pooling, max or average, as in PyTorch's MaxPool2d and AvgPool2d.
+typedef struct mn_pool2d_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Height of the window, at least 1.
+    int32_t kernel_h;
+    /// Width of the window, at least 1.
+    int32_t kernel_w;
+    /// Rows from one window to the next, at least 1.
+    int32_t stride_h;
+    /// Columns from one window to the next, at least 1.
+    int32_t stride_w;
+    /// Rows of padding above and below, at most kernel_h / 2. Max pooling pads with minus
+    /// infinity, average pooling with zeros.
+    int32_t pad_h;
+    /// Columns of padding left and right, at most kernel_w / 2.
+    int32_t pad_w;
+    /// 1: the output's size is rounded up (a last window that would start in the padding on the
+    /// far side is left out); 0: rounded down.
+    int32_t ceil_mode;
+    /// Average pooling only. 1: padding counts in the divisor; 0: it does not.
+    int32_t count_include_pad;
+} mn_pool2d_desc;
+
+/// Linear (fully connected) layer, y = x W^T + b. Weights are out_features x in_features.
+typedef struct mn_linear_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Output features, at least 1.
+    int32_t out_features;
+    /// 1: a bias is added; 0: none.
+    int32_t bias;
+} mn_linear_desc;
+
+/// Kinds of activation.
+enum mn_activation_kind {
+    /// max(0, x); a NaN stays a NaN.
+    MN_ACTIVATION_RELU = 1
+};
+
+/// An elementwise activation.
+typedef struct mn_activation_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// An ::mn_activation_kind.
+    int32_t kind;
+} mn_activation_desc;
+
+/// What a node is.
+typedef struct mn_node_info {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// An ::mn_op.
+    int32_t op;
+    /// Shape of the node's result for one image.
+    mn_shape shape;
+    /// Values in the node's trainable parameters.
+    int64_t parameter_count;
+    /// The node's name.
+    char name[MN_NAME_CAPACITY];
+} mn_node_info;
+
+/// Makes an empty graph.
+/// @param graph_out receives the handle; give it back with ::mn_graph_destroy.
+MN_API mn_status mn_graph_create(mn_graph* graph_out);
+
+/// Destroys a graph. Models made from it are not affected.
+MN_API mn_status mn_graph_destroy(mn_graph graph);
+
+/// Adds the graph's input, which must be its first node.
+/// @param graph the graph.
+/// @param shape shape of one image, {C, H, W}, or {F}.
+/// @param name name of the node, unique in the graph; null for one made from its op and id.
+/// @param node_out receives the node's id. This parameter is the same in all functions below.
+MN_API mn_status mn_graph_input(mn_graph graph, const mn_shape* shape, const char* name,
+                                int32_t* node_out);
+
+/// Adds a normalisation, whose source must be the input: it belongs to how images are read.
+/// uint8 pixels are divided by 255 first, float32 values are taken as they are.
+/// @param source id of the node whose result is read, as in all functions below.
+MN_API mn_status mn_graph_normalize(mn_graph graph, int32_t source, const mn_normalize_desc* desc,
+                                    const char* name, int32_t* node_out);
+
+/// Adds a convolution of a {C, H, W} source. Parameters: NAME.weight, NAME.bias, drawn as PyTorch
+/// draws them: uniform in +-1 / sqrt(C / groups * kernel_h * kernel_w).
+MN_API mn_status mn_graph_conv2d(mn_graph graph, int32_t source, const mn_conv2d_desc* desc,
+                                 const char* name, int32_t* node_out);
+
+/// Adds a max pooling of a {C, H, W} source. The first of equal values gets the gradient; a NaN
+/// counts as the largest.
+MN_API mn_status mn_graph_max_pool2d(mn_graph graph, int32_t source, const mn_pool2d_desc* desc,
+                                     const char* name, int32_t* node_out);
+
+/// Adds an average pooling of a {C, H, W} source.
+MN_API mn_status mn_graph_avg_pool2d(mn_graph graph, int32_t source, const mn_pool2d_desc* desc,
+                                     const char* name, int32_t* node_out);
+
+/// Adds a mean over height and width, {C, H, W} to {C, 1, 1}.
+MN_API mn_status mn_graph_global_avg_pool2d(mn_graph graph, int32_t source, const char* name,
+                                            int32_t* node_out);
+
+/// Adds a linear layer to an {F} source. Parameters: NAME.weight, NAME.bias, drawn as PyTorch
+/// draws them: uniform in +-1 / sqrt(F).
+MN_API mn_status mn_graph_linear(mn_graph graph, int32_t source, const mn_linear_desc* desc,
+                                 const char* name, int32_t* node_out);
+
+/// Adds an elementwise activation.
+MN_API mn_status mn_graph_activation(mn_graph graph, int32_t source, const mn_activation_desc* desc,
+                                     const char* name, int32_t* node_out);
+
+/// Adds a flattening, {C, H, W} to {C * H * W}, in that order.
+MN_API mn_status mn_graph_flatten(mn_graph graph, int32_t source, const char* name,
+                                  int32_t* node_out);
+
+/// Adds a softmax over the features of an {F} source.
+MN_API mn_status mn_graph_softmax(mn_graph graph, int32_t source, const char* name,
+                                  int32_t* node_out);
+
+/// Describes a node.
+/// @param node its id.
+/// @param info_out receives the description; its struct_size must be set.
+MN_API mn_status mn_graph_describe(mn_graph graph, int32_t node, mn_node_info* info_out);
+
+// ---------------------------------------------------------------------------------------------
+// Data sets and batches
+// ---------------------------------------------------------------------------------------------
+
+/// Images and labels that a device holds, so that a step takes indices only.
+typedef uint64_t mn_dataset;
+
+/// Types of elements.
+enum mn_dtype { MN_FLOAT32 = 0, MN_UINT8 = 1 };
+
+/// Flags of ::mn_dataset_desc.
+enum mn_dataset_flag {
+    /// The caller keeps `images` and `labels` alive and unchanged until ::mn_dataset_destroy has
+    /// returned; a device that computes in the host's memory then makes no copy.
+    MN_DATASET_BORROW = 1
+};
+
+/// Images and labels to be held by a device.
+typedef struct mn_dataset_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// An ::mn_dtype.
+    int32_t dtype;
+    /// Number of images, 1 to 2^31 - 1.
+    int64_t count;
+    /// Shape of one image.
+    mn_shape shape;
+    /// count x shape elements.
+    const void* images;
+    /// Size of `images` in bytes.
+    uint64_t images_bytes;
+    /// count class labels; null if there are none.
+    const int32_t* labels;
+    /// Flags of ::mn_dataset_flag, or 0.
+    uint32_t flags;
+    /// Always 0.
+    uint32_t reserved;
+} mn_dataset_desc;
+
+/// One batch: either contiguous images, or indices into a data set.
+typedef struct mn_batch {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Number of images, at least 1.
+    int32_t count;
+    /// An ::mn_dtype; ignored with a data set.
+    int32_t dtype;
+    /// Always 0.
+    int32_t reserved;
+    /// count x shape elements, N x C x H x W; null with a data set.
+    const void* images;
+    /// Size of `images` in bytes.
+    uint64_t images_bytes;
+    /// count class labels; null with a data set, or where no labels are needed.
+    const int32_t* labels;
+    /// The data set, or 0.
+    mn_dataset dataset;
+    /// count indices into the data set; null without one.
+    const int32_t* indices;
+} mn_batch;
+
+/// Hands images and labels to a device.
+/// @param device the device that will hold them.
+/// @param desc the data.
+/// @param dataset_out receives the handle; give it back with ::mn_dataset_destroy.
+MN_API mn_status mn_dataset_create(mn_device device, const mn_dataset_desc* desc,
+                                   mn_dataset* dataset_out);
+
+/// Destroys a data set, waiting for calls that use it.
+MN_API mn_status mn_dataset_destroy(mn_dataset dataset);
+
+// ---------------------------------------------------------------------------------------------
+// Models
+// ---------------------------------------------------------------------------------------------
+
+/// A graph compiled for a device, and its parameters.
+typedef uint64_t mn_model;
+
+/// Flags of ::mn_model_desc.
+enum mn_model_flag {
+    /// Leave every chain of nodes alone instead of fusing it, for comparison.
+    MN_MODEL_NO_FUSION = 1
+};
+
+/// How a model is made.
+typedef struct mn_model_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Flags of ::mn_model_flag, or 0.
+    uint32_t flags;
+    /// Seed of the parameters' first values.
+    uint64_t seed;
+    /// Ids of the nodes whose results ::mn_model_forward gives; the first is the network's output.
+    const int32_t* outputs;
+    /// Number of outputs, at least 1.
+    int32_t output_count;
+    /// Most images that one inference plan takes at once; 0 lets the library choose. Larger
+    /// batches run in pieces, with the same results.
+    int32_t inference_batch;
+} mn_model_desc;
+
+/// A parameter of a model.
+typedef struct mn_parameter_info {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// 1: changed by an optimizer; 0: a running statistic.
+    int32_t trainable;
+    /// Id of the graph's node it belongs to.
+    int32_t node;
+    /// Always 0.
+    int32_t reserved;
+    /// Shape in PyTorch's layout.
+    mn_shape shape;
+    /// Number of values.
+    int64_t count;
+    /// Name, such as "0.weight".
+    char name[MN_NAME_CAPACITY];
+} mn_parameter_info;
+
+/// What ::mn_model_read and ::mn_model_write copy.
+enum mn_parameter_part {
+    /// The parameter itself.
+    MN_PART_VALUE = 0,
+    /// Its gradient as of the last step, or of the batches accumulated since: the sum divided by
+    /// the denominators of the losses' means. Read only.
+    MN_PART_GRADIENT = 1,
+    /// The optimizer's first moment (Adam) or momentum buffer (SGD).
+    MN_PART_MOMENT1 = 2,
+    /// The optimizer's second moment (Adam).
+    MN_PART_MOMENT2 = 3
+};
+
+/// One result of ::mn_model_forward.
+typedef struct mn_output {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Which of the model's outputs, from 0.
+    int32_t index;
+    /// Receives count x shape values.
+    float* values;
+    /// Capacity of `values` in elements; must be exactly count x shape.
+    uint64_t value_count;
+} mn_output;
+
+/// Kinds of loss.
+enum mn_loss_kind {
+    /// log-softmax and negative log-likelihood of class labels, as PyTorch's CrossEntropyLoss.
+    MN_LOSS_CROSS_ENTROPY = 1
+};
+
+/// How the losses of a batch's images become one number.
+enum mn_reduction {
+    /// Divided by the number of images.
+    MN_REDUCTION_MEAN = 0,
+    /// Added up.
+    MN_REDUCTION_SUM = 1
+};
+
+/// One loss on one node.
+typedef struct mn_loss_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// An ::mn_loss_kind.
+    int32_t kind;
+    /// Id of the node that it is taken of, before any softmax.
+    int32_t node;
+    /// An ::mn_reduction.
+    int32_t reduction;
+    /// Factor of this loss in the total.
+    float weight;
+    /// Always 0.
+    int32_t reserved;
+} mn_loss_desc;
+
+/// Sums over the images that a call has seen.
+typedef struct mn_metrics {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Number of images.
+    int32_t count;
+    /// The loss as its reduction defines it; several losses: their weighted sum.
+    double loss;
+    /// Numerator of the loss: with one loss, loss = loss_numerator / loss_denominator.
+    double loss_numerator;
+    /// Denominator of the loss: the number of images for a mean, 1 for a sum.
+    double loss_denominator;
+    /// Images whose largest output (the first of equals) is that of their label, by the first
+    /// loss.
+    int64_t correct;
+} mn_metrics;
+
+/// Bytes that a model, or a trainer with its model, has planned.
+typedef struct mn_memory_plan {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Images that the plan takes at once.
+    int32_t batch;
+    /// Parameters and running statistics.
+    int64_t parameter_bytes;
+    /// Gradients (trainer).
+    int64_t gradient_bytes;
+    /// Optimizer state (trainer).
+    int64_t optimizer_bytes;
+    /// Weights in the form that kernels read, derived from the parameters.
+    int64_t packed_bytes;
+    /// Activations, their gradients and saved state, which share memory over time.
+    int64_t arena_bytes;
+    /// Scratch memory of kernels.
+    int64_t workspace_bytes;
+} mn_memory_plan;
+
+/// Compiles a graph for a device and draws its parameters.
+/// @param device the device.
+/// @param graph the graph; the model keeps a copy.
+/// @param desc outputs, seed and options.
+/// @param model_out receives the handle; give it back with ::mn_model_destroy.
+MN_API mn_status mn_model_create(mn_device device, mn_graph graph, const mn_model_desc* desc,
+                                 mn_model* model_out);
+
+/// Destroys a model; its trainer, if any, must be destroyed too and keeps it alive until then.
+MN_API mn_status mn_model_destroy(mn_model model);
+
+/// Number of parameters and running statistics.
+MN_API mn_status mn_model_parameter_count(mn_model model, int32_t* count_out);
+
+/// Describes a parameter.
+/// @param index its place in the order of the network, from 0.
+/// @param info_out receives the description; its struct_size must be set.
+MN_API mn_status mn_model_parameter_describe(mn_model model, int32_t index,
+                                             mn_parameter_info* info_out);
+
+/// Copies a parameter, its gradient or its optimizer state out, in PyTorch's layout.
+/// @param index the parameter.
+/// @param part an ::mn_parameter_part.
+/// @param values receives the values.
+/// @param value_count must be the parameter's count.
+/// Errors: ::MN_NOT_FOUND when there is no such parameter, or no trainer has made that part yet.
+MN_API mn_status mn_model_read(mn_model model, int32_t index, int32_t part, float* values,
+                               uint64_t value_count);
+
+/// Copies a parameter or its optimizer state in, in PyTorch's layout.
+MN_API mn_status mn_model_write(mn_model model, int32_t index, int32_t part, const float* values,
+                                uint64_t value_count);
+
+/// Runs the network without training (inference).
+/// @param batch the images; labels are not read.
+/// @param outputs which results are wanted, and where they go.
+/// @param output_count number of them.
+MN_API mn_status mn_model_forward(mn_model model, const mn_batch* batch, const mn_output* outputs,
+                                  int32_t output_count);
+
+/// Runs the network without training and compares with the batch's labels.
+/// @param batch images and labels.
+/// @param loss the loss.
+/// @param metrics_out receives the sums; its struct_size must be set.
+MN_API mn_status mn_model_evaluate(mn_model model, const mn_batch* batch, const mn_loss_desc* loss,
+                                   mn_metrics* metrics_out);
+
+/// What the model's inference plan holds (one execution of it).
+MN_API mn_status mn_model_memory_plan(mn_model model, mn_memory_plan* plan_out);
+
+// ---------------------------------------------------------------------------------------------
+// Trainers
+// ---------------------------------------------------------------------------------------------
+
+/// The right to train a model, with the training plan. A model has one at a time.
+typedef uint64_t mn_trainer;
+
+/// Kinds of optimizer.
+enum mn_optimizer_kind { MN_OPTIMIZER_SGD = 0, MN_OPTIMIZER_ADAM = 1 };
+
+/// An optimizer, with PyTorch's formulas.
+typedef struct mn_optimizer_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// An ::mn_optimizer_kind.
+    int32_t kind;
+    /// Learning rate, finite and not negative.
+    float learning_rate;
+    /// Adam: decay of the first moment, in [0, 1).
+    float beta1;
+    /// Adam: decay of the second moment, in [0, 1).
+    float beta2;
+    /// Adam: added to the root of the second moment, above 0.
+    float epsilon;
+    /// SGD: momentum, not negative; 0 keeps no buffer.
+    float momentum;
+    /// SGD: share of the gradient left out of the momentum buffer after the first step.
+    float dampening;
+    /// Multiple of the parameter added to its gradient (L2), not negative.
+    float weight_decay;
+    /// SGD: 1 for Nesterov's momentum, which needs momentum and no dampening; 0 without.
+    int32_t nesterov;
+} mn_optimizer_desc;
+
+/// Flags of ::mn_trainer_desc.
+enum mn_trainer_flag {
+    /// Compute the gradient of the loss by the input too: ::mn_trainer_input_gradient.
+    MN_TRAINER_INPUT_GRADIENT = 1
+};
+
+/// How a model is trained.
+typedef struct mn_trainer_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Largest batch that a step will take, at least 1; memory is planned for it.
+    int32_t max_batch;
+    /// The losses; at least one.
+    const mn_loss_desc* losses;
+    /// Number of losses.
+    int32_t loss_count;
+    /// Flags of ::mn_trainer_flag, or 0.
+    uint32_t flags;
+    /// The optimizer.
+    const mn_optimizer_desc* optimizer;
+} mn_trainer_desc;
+
+/// Plans the training of a model and takes the right to it. Gradients and optimizer state start
+/// at zero.
+/// @param model the model.
+/// @param desc losses, optimizer and largest batch.
+/// @param trainer_out receives the handle; give it back with ::mn_trainer_destroy.
+/// Errors: ::MN_BUSY when the model has a trainer; ::MN_INVALID_ARGUMENT when a loss is taken of
+/// a softmax.
+MN_API mn_status mn_trainer_create(mn_model model, const mn_trainer_desc* desc,
+                                   mn_trainer* trainer_out);
+
+/// Ends training. The model keeps its parameters and is free for another trainer.
+MN_API mn_status mn_trainer_destroy(mn_trainer trainer);
+
+/// One training step: clear gradients, forward, backward, update.
+/// @param batch images and labels, at most max_batch.
+/// @param metrics_out receives the batch's loss (before the update) and its hits.
+MN_API mn_status mn_trainer_step(mn_trainer trainer, const mn_batch* batch,
+                                 mn_metrics* metrics_out);
+
+/// Forward and backward of one batch, added to the gradients. Numerators and denominators of the
+/// losses' means are added up apart, so that several small batches equal one large one.
+/// @param batch images and labels, at most max_batch.
+/// @param metrics_out receives this batch's loss and hits.
+MN_API mn_status mn_trainer_accumulate(mn_trainer trainer, const mn_batch* batch,
+                                       mn_metrics* metrics_out);
+
+/// Updates the parameters with the accumulated gradients. The next ::mn_trainer_accumulate starts
+/// anew; until then the gradients can still be read.
+/// Errors: ::MN_INVALID_ARGUMENT when nothing was accumulated.
+MN_API mn_status mn_trainer_apply(mn_trainer trainer);
+
+/// Forgets the accumulated gradients.
+MN_API mn_status mn_trainer_clear(mn_trainer trainer);
+
+/// Sets the learning rate of the next updates.
+/// @param learning_rate finite and not negative.
+MN_API mn_status mn_trainer_set_learning_rate(mn_trainer trainer, float learning_rate);
+
+/// Copies the gradient of the last batch's loss by its input, count x shape of the first node's
+/// result after normalisation. Needs ::MN_TRAINER_INPUT_GRADIENT.
+MN_API mn_status mn_trainer_input_gradient(mn_trainer trainer, float* values, uint64_t value_count);
+
+/// What the training plan and its model hold.
+MN_API mn_status mn_trainer_memory_plan(mn_trainer trainer, mn_memory_plan* plan_out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,120 @@
+// The steps of a plan. For training: every operation forward, then, from the losses back, every
+// operation that a loss depends on and that has parameters or a source that depends on some. A
+// value with several readers gets a gradient from each of them; these are summed in a fixed order.
+
+#include "passes/program.h"
+
+namespace mn {
+namespace {
+
+class Scheduler {
+public:
+    Scheduler(Program& program, const BackendQuery& backend)
+        : program_(program), backend_(backend) {}
+
+    void inference() {
+        for (size_t i = 0; i < program_.operations.size(); i++)
+            push({static_cast<int32_t>(i), MNB_FORWARD_INFERENCE});
+    }
+
+    void training(bool input_gradient) {
+        const size_t count = program_.operations.size();
+        gradients_.resize(program_.storage_count);
+        requires_.assign(program_.storage_count, false);
+        for (const Operation& operation : program_.operations) {
+            if (operation.dst < 0) continue;
+            bool required = !operation.params.empty();
+            if (operation.op == MNB_OP_LOAD) required = input_gradient;
+            for (int32_t source : operation.sources) required |= requires_[storage(source)];
+            requires_[storage(operation.dst)] = required;
+        }
+        for (size_t i = 0; i < count; i++) {
+            Step step{static_cast<int32_t>(i), MNB_FORWARD_TRAINING};
+            if (program_.operations[i].op == MNB_OP_CROSS_ENTROPY)
+                step.diff_sources = make_diff_sources(i);
+            push(std::move(step));
+        }
+        for (size_t i = count; i-- > 0;) backward(i, input_gradient);
+    }
+
+private:
+    int32_t storage(int32_t value) const { return program_.values[value].storage; }
+
+    void backward(size_t i, bool input_gradient) {
+        const Operation& operation = program_.operations[i];
+        if (operation.dst < 0 || !requires_[storage(operation.dst)]) return;
+        const int32_t diff_dst = total_gradient(storage(operation.dst));
+        if (diff_dst < 0) return;  // no loss depends on it
+        if (operation.op == MNB_OP_LOAD) {
+            if (input_gradient) program_.input_gradient = diff_dst;
+            return;
+        }
+        Step step{static_cast<int32_t>(i), MNB_BACKWARD};
+        step.diff_dst = diff_dst;
+        step.diff_sources = make_diff_sources(i);
+        push(std::move(step));
+    }
+
+    // New values for the gradients of the sources that need one.
+    std::vector<int32_t> make_diff_sources(size_t i) {
+        std::vector<int32_t> result;
+        for (size_t s = 0; s < program_.operations[i].sources.size(); s++) {
+            const int32_t source = program_.operations[i].sources[s];
+            int32_t diff = -1;
+            if (requires_[storage(source)]) {
+                diff = program_.add_value(mnb_tensor(program_.values[source].tensor));
+                gradients_[storage(source)].push_back(diff);
+            }
+            result.push_back(diff);
+        }
+        return result;
+    }
+
+    // The sum of the gradients that a value's readers have left, or -1.
+    int32_t total_gradient(int32_t storage) {
+        int32_t total = -1;
+        for (int32_t part : gradients_[storage]) {
+            if (total < 0) {
+                total = part;
+                continue;
+            }
+            Operation sum;
+            sum.op = MNB_OP_SUM;
+            sum.name = "sum of gradients";
+            sum.sources = {total, part};
+            sum.dst = program_.add_value(mnb_tensor(program_.values[total].tensor));
+            total = sum.dst;
+            program_.operations.push_back(std::move(sum));
+            push({static_cast<int32_t>(program_.operations.size()) - 1, MNB_FORWARD_INFERENCE});
+        }
+        return total;
+    }
+
+    void push(Step step) {
+        mnb_node node = program_.node(program_.operations[step.operation]);
+        for (size_t s = 0; s < step.diff_sources.size(); s++)
+            node.wants_diff_src[s] = step.diff_sources[s] >= 0;
+        step.support = backend_.query(node, step.direction);
+        if (!step.support.supported)
+            fail(MN_UNSUPPORTED, "[", node.name, "] is not supported by this device",
+                 step.direction == MNB_BACKWARD ? " in the backward pass" : "");
+        program_.steps.push_back(std::move(step));
+    }
+
+    Program& program_;
+    const BackendQuery& backend_;
+    std::vector<std::vector<int32_t>> gradients_;  // of a storage, one a reader
+    std::vector<bool> requires_;                   // of a storage: does it need a gradient?
+};
+
+}  // namespace
+
+void schedule_inference(Program& program, const BackendQuery& backend) {
+    Scheduler(program, backend).inference();
+}
+
+void schedule_training(Program& program, const BackendQuery& backend, bool input_gradient) {
+    Scheduler(program, backend).training(input_gradient);
+}
+
+}  // namespace mn

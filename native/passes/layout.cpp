@@ -1,0 +1,90 @@
+// Gives every value the layout that the operation which makes it prefers, and puts a reorder where
+// a reader wants another. A value of one channel or one pixel is the same in both: it only gets
+// another label. The layout of parameters follows from that of the source.
+
+#include <map>
+#include <utility>
+
+#include "passes/program.h"
+
+namespace mn {
+namespace {
+
+class LayoutPass {
+public:
+    LayoutPass(Program& program, const BackendQuery& backend)
+        : program_(program), backend_(backend) {}
+
+    void run() {
+        std::vector<Operation> operations = std::move(program_.operations);
+        program_.operations.clear();
+        for (Operation& operation : operations) {
+            const int32_t direction =
+                program_.training ? MNB_FORWARD_TRAINING : MNB_FORWARD_INFERENCE;
+            const mnb_support wish = query(operation, direction);
+            for (int32_t& source : operation.sources) source = in_layout(source, wish.src_layout);
+            // Asked again with the sources as they will be: the answer may depend on them.
+            const mnb_support support = query(operation, direction);
+            if (operation.dst >= 0) set_layout(operation.dst, support.dst_layout);
+            for (size_t i = 0; i < operation.params.size(); i++) {
+                mnb_param& param = operation.params[i];
+                param.layout = support.param_layout[i];
+                int64_t o = param.o;
+                if (param.layout == MNB_PARAM_PANEL16)
+                    o = (o + MNB_PANEL - 1) / MNB_PANEL * MNB_PANEL;
+                param.storage = o * param.i * param.h * param.w;
+            }
+            program_.operations.push_back(std::move(operation));
+        }
+    }
+
+private:
+    mnb_support query(const Operation& operation, int32_t direction) const {
+        const mnb_support support = backend_.query(program_.node(operation), direction);
+        if (!support.supported)
+            fail(MN_UNSUPPORTED, "[", operation.name, "] is not supported by this device");
+        return support;
+    }
+
+    void set_layout(int32_t value, int32_t layout) {
+        const int32_t storage = program_.values[value].storage;
+        for (Value& v : program_.values)
+            if (v.storage == storage)
+                v.tensor = dense_tensor(v.tensor.c, v.tensor.h, v.tensor.w, v.tensor.flat, layout);
+    }
+
+    // The value itself, a view with another label, or the result of a reorder put before.
+    int32_t in_layout(int32_t value, int32_t layout) {
+        const mnb_tensor from = program_.values[value].tensor;
+        if (from.layout == layout) return value;
+        const auto known = reordered_.find({value, layout});
+        if (known != reordered_.end()) return known->second;
+        const mnb_tensor to = dense_tensor(from.c, from.h, from.w, from.flat, layout);
+        int32_t result;
+        if (layout_is_trivial(from)) {
+            result = program_.add_view(to, value);
+        } else {
+            result = program_.add_value(to);
+            Operation reorder;
+            reorder.op = MNB_OP_REORDER;
+            reorder.name = "reorder";
+            reorder.sources.push_back(value);
+            reorder.dst = result;
+            program_.operations.push_back(std::move(reorder));
+        }
+        reordered_[{value, layout}] = result;
+        return result;
+    }
+
+    Program& program_;
+    const BackendQuery& backend_;
+    std::map<std::pair<int32_t, int32_t>, int32_t> reordered_;
+};
+
+}  // namespace
+
+void assign_layouts(Program& program, const BackendQuery& backend) {
+    LayoutPass(program, backend).run();
+}
+
+}  // namespace mn

@@ -1,0 +1,128 @@
+// Nodes become operations on values. Input and normalisation become one load, so that the first
+// operation reads pixels; a flattening becomes a view of its source.
+
+#include "passes/program.h"
+
+namespace mn {
+namespace {
+
+mnb_tensor tensor_of(const mn_shape& shape) {
+    return shape.rank == 3
+               ? dense_tensor(shape.dims[0], shape.dims[1], shape.dims[2], false, MNB_NCHW)
+               : dense_tensor(element_count(shape), 1, 1, true, MNB_NCHW);
+}
+
+std::vector<bool> needed_nodes(const Graph& graph, const LowerOptions& options) {
+    std::vector<bool> needed(graph.size(), options.whole_graph);
+    for (int32_t output : options.outputs) needed[output] = true;
+    for (const mn_loss_desc& loss : options.losses) needed[loss.node] = true;
+    for (int32_t id = graph.size() - 1; id >= 0; id--)
+        if (needed[id])
+            for (int32_t source : graph.node(id).sources) needed[source] = true;
+    return needed;
+}
+
+// Logical dimensions of a parameter; its layout is chosen later. The weights of a linear layer see
+// the image that was flattened.
+mnb_param param_of(const ParameterSpec& spec, const mnb_tensor& source, bool linear) {
+    mnb_param param{};
+    param.layout = MNB_PARAM_PLAIN;
+    param.o = spec.shape.dims[0];
+    param.i = param.h = param.w = 1;
+    if (spec.bias) {
+        param.role = MNB_BIAS;
+    } else if (linear) {
+        param.role = MNB_WEIGHT;
+        param.i = source.c, param.h = source.h, param.w = source.w;
+    } else {
+        param.role = MNB_WEIGHT;
+        param.i = spec.shape.dims[1], param.h = spec.shape.dims[2], param.w = spec.shape.dims[3];
+    }
+    return param;
+}
+
+}  // namespace
+
+Program lower(const Graph& graph, const LowerOptions& options) {
+    Program program;
+    program.training = options.training;
+    program.max_batch = options.max_batch;
+    const std::vector<bool> needed = needed_nodes(graph, options);
+
+    std::vector<int32_t> value_of(graph.size(), -1);
+    int32_t next_param = 0;
+    for (int32_t id = 0; id < graph.size(); id++) {
+        const Node& node = graph.node(id);
+        const int32_t first_param = next_param;
+        next_param += static_cast<int32_t>(node.parameters.size());
+        if (!needed[id]) continue;
+
+        if (node.op == MN_OP_FLATTEN) {
+            const int32_t source = value_of[node.sources[0]];
+            mnb_tensor view = program.values[source].tensor;
+            view.flat = 1;
+            value_of[id] = program.add_view(view, source);
+            continue;
+        }
+
+        if (node.op == MN_OP_NORMALIZE) {
+            // The load is the input's. Its value, unnormalised, may be wanted as well.
+            Operation load = program.operations.front();
+            load.mean = node.mean;
+            load.std = node.std;
+            load.desc.normalize.channels = static_cast<int32_t>(node.mean.size());
+            load.name = node.name;
+            load.dst = program.add_value(tensor_of(node.shape));
+            value_of[id] = load.dst;
+            program.operations.push_back(std::move(load));
+            continue;
+        }
+
+        Operation operation;
+        operation.op = node.op == MN_OP_INPUT ? static_cast<int32_t>(MNB_OP_LOAD) : node.op;
+        operation.desc = node.desc;
+        operation.name = node.name;
+        operation.node = id;
+        for (int32_t source : node.sources) operation.sources.push_back(value_of[source]);
+        for (const ParameterSpec& spec : node.parameters)
+            operation.params.push_back(param_of(spec, program.values[operation.sources[0]].tensor,
+                                                node.op == MN_OP_LINEAR));
+        operation.first_param = first_param;
+        operation.dst = program.add_value(tensor_of(node.shape));
+        if (node.op != MN_OP_INPUT) {
+            // Activations and softmax keep their source's view of features.
+            mnb_tensor& dst = program.values[operation.dst].tensor;
+            const mnb_tensor& src = program.values[operation.sources[0]].tensor;
+            if (dst.flat && (node.op == MN_OP_ACTIVATION || node.op == MN_OP_SOFTMAX)) dst = src;
+        }
+        value_of[id] = operation.dst;
+        program.operations.push_back(std::move(operation));
+    }
+
+    for (int32_t output : options.outputs) program.outputs.push_back(value_of[output]);
+    for (const mn_loss_desc& loss : options.losses) {
+        Operation operation;
+        operation.op = MNB_OP_CROSS_ENTROPY;
+        operation.desc.loss = loss;
+        operation.name = text("loss of ", graph.node(loss.node).name);
+        operation.sources.push_back(value_of[loss.node]);
+        operation.loss = program.loss_count++;
+        program.operations.push_back(std::move(operation));
+    }
+
+    // The load of an input that is only read normalised is not needed.
+    const auto is_read = [&](int32_t value) {
+        for (const Operation& operation : program.operations)
+            for (int32_t source : operation.sources)
+                if (source == value) return true;
+        for (int32_t output : program.outputs)
+            if (output == value) return true;
+        return false;
+    };
+    if (!options.whole_graph && !program.operations.empty() &&
+        program.operations.front().op == MNB_OP_LOAD && !is_read(program.operations.front().dst))
+        program.operations.erase(program.operations.begin());
+    return program;
+}
+
+}  // namespace mn

@@ -1,0 +1,59 @@
+#include "passes/program.h"
+
+namespace mn {
+
+int32_t Program::add_value(const mnb_tensor& tensor) {
+    values.push_back({tensor, storage_count++});
+    return static_cast<int32_t>(values.size()) - 1;
+}
+
+int32_t Program::add_view(const mnb_tensor& tensor, int32_t of) {
+    values.push_back({tensor, values[of].storage});
+    return static_cast<int32_t>(values.size()) - 1;
+}
+
+mnb_node Program::node(const Operation& operation) const {
+    mnb_node node{};
+    node.struct_size = sizeof node;
+    node.op = operation.op;
+    node.name = operation.name.c_str();
+    node.desc = operation.desc;
+    if (operation.op == MNB_OP_LOAD && !operation.mean.empty()) {
+        node.desc.normalize.mean = operation.mean.data();
+        node.desc.normalize.std = operation.std.data();
+    }
+    node.activation = operation.activation;
+    node.has_pool = operation.has_pool;
+    node.pool = operation.pool;
+    node.source_count = static_cast<int32_t>(operation.sources.size());
+    for (size_t i = 0; i < operation.sources.size(); i++)
+        node.src[i] = values[operation.sources[i]].tensor;
+    if (operation.dst >= 0) node.dst = values[operation.dst].tensor;
+    node.param_count = static_cast<int32_t>(operation.params.size());
+    for (size_t i = 0; i < operation.params.size(); i++) node.param[i] = operation.params[i];
+    node.max_batch = max_batch;
+    return node;
+}
+
+mnb_tensor dense_tensor(int64_t c, int64_t h, int64_t w, bool flat, int32_t layout) {
+    mnb_tensor t{};
+    t.layout = layout;
+    t.flat = flat;
+    t.c = c, t.h = h, t.w = w;
+    t.sn = c * h * w;
+    if (layout == MNB_NHWC)
+        t.sc = 1, t.sw = c, t.sh = w * c;
+    else
+        t.sw = 1, t.sh = w, t.sc = h * w;
+    return t;
+}
+
+bool layout_is_trivial(const mnb_tensor& tensor) {
+    return tensor.c == 1 || tensor.h * tensor.w == 1;
+}
+
+int64_t image_bytes(const mnb_tensor& tensor) {
+    return tensor.sn * static_cast<int64_t>(sizeof(float));
+}
+
+}  // namespace mn

@@ -1,0 +1,102 @@
+// What a graph becomes on its way to a plan. Each pass reads and rewrites a Program:
+//
+//   lower        nodes become operations on values; input and normalisation become one load,
+//                flattening becomes a view, losses are attached
+//   fuse         chains that the backend can run as one operation become one
+//   layout       every value gets a layout, with reorders where neighbours disagree
+//   gradient     (training) the steps of the backward pass, and values for the gradients
+//   memory_plan  every value gets its place in the arena
+//
+// The order matters: fusing before differentiating is what lets a fused operation have a backward
+// of its own.
+
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "graph/graph.h"
+
+namespace mn {
+
+struct Value {
+    mnb_tensor tensor{};
+    int32_t storage = -1;  // the buffer it lives in; views share one
+};
+
+struct Operation {
+    int32_t op = 0;  // mn_op or mnb_op
+    mn_op_desc desc{};
+    std::string name;
+    int32_t node = -1;  // the graph's node whose parameters it uses
+    std::vector<float> mean, std;
+    int32_t activation = 0;
+    bool has_pool = false;
+    mn_pool2d_desc pool{};
+    std::vector<int32_t> sources;  // values
+    int32_t dst = -1;              // value; -1: none (a loss)
+    std::vector<mnb_param> params;
+    int32_t first_param = -1;  // its place in the parameter store
+    int32_t loss = -1;         // which of the program's losses it is
+};
+
+// One call of a kernel.
+struct Step {
+    int32_t operation;
+    int32_t direction;                    // mnb_direction
+    int32_t diff_dst = -1;                // value
+    std::vector<int32_t> diff_sources{};  // values, -1 where not wanted
+    mnb_support support{};
+};
+
+struct Program {
+    std::vector<Operation> operations;  // in order of execution
+    std::vector<Value> values;
+    int32_t storage_count = 0;
+    std::vector<int32_t> outputs;  // values to be read after the run
+    int32_t loss_count = 0;
+    std::vector<Step> steps;
+    int32_t input_gradient = -1;  // value, if asked for
+    bool training = false;
+    int32_t max_batch = 1;
+
+    int32_t add_value(const mnb_tensor& tensor);
+    int32_t add_view(const mnb_tensor& tensor, int32_t of);
+
+    // The operation as a backend sees it. The result points into this program.
+    mnb_node node(const Operation& operation) const;
+};
+
+// Describes a value of one image of c x h x w, or of features, densely packed in a layout.
+mnb_tensor dense_tensor(int64_t c, int64_t h, int64_t w, bool flat, int32_t layout);
+
+// Whether the two layouts of such a value are the same in memory.
+bool layout_is_trivial(const mnb_tensor& tensor);
+
+// Bytes of one image of a value.
+int64_t image_bytes(const mnb_tensor& tensor);
+
+// What the passes ask of a backend.
+class BackendQuery {
+public:
+    virtual ~BackendQuery() = default;
+    virtual mnb_support query(const mnb_node& node, int32_t direction) const = 0;
+};
+
+struct LowerOptions {
+    std::vector<int32_t> outputs;      // nodes
+    std::vector<mn_loss_desc> losses;  // each on a node
+    bool whole_graph = false;          // lower nodes that no output or loss needs, too
+    bool training = false;
+    int32_t max_batch = 1;
+};
+
+Program lower(const Graph& graph, const LowerOptions& options);
+void fuse(Program& program, const BackendQuery& backend);
+void assign_layouts(Program& program, const BackendQuery& backend);
+void schedule_inference(Program& program, const BackendQuery& backend);
+void schedule_training(Program& program, const BackendQuery& backend, bool input_gradient);
+
+}  // namespace mn

@@ -1,0 +1,122 @@
+#include "plan/dataset.h"
+
+#include <cstring>
+
+namespace mn {
+namespace {
+
+int64_t dtype_size(const char* what, int32_t dtype) {
+    if (dtype == MN_FLOAT32) return sizeof(float);
+    if (dtype == MN_UINT8) return 1;
+    fail(MN_INVALID_ARGUMENT, "[", what, "] there is no dtype ", dtype);
+}
+
+void check_images(const char* what, const void* images, uint64_t bytes, int64_t count,
+                  const mn_shape& shape, int32_t dtype) {
+    const int64_t size = dtype_size(what, dtype);
+    if (!images) fail(MN_INVALID_ARGUMENT, "[", what, "] images must not be null");
+    const uint64_t expected = static_cast<uint64_t>(count * element_count(shape) * size);
+    if (bytes != expected)
+        fail(MN_SHAPE_MISMATCH, "[", what, "] ", count, " images of ", text_of(shape), " (",
+             dtype == MN_UINT8 ? "uint8" : "float32", ") take ", expected, " bytes, got ", bytes);
+}
+
+bool same_shape(const mn_shape& a, const mn_shape& b) {
+    return a.rank == b.rank && std::memcmp(a.dims, b.dims, a.rank * sizeof a.dims[0]) == 0;
+}
+
+}  // namespace
+
+Dataset::Dataset(std::shared_ptr<const Device> device, const mn_dataset_desc& desc)
+    : device_(std::move(device)), dtype_(desc.dtype), count_(desc.count), shape_(desc.shape) {
+    if (count_ < 1 || count_ > INT32_MAX)
+        fail(MN_INVALID_ARGUMENT, "[dataset] count must be 1 to 2^31 - 1, got ", count_);
+    if (shape_.rank < 1 || shape_.rank > MN_MAX_RANK)
+        fail(MN_SHAPE_MISMATCH, "[dataset] rank must be 1 to ", MN_MAX_RANK, ", got ", shape_.rank);
+    double elements = 1;
+    for (int i = 0; i < shape_.rank; i++) {
+        if (shape_.dims[i] < 1)
+            fail(MN_SHAPE_MISMATCH, "[dataset] dimension ", i, " must be at least 1, got ",
+                 shape_.dims[i]);
+        elements *= static_cast<double>(shape_.dims[i]);
+    }
+    if (elements > 2147483648.0)
+        fail(MN_SHAPE_MISMATCH, "[dataset] ", text_of(shape_),
+             " has more than 2^31 elements an image");
+    check_images("dataset", desc.images, desc.images_bytes, count_, shape_, dtype_);
+
+    images_ = desc.images;
+    labels_ = desc.labels;
+    if (desc.flags & MN_DATASET_BORROW && device_->backend().shares_host_memory) return;
+    const int64_t image_bytes = static_cast<int64_t>(desc.images_bytes);
+    const int64_t labels_at = (image_bytes + MNB_ALIGNMENT - 1) / MNB_ALIGNMENT * MNB_ALIGNMENT;
+    const int64_t label_bytes = labels_ ? count_ * static_cast<int64_t>(sizeof(int32_t)) : 0;
+    memory_ = DeviceMemory(device_, labels_at + label_bytes);
+    device_->copy_in(memory_.data(), images_, desc.images_bytes);
+    images_ = memory_.data();
+    if (labels_) {
+        int32_t* labels = memory_.at<int32_t>(labels_at);
+        device_->copy_in(labels, labels_, static_cast<size_t>(label_bytes));
+        labels_ = labels;
+    }
+}
+
+mnb_input CheckedBatch::from(int32_t first, int64_t image_elements) const {
+    mnb_input part = input;
+    if (part.indices) {
+        part.indices += first;
+    } else {
+        const int64_t size = part.dtype == MN_UINT8 ? 1 : static_cast<int64_t>(sizeof(float));
+        part.images = static_cast<const char*>(part.images) + first * image_elements * size;
+        if (part.labels) part.labels += first;
+    }
+    return part;
+}
+
+CheckedBatch check_batch(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
+                         const Device& device, const mn_shape& shape, int64_t classes,
+                         int32_t max_batch) {
+    CheckedBatch checked;
+    checked.count = batch.count;
+    if (batch.count < 1)
+        fail(MN_INVALID_ARGUMENT, "[batch] count must be at least 1, got ", batch.count);
+    if (max_batch && batch.count > max_batch)
+        fail(MN_INVALID_ARGUMENT, "[batch] the plan takes at most ", max_batch, " images, got ",
+             batch.count);
+
+    if (dataset) {
+        if (batch.images || batch.labels)
+            fail(MN_INVALID_ARGUMENT, "[batch] images and labels must be null with a data set");
+        if (!batch.indices)
+            fail(MN_INVALID_ARGUMENT, "[batch] indices must not be null with a data set");
+        if (&dataset->device() != &device)
+            fail(MN_INVALID_ARGUMENT, "[batch] the data set is on another device than the model");
+        if (!same_shape(dataset->shape(), shape))
+            fail(MN_SHAPE_MISMATCH, "[batch] the network takes images of ", text_of(shape),
+                 ", the data set holds ", text_of(dataset->shape()));
+        for (int32_t i = 0; i < batch.count; i++)
+            if (batch.indices[i] < 0 || batch.indices[i] >= dataset->count())
+                fail(MN_INVALID_ARGUMENT, "[batch] indices[", i, "] is ", batch.indices[i],
+                     ", the data set has ", dataset->count(), " images");
+        checked.input = {dataset->images(), batch.indices, dataset->labels(), dataset->dtype()};
+        checked.dataset = std::move(dataset);
+    } else {
+        if (batch.indices) fail(MN_INVALID_ARGUMENT, "[batch] indices need a data set");
+        check_images("batch", batch.images, batch.images_bytes, batch.count, shape, batch.dtype);
+        checked.input = {batch.images, nullptr, batch.labels, batch.dtype};
+    }
+
+    if (classes > 0) {
+        if (!checked.input.labels) fail(MN_INVALID_ARGUMENT, "[batch] labels are needed");
+        for (int32_t i = 0; i < batch.count; i++) {
+            const int32_t at = checked.input.indices ? checked.input.indices[i] : i;
+            const int32_t label = checked.input.labels[at];
+            if (label < 0 || label >= classes)
+                fail(MN_INVALID_ARGUMENT, "[batch] the label of image ", at, " is ", label,
+                     ", the network has ", classes, " classes");
+        }
+    }
+    return checked;
+}
+
+}  // namespace mn

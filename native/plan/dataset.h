@@ -1,0 +1,48 @@
+// Images and labels that a device holds, and the checks of a batch.
+
+#pragma once
+
+#include <vector>
+
+#include "plan/device.h"
+
+namespace mn {
+
+class Dataset {
+public:
+    Dataset(std::shared_ptr<const Device> device, const mn_dataset_desc& desc);
+
+    const Device& device() const { return *device_; }
+    int64_t count() const { return count_; }
+    const mn_shape& shape() const { return shape_; }
+    int32_t dtype() const { return dtype_; }
+    const void* images() const { return images_; }
+    const int32_t* labels() const { return labels_; }  // null: none
+
+private:
+    std::shared_ptr<const Device> device_;
+    int32_t dtype_;
+    int64_t count_;
+    mn_shape shape_;
+    const void* images_;
+    const int32_t* labels_;
+    DeviceMemory memory_;  // unless borrowed
+};
+
+// A batch whose numbers have been checked. `dataset` keeps alive what `input` points to.
+struct CheckedBatch {
+    mnb_input input{};
+    int32_t count = 0;
+    std::shared_ptr<const Dataset> dataset;
+
+    // The part that starts at image `first`.
+    mnb_input from(int32_t first, int64_t image_elements) const;
+};
+
+// Checks a batch for a network that takes images of `shape`. With `classes` above 0 it must have
+// labels below that; `max_batch` 0: any number of images.
+CheckedBatch check_batch(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
+                         const Device& device, const mn_shape& shape, int64_t classes,
+                         int32_t max_batch);
+
+}  // namespace mn

@@ -1,0 +1,201 @@
+#include "plan/model.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace mn {
+namespace {
+
+// What an inference plan's activations may take when the library chooses its batch: enough to
+// keep all threads busy, little enough to stay near the caches.
+constexpr int64_t kInferenceBytes = int64_t{64} << 20;
+constexpr int32_t kMaxInferenceBatch = 64;
+
+bool same_loss(const mn_loss_desc& a, const mn_loss_desc& b) {
+    return a.kind == b.kind && a.node == b.node && a.reduction == b.reduction &&
+           a.weight == b.weight;
+}
+
+}  // namespace
+
+void LossSum::add(Execution& execution, int32_t count) {
+    count_ += count;
+    for (size_t i = 0; i < losses_.size(); i++) {
+        const mnb_loss_result result = execution.read_loss(static_cast<int32_t>(i));
+        numerator_ += result.numerator * static_cast<double>(losses_[i].weight);
+        if (i == 0) {
+            denominator_ += result.denominator;
+            correct_ += result.correct;
+        }
+    }
+}
+
+double LossSum::denominator() const {
+    return losses_[0].reduction == MN_REDUCTION_SUM ? 1.0 : denominator_;
+}
+
+mn_metrics LossSum::metrics() const {
+    mn_metrics metrics{};
+    metrics.struct_size = sizeof metrics;
+    metrics.count = count_;
+    metrics.loss_numerator = numerator_;
+    metrics.loss_denominator = denominator();
+    metrics.loss = numerator_ / metrics.loss_denominator;
+    metrics.correct = correct_;
+    return metrics;
+}
+
+// An execution borrowed from an inference plan for one call.
+class Model::Lease {
+public:
+    explicit Lease(Inference& inference) : inference_(inference) {
+        {
+            std::lock_guard lock(inference.mutex);
+            if (!inference.idle.empty()) {
+                execution_ = std::move(inference.idle.back());
+                inference.idle.pop_back();
+            }
+        }
+        if (!execution_) execution_ = std::make_unique<Execution>(*inference.plan);
+    }
+    ~Lease() {
+        std::lock_guard lock(inference_.mutex);
+        inference_.idle.push_back(std::move(execution_));
+    }
+    Execution* operator->() { return execution_.get(); }
+    Execution& operator*() { return *execution_; }
+
+private:
+    Inference& inference_;
+    std::unique_ptr<Execution> execution_;
+};
+
+Model::Model(std::shared_ptr<const Device> device, const Graph& graph, const mn_model_desc& desc)
+    : device_(std::move(device)),
+      graph_(graph),
+      outputs_(desc.outputs, desc.outputs + desc.output_count),
+      fuse_(!(desc.flags & MN_MODEL_NO_FUSION)) {
+    for (int32_t output : outputs_) graph_.node(output);
+    inference_batch_ = desc.inference_batch ? desc.inference_batch : choose_inference_batch();
+    store_ = std::make_shared<ParameterStore>(device_, graph_, lower_parameters(graph_, *device_));
+    store_->initialize(desc.seed);
+    inference({});
+}
+
+int32_t Model::choose_inference_batch() const {
+    int64_t largest = 1;
+    for (int32_t id = 0; id < graph_.size(); id++)
+        largest = std::max(largest, element_count(graph_.node(id).shape));
+    const int64_t bytes = 2 * largest * static_cast<int64_t>(sizeof(float));
+    return static_cast<int32_t>(
+        std::clamp<int64_t>(kInferenceBytes / bytes, 1, kMaxInferenceBatch));
+}
+
+Model::Inference& Model::inference(const std::vector<mn_loss_desc>& losses) {
+    std::lock_guard lock(inferences_mutex_);
+    for (const auto& known : inferences_)
+        if (std::equal(losses.begin(), losses.end(), known->losses.begin(), known->losses.end(),
+                       same_loss))
+            return *known;
+    PlanOptions options;
+    options.fuse = fuse_;
+    if (losses.empty()) options.lower.outputs = outputs_;
+    options.lower.losses = losses;
+    options.lower.max_batch = inference_batch_;
+    auto made = std::make_unique<Inference>();
+    made->losses = losses;
+    made->plan = std::make_unique<Plan>(device_, graph_, store_, options);
+    inferences_.push_back(std::move(made));
+    return *inferences_.back();
+}
+
+void Model::read(int32_t index, int32_t part, float* values, uint64_t count) {
+    std::shared_lock lock(step_mutex_);
+    store_->read(index, part, values, count);
+}
+
+void Model::write(int32_t index, int32_t part, const float* values, uint64_t count) {
+    std::lock_guard lock(step_mutex_);
+    store_->write(index, part, values, count);
+}
+
+void Model::forward(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
+                    const mn_output* outputs, int32_t output_count) {
+    const CheckedBatch checked =
+        check_batch(batch, std::move(dataset), *device_, input_shape(), 0, 0);
+    for (int32_t i = 0; i < output_count; i++) {
+        const mn_output& output = outputs[i];
+        if (output.index < 0 || output.index >= static_cast<int32_t>(outputs_.size()))
+            fail(MN_NOT_FOUND, "there is no output ", output.index, "; the model has ",
+                 outputs_.size());
+        const mn_shape& shape = graph_.node(outputs_[output.index]).shape;
+        const uint64_t expected = static_cast<uint64_t>(checked.count * element_count(shape));
+        if (output.value_count != expected)
+            fail(MN_SHAPE_MISMATCH, "[output ", output.index, "] ", checked.count, " results of ",
+                 text_of(shape), " are ", expected, " values, got a buffer of ",
+                 output.value_count);
+        if (!output.values)
+            fail(MN_INVALID_ARGUMENT, "[output ", output.index, "] values must not be null");
+    }
+    const int64_t image = element_count(input_shape());
+    std::shared_lock lock(step_mutex_);
+    Lease execution(*inferences_.front());
+    for (int32_t first = 0; first < checked.count; first += inference_batch_) {
+        const int32_t count = std::min(inference_batch_, checked.count - first);
+        execution->run(checked.from(first, image), count, false);
+        for (int32_t i = 0; i < output_count; i++)
+            execution->read_output(
+                outputs[i].index, count,
+                outputs[i].values +
+                    first * element_count(graph_.node(outputs_[outputs[i].index]).shape));
+    }
+}
+
+void Model::check_loss(const mn_loss_desc& loss) const {
+    const Node& node = graph_.node(loss.node);
+    if (loss.kind != MN_LOSS_CROSS_ENTROPY)
+        fail(MN_INVALID_ARGUMENT, "[loss] there is no kind ", loss.kind);
+    if (loss.reduction != MN_REDUCTION_MEAN && loss.reduction != MN_REDUCTION_SUM)
+        fail(MN_INVALID_ARGUMENT, "[loss] there is no reduction ", loss.reduction);
+    if (!std::isfinite(loss.weight))
+        fail(MN_INVALID_ARGUMENT, "[loss] weight must be finite, got ", loss.weight);
+    if (node.shape.rank != 1)
+        fail(MN_SHAPE_MISMATCH, "[cross_entropy] takes features {classes}, got ",
+             text_of(node.shape), " from \"", node.name, "\"; add a flatten before it");
+    if (node.op == MN_OP_SOFTMAX)
+        fail(MN_INVALID_ARGUMENT, "[cross_entropy] \"", node.name,
+             "\" is a softmax, but cross-entropy takes logits and applies log-softmax itself: "
+             "leave the softmax out for training");
+}
+
+mn_metrics Model::evaluate(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
+                           const mn_loss_desc& loss) {
+    check_loss(loss);
+    const CheckedBatch checked = check_batch(batch, std::move(dataset), *device_, input_shape(),
+                                             graph_.node(loss.node).shape.dims[0], 0);
+    const int64_t image = element_count(input_shape());
+    std::shared_lock lock(step_mutex_);
+    Inference& plan = inference({loss});
+    Lease execution(plan);
+    LossSum sum(plan.losses);
+    for (int32_t first = 0; first < checked.count; first += inference_batch_) {
+        const int32_t count = std::min(inference_batch_, checked.count - first);
+        execution->run(checked.from(first, image), count, false);
+        sum.add(*execution, count);
+    }
+    return sum.metrics();
+}
+
+mn_memory_plan Model::memory_plan() {
+    const Plan& plan = *inferences_.front()->plan;
+    mn_memory_plan result{};
+    result.struct_size = sizeof result;
+    result.batch = plan.max_batch();
+    result.parameter_bytes = store_->parameter_bytes();
+    result.packed_bytes = plan.packed_bytes();
+    result.arena_bytes = plan.arena_bytes();
+    result.workspace_bytes = plan.workspace_bytes();
+    return result;
+}
+
+}  // namespace mn

@@ -1,0 +1,103 @@
+// A graph compiled for a device, its parameters, and the plans that run it.
+
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <vector>
+
+#include "plan/dataset.h"
+#include "plan/plan.h"
+
+namespace mn {
+
+// Many readers or one writer, served in the order of their coming, so that a stream of
+// predictions cannot keep a training step out.
+class FairSharedMutex {
+public:
+    void lock() {
+        std::lock_guard turn(turnstile_);
+        mutex_.lock();
+    }
+    void unlock() { mutex_.unlock(); }
+    void lock_shared() {
+        std::lock_guard turn(turnstile_);
+        mutex_.lock_shared();
+    }
+    void unlock_shared() { mutex_.unlock_shared(); }
+
+private:
+    std::mutex turnstile_;
+    std::shared_mutex mutex_;
+};
+
+class Model {
+public:
+    Model(std::shared_ptr<const Device> device, const Graph& graph, const mn_model_desc& desc);
+
+    const std::shared_ptr<const Device>& device() const { return device_; }
+    const Graph& graph() const { return graph_; }
+    const std::vector<Parameter>& parameters() const { return store_->parameters(); }
+    const Parameter& parameter(int32_t index) const { return store_->parameter(index); }
+    bool fuse() const { return fuse_; }
+
+    void read(int32_t index, int32_t part, float* values, uint64_t count);
+    void write(int32_t index, int32_t part, const float* values, uint64_t count);
+
+    void forward(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
+                 const mn_output* outputs, int32_t output_count);
+    mn_metrics evaluate(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
+                        const mn_loss_desc& loss);
+    mn_memory_plan memory_plan();
+
+private:
+    friend class Trainer;
+
+    // A plan without training and its idle executions; as many run at once as are asked for.
+    struct Inference {
+        std::vector<mn_loss_desc> losses;
+        std::unique_ptr<Plan> plan;
+        std::mutex mutex;
+        std::vector<std::unique_ptr<Execution>> idle;
+    };
+    class Lease;
+
+    Inference& inference(const std::vector<mn_loss_desc>& losses);
+    int32_t choose_inference_batch() const;
+    void check_loss(const mn_loss_desc& loss) const;
+
+    const mn_shape& input_shape() const { return graph_.node(0).shape; }
+
+    std::shared_ptr<const Device> device_;
+    Graph graph_;
+    std::vector<int32_t> outputs_;
+    bool fuse_;
+    int32_t inference_batch_;
+    std::shared_ptr<ParameterStore> store_;
+    std::mutex inferences_mutex_;
+    std::vector<std::unique_ptr<Inference>> inferences_;
+    // Held shared by whatever reads parameters, exclusively by what changes them.
+    FairSharedMutex step_mutex_;
+    std::atomic<bool> has_trainer_{false};
+};
+
+// Adds up what the losses of one run report.
+class LossSum {
+public:
+    explicit LossSum(const std::vector<mn_loss_desc>& losses) : losses_(losses) {}
+
+    void add(Execution& execution, int32_t count);
+    mn_metrics metrics() const;
+    double denominator() const;
+
+private:
+    const std::vector<mn_loss_desc>& losses_;
+    int32_t count_ = 0;
+    double numerator_ = 0;
+    double denominator_ = 0;
+    int64_t correct_ = 0;
+};
+
+}  // namespace mn

@@ -1,0 +1,158 @@
+#include "plan/parameter_store.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "graph/philox.h"
+
+namespace mn {
+namespace {
+
+// Calls visit(PyTorch's index, storage index) for every value of a parameter.
+template <typename Visit>
+void for_each_value(const mnb_param& p, Visit visit) {
+    int64_t plain = 0;
+    for (int64_t o = 0; o < p.o; o++)
+        for (int64_t i = 0; i < p.i; i++)
+            for (int64_t h = 0; h < p.h; h++)
+                for (int64_t w = 0; w < p.w; w++, plain++) {
+                    if (p.layout == MNB_PARAM_PLAIN) {
+                        visit(plain, plain);
+                    } else {
+                        const int64_t row = ((o / MNB_PANEL * p.h + h) * p.w + w) * p.i + i;
+                        visit(plain, row * MNB_PANEL + o % MNB_PANEL);
+                    }
+                }
+}
+
+const char* part_name(int32_t part) {
+    switch (part) {
+        case MN_PART_VALUE:
+            return "value";
+        case MN_PART_GRADIENT:
+            return "gradient";
+        case MN_PART_MOMENT1:
+            return "first moment";
+        case MN_PART_MOMENT2:
+            return "second moment";
+        default:
+            fail(MN_INVALID_ARGUMENT, "a parameter has no part ", part);
+    }
+}
+
+}  // namespace
+
+ParameterStore::ParameterStore(std::shared_ptr<const Device> device, const Graph& graph,
+                               const Program& program)
+    : device_(std::move(device)) {
+    int64_t bytes = 0;
+    for (const Operation& operation : program.operations) {
+        if (operation.params.empty()) continue;
+        const Node& node = graph.node(operation.node);
+        for (size_t i = 0; i < operation.params.size(); i++) {
+            const ParameterSpec& spec = node.parameters[i];
+            parameters_.push_back({node.name + "." + spec.suffix, spec.shape, node.id,
+                                   spec.trainable, spec.bias, spec.fan_in, operation.params[i],
+                                   bytes});
+            const int64_t size = operation.params[i].storage * static_cast<int64_t>(sizeof(float));
+            bytes += (size + MNB_ALIGNMENT - 1) / MNB_ALIGNMENT * MNB_ALIGNMENT;
+        }
+    }
+    values_ = DeviceMemory(device_, bytes);
+}
+
+void ParameterStore::initialize(uint64_t seed) {
+    const Philox random(seed);
+    std::vector<float> values;
+    for (size_t index = 0; index < parameters_.size(); index++) {
+        const Parameter& p = parameters_[index];
+        const double bound = 1.0 / std::sqrt(static_cast<double>(p.fan_in));
+        const RandomPurpose purpose = p.bias ? RandomPurpose::kBias : RandomPurpose::kWeight;
+        values.resize(static_cast<size_t>(element_count(p.shape)));
+        for (size_t i = 0; i < values.size(); i++)
+            values[i] = static_cast<float>(
+                (2.0 * random.uniform(i, static_cast<uint32_t>(p.node), purpose) - 1.0) * bound);
+        write(static_cast<int32_t>(index), MN_PART_VALUE, values.data(), values.size());
+    }
+}
+
+const Parameter& ParameterStore::parameter(int32_t index) const {
+    if (index < 0 || index >= static_cast<int32_t>(parameters_.size()))
+        fail(MN_NOT_FOUND, "there is no parameter ", index, "; the model has ", parameters_.size());
+    return parameters_[index];
+}
+
+void ParameterStore::start_training(const mn_optimizer_desc& optimizer) {
+    const int64_t bytes = values_.bytes();
+    const bool adam = optimizer.kind == MN_OPTIMIZER_ADAM;
+    DeviceMemory gradients(device_, bytes);
+    DeviceMemory moments1(device_, adam || optimizer.momentum != 0 ? bytes : 0);
+    DeviceMemory moments2(device_, adam ? bytes : 0);
+    gradients_ = std::move(gradients);
+    moments1_ = std::move(moments1);
+    moments2_ = std::move(moments2);
+    gradient_scale_ = 0;
+    updates_.clear();
+    for (size_t i = 0; i < parameters_.size(); i++) {
+        const int32_t index = static_cast<int32_t>(i);
+        if (parameters_[i].trainable)
+            updates_.push_back({value(index), gradient(index), at(moments1_, index),
+                                at(moments2_, index), parameters_[i].storage.storage});
+    }
+}
+
+void ParameterStore::update(const mn_optimizer_desc& optimizer, double scale, int64_t step) {
+    mnb_error error{};
+    version_++;
+    Device::check(
+        device_->backend().update(device_->handle(), &optimizer, updates_.data(),
+                                  static_cast<int32_t>(updates_.size()), scale, step, &error),
+        error);
+}
+
+const DeviceMemory& ParameterStore::part_memory(const Parameter& parameter, int32_t part,
+                                                uint64_t count) const {
+    const char* name = part_name(part);
+    if (count != static_cast<uint64_t>(element_count(parameter.shape)))
+        fail(MN_SHAPE_MISMATCH, "[", parameter.name, "] has ", element_count(parameter.shape),
+             " values (", text_of(parameter.shape), "), got a buffer of ", count);
+    const DeviceMemory& memory = part == MN_PART_VALUE      ? values_
+                                 : part == MN_PART_GRADIENT ? gradients_
+                                 : part == MN_PART_MOMENT1  ? moments1_
+                                                            : moments2_;
+    if (!memory.data())
+        fail(MN_NOT_FOUND, "[", parameter.name, "] has no ", name,
+             part == MN_PART_GRADIENT ? ": the model has not been trained"
+                                      : ": the optimizer in use keeps none");
+    return memory;
+}
+
+void ParameterStore::read(int32_t index, int32_t part, float* values, uint64_t count) const {
+    const Parameter& p = parameter(index);
+    const DeviceMemory& memory = part_memory(p, part, count);
+    if (part == MN_PART_GRADIENT && gradient_scale_ == 0) {
+        std::fill(values, values + count, 0.0f);
+        return;
+    }
+    std::vector<float> storage(static_cast<size_t>(p.storage.storage));
+    device_->copy_out(storage.data(), at(memory, index), storage.size() * sizeof(float));
+    for_each_value(p.storage,
+                   [&](int64_t plain, int64_t stored) { values[plain] = storage[stored]; });
+    if (part == MN_PART_GRADIENT && gradient_scale_ != 1)
+        for (uint64_t i = 0; i < count; i++)
+            values[i] = static_cast<float>(values[i] * gradient_scale_);
+}
+
+void ParameterStore::write(int32_t index, int32_t part, const float* values, uint64_t count) {
+    const Parameter& p = parameter(index);
+    if (part == MN_PART_GRADIENT)
+        fail(MN_INVALID_ARGUMENT, "[", p.name, "] gradients cannot be written");
+    const DeviceMemory& memory = part_memory(p, part, count);
+    std::vector<float> storage(static_cast<size_t>(p.storage.storage));  // padding is zero
+    for_each_value(p.storage,
+                   [&](int64_t plain, int64_t stored) { storage[stored] = values[plain]; });
+    device_->copy_in(at(memory, index), storage.data(), storage.size() * sizeof(float));
+    if (part == MN_PART_VALUE) version_++;
+}
+
+}  // namespace mn

@@ -1,0 +1,75 @@
+// Owns each parameter, gradient and optimizer moment of a model once, in the layout that the
+// device's kernels want. Whoever derives something from the parameters (packed weights) keeps the
+// version it was derived from and compares.
+
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "graph/graph.h"
+#include "plan/device.h"
+
+namespace mn {
+
+struct Parameter {
+    std::string name;  // "0.weight"
+    mn_shape shape;    // PyTorch's
+    int32_t node;
+    bool trainable;
+    bool bias;
+    int64_t fan_in;
+    mnb_param storage;  // layout
+    int64_t offset;     // bytes, in each of the store's buffers
+};
+
+class ParameterStore {
+public:
+    // `program` is the whole graph, lowered and with layouts.
+    ParameterStore(std::shared_ptr<const Device> device, const Graph& graph,
+                   const Program& program);
+
+    // Draws the first values as PyTorch does.
+    void initialize(uint64_t seed);
+
+    const std::vector<Parameter>& parameters() const { return parameters_; }
+    const Parameter& parameter(int32_t index) const;
+
+    // Makes gradients and, where the optimizer has them, moments; all zero.
+    void start_training(const mn_optimizer_desc& optimizer);
+
+    float* value(int32_t index) const { return at(values_, index); }
+    float* gradient(int32_t index) const { return at(gradients_, index); }
+
+    // One step of the optimizer; the gradients are multiplied by `scale` first.
+    void update(const mn_optimizer_desc& optimizer, double scale, int64_t step);
+
+    void read(int32_t index, int32_t part, float* values, uint64_t count) const;
+    void write(int32_t index, int32_t part, const float* values, uint64_t count);
+
+    // Grows with every change of a parameter.
+    int64_t version() const { return version_; }
+
+    // What the sums in the gradient buffers are multiplied by when they are read; 0: the buffers
+    // hold nothing, and zeros are read.
+    void set_gradient_scale(double scale) { gradient_scale_ = scale; }
+
+    int64_t parameter_bytes() const { return values_.bytes(); }
+    int64_t gradient_bytes() const { return gradients_.bytes(); }
+    int64_t optimizer_bytes() const { return moments1_.bytes() + moments2_.bytes(); }
+
+private:
+    float* at(const DeviceMemory& memory, int32_t index) const {
+        return memory.data() ? memory.at<float>(parameters_[index].offset) : nullptr;
+    }
+    const DeviceMemory& part_memory(const Parameter& parameter, int32_t part, uint64_t count) const;
+
+    std::shared_ptr<const Device> device_;
+    std::vector<Parameter> parameters_;
+    DeviceMemory values_, gradients_, moments1_, moments2_;
+    std::vector<mnb_update> updates_;
+    int64_t version_ = 1;
+    double gradient_scale_ = 0;
+};
+
+}  // namespace mn

@@ -1,0 +1,185 @@
+#include "plan/plan.h"
+
+namespace mn {
+
+Program lower_parameters(const Graph& graph, const Device& device) {
+    LowerOptions options;
+    options.whole_graph = true;
+    Program program = lower(graph, options);
+    assign_layouts(program, device);
+    return program;
+}
+
+Plan::Plan(std::shared_ptr<const Device> device, const Graph& graph,
+           std::shared_ptr<const ParameterStore> store, const PlanOptions& options)
+    : device_(std::move(device)), store_(std::move(store)), program_(lower(graph, options.lower)) {
+    if (options.fuse) fuse(program_, *device_);
+    assign_layouts(program_, *device_);
+    if (program_.training)
+        schedule_training(program_, *device_, options.input_gradient);
+    else
+        schedule_inference(program_, *device_);
+    memory_ = plan_memory(program_);
+    try {
+        prepare_steps();
+    } catch (...) {
+        release_steps();
+        throw;
+    }
+    log(MN_LOG_DEBUG,
+        text("[plan] ", program_.training ? "training" : "inference", ", batch ", max_batch(), ": ",
+             program_.steps.size(), " steps, arena ", arena_bytes(), " bytes, workspace ",
+             workspace_bytes(), ", packed ", packed_bytes()));
+}
+
+Plan::~Plan() {
+    release_steps();
+}
+
+void Plan::prepare_steps() {
+    int64_t packed_bytes = 0;
+    steps_.resize(program_.steps.size());
+    for (size_t i = 0; i < steps_.size(); i++) {
+        const Step& step = program_.steps[i];
+        const Operation& operation = program_.operations[step.operation];
+        for (size_t p = 0; p < operation.params.size(); p++) {
+            const mnb_param& stored =
+                store_->parameters()[operation.first_param + static_cast<int32_t>(p)].storage;
+            if (stored.layout != operation.params[p].layout)
+                fail(MN_INTERNAL, "[", operation.name,
+                     "] the device asks for two layouts of one parameter");
+        }
+        mnb_node node = program_.node(operation);
+        for (size_t s = 0; s < step.diff_sources.size(); s++)
+            node.wants_diff_src[s] = step.diff_sources[s] >= 0;
+        mnb_error error{};
+        Device::check(device_->backend().prepare(device_->handle(), &node, step.direction,
+                                                 &steps_[i].kernel, &error),
+                      error);
+        if (step.support.packed_bytes) {
+            steps_[i].packed = packed_bytes;
+            packed_bytes +=
+                (step.support.packed_bytes + MNB_ALIGNMENT - 1) / MNB_ALIGNMENT * MNB_ALIGNMENT;
+        }
+    }
+    packed_ = DeviceMemory(device_, packed_bytes);
+}
+
+void Plan::release_steps() {
+    for (PlannedStep& step : steps_)
+        if (step.kernel) device_->backend().release(device_->handle(), step.kernel);
+    steps_.clear();
+}
+
+mnb_run Plan::bind(const Step& step, size_t index, const DeviceMemory& arena,
+                   const DeviceMemory& losses) const {
+    const Operation& operation = program_.operations[step.operation];
+    const auto address = [&](int32_t value) -> float* {
+        if (value < 0) return nullptr;
+        const int64_t offset = memory_.storage[program_.values[value].storage];
+        return offset < 0 ? nullptr : arena.at<float>(offset);
+    };
+    mnb_run run{};
+    run.struct_size = sizeof run;
+    for (size_t s = 0; s < operation.sources.size(); s++)
+        run.src[s] = address(operation.sources[s]);
+    run.dst = address(operation.dst);
+    run.diff_dst = address(step.diff_dst);
+    for (size_t s = 0; s < step.diff_sources.size(); s++)
+        run.diff_src[s] = address(step.diff_sources[s]);
+    for (size_t p = 0; p < operation.params.size(); p++) {
+        const int32_t param = operation.first_param + static_cast<int32_t>(p);
+        run.param[p] = store_->value(param);
+        run.diff_param[p] = store_->gradient(param);
+    }
+    if (memory_.saved[step.operation] >= 0)
+        run.saved = arena.at<void>(memory_.saved[step.operation]);
+    if (memory_.workspace[index] >= 0) run.workspace = arena.at<void>(memory_.workspace[index]);
+    if (steps_[index].packed >= 0) run.packed = packed_.at<void>(steps_[index].packed);
+    if (operation.loss >= 0)
+        run.loss = losses.at<mnb_loss_result>(operation.loss *
+                                              static_cast<int64_t>(sizeof(mnb_loss_result)));
+    return run;
+}
+
+void Plan::refresh() {
+    if (packed_.bytes() == 0) return;
+    std::lock_guard lock(refresh_mutex_);
+    if (packed_version_ == store_->version()) return;
+    for (size_t i = 0; i < steps_.size(); i++) {
+        if (steps_[i].packed < 0) continue;
+        const Step& step = program_.steps[i];
+        const Operation& operation = program_.operations[step.operation];
+        mnb_run run{};
+        run.struct_size = sizeof run;
+        for (size_t p = 0; p < operation.params.size(); p++)
+            run.param[p] = store_->value(operation.first_param + static_cast<int32_t>(p));
+        run.packed = packed_.at<void>(steps_[i].packed);
+        mnb_error error{};
+        Device::check(device_->backend().refresh(device_->handle(), steps_[i].kernel, &run, &error),
+                      error);
+    }
+    packed_version_ = store_->version();
+}
+
+Execution::Execution(Plan& plan)
+    : plan_(plan),
+      arena_(plan.device_, plan.memory_.arena_bytes),
+      losses_(plan.device_,
+              plan.program_.loss_count * static_cast<int64_t>(sizeof(mnb_loss_result))) {
+    for (size_t i = 0; i < plan.steps_.size(); i++)
+        runs_.push_back(plan.bind(plan.program_.steps[i], i, arena_, losses_));
+}
+
+void Execution::run(const mnb_input& input, int32_t count, bool accumulate) {
+    const mnb_backend& backend = plan_.device_->backend();
+    mnb_device* device = plan_.device_->handle();
+    plan_.refresh();
+    input_ = input;
+    mnb_error error{};
+    if (backend.begin)
+        Device::check(backend.begin(device, reinterpret_cast<uintptr_t>(this), &error), error);
+    for (size_t i = 0; i < runs_.size(); i++) {
+        mnb_run& run = runs_[i];
+        run.count = count;
+        run.accumulate = accumulate;
+        run.input = &input_;
+        Device::check(backend.run(device, plan_.steps_[i].kernel, &run, &error), error);
+    }
+    if (backend.end) Device::check(backend.end(device, &error), error);
+}
+
+void Execution::read_value(int32_t value, int32_t count, float* values) {
+    const mnb_tensor& t = plan_.program_.values[value].tensor;
+    const float* stored =
+        arena_.at<float>(plan_.memory_.storage[plan_.program_.values[value].storage]);
+    const size_t size = static_cast<size_t>(count * t.sn);
+    if (t.layout == MNB_NCHW || layout_is_trivial(t)) {
+        plan_.device_->copy_out(values, stored, size * sizeof(float));
+        return;
+    }
+    std::vector<float> copy(size);
+    plan_.device_->copy_out(copy.data(), stored, size * sizeof(float));
+    for (int64_t n = 0; n < count; n++)
+        for (int64_t c = 0; c < t.c; c++)
+            for (int64_t h = 0; h < t.h; h++)
+                for (int64_t w = 0; w < t.w; w++)
+                    *values++ = copy[n * t.sn + c * t.sc + h * t.sh + w * t.sw];
+}
+
+void Execution::read_output(int32_t output, int32_t count, float* values) {
+    read_value(plan_.program_.outputs[output], count, values);
+}
+
+void Execution::read_input_gradient(int32_t count, float* values) {
+    read_value(plan_.program_.input_gradient, count, values);
+}
+
+mnb_loss_result Execution::read_loss(int32_t loss) {
+    mnb_loss_result result{};
+    plan_.device_->copy_out(&result, losses_.at<void>(loss * static_cast<int64_t>(sizeof result)),
+                            sizeof result);
+    return result;
+}
+
+}  // namespace mn

@@ -1,0 +1,86 @@
+// A graph compiled for a device: the steps, one prepared kernel each, and where everything lives.
+// A plan does not change; what runs is an execution of it, which owns an arena. Running allocates
+// nothing.
+
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "passes/memory_plan.h"
+#include "plan/parameter_store.h"
+
+namespace mn {
+
+struct PlanOptions {
+    LowerOptions lower;
+    bool fuse = true;
+    bool input_gradient = false;
+};
+
+class Plan {
+public:
+    Plan(std::shared_ptr<const Device> device, const Graph& graph,
+         std::shared_ptr<const ParameterStore> store, const PlanOptions& options);
+    ~Plan();
+    Plan(const Plan&) = delete;
+    Plan& operator=(const Plan&) = delete;
+
+    const Program& program() const { return program_; }
+    int32_t max_batch() const { return program_.max_batch; }
+    int64_t arena_bytes() const { return memory_.arena_bytes; }
+    int64_t workspace_bytes() const { return memory_.workspace_bytes; }
+    int64_t packed_bytes() const { return packed_.bytes(); }
+
+private:
+    friend class Execution;
+
+    struct PlannedStep {
+        mnb_kernel* kernel = nullptr;
+        int64_t packed = -1;  // offset
+    };
+
+    // Rebuilds what was derived from parameters that have changed since.
+    void refresh();
+    void prepare_steps();
+    void release_steps();
+    mnb_run bind(const Step& step, size_t index, const DeviceMemory& arena,
+                 const DeviceMemory& losses) const;
+
+    std::shared_ptr<const Device> device_;
+    std::shared_ptr<const ParameterStore> store_;
+    Program program_;
+    MemoryPlan memory_;
+    std::vector<PlannedStep> steps_;
+    DeviceMemory packed_;
+    std::mutex refresh_mutex_;
+    int64_t packed_version_ = 0;
+};
+
+class Execution {
+public:
+    explicit Execution(Plan& plan);
+
+    // Runs all steps for `count` images.
+    void run(const mnb_input& input, int32_t count, bool accumulate);
+
+    // After a run: copies an output as N x C x H x W.
+    void read_output(int32_t output, int32_t count, float* values);
+    void read_input_gradient(int32_t count, float* values);
+    mnb_loss_result read_loss(int32_t loss);
+
+private:
+    void read_value(int32_t value, int32_t count, float* values);
+
+    Plan& plan_;
+    DeviceMemory arena_;
+    DeviceMemory losses_;
+    std::vector<mnb_run> runs_;
+    mnb_input input_{};
+};
+
+// The layouts of all parameters of a graph on a device.
+Program lower_parameters(const Graph& graph, const Device& device);
+
+}  // namespace mn

@@ -1,0 +1,173 @@
+#include "plan/trainer.h"
+
+#include <cmath>
+
+namespace mn {
+namespace {
+
+constexpr int32_t kMaxBatch = 1 << 20;
+
+void check_learning_rate(float learning_rate) {
+    if (!std::isfinite(learning_rate) || learning_rate < 0)
+        fail(MN_INVALID_ARGUMENT, "[optimizer] learning_rate must be finite and not negative, got ",
+             learning_rate);
+}
+
+// Takes the right to train for as long as it lives, unless kept.
+class TrainingRight {
+public:
+    explicit TrainingRight(std::atomic<bool>& taken) : taken_(&taken) {
+        if (taken.exchange(true))
+            fail(MN_BUSY, "the model is being trained: it has one trainer at a time");
+    }
+    ~TrainingRight() {
+        if (taken_) *taken_ = false;
+    }
+    void keep() { taken_ = nullptr; }
+
+private:
+    std::atomic<bool>* taken_;
+};
+
+}  // namespace
+
+void check_optimizer(const mn_optimizer_desc& o) {
+    check_learning_rate(o.learning_rate);
+    const auto expect = [](bool condition, const char* what, float value) {
+        if (!condition) fail(MN_INVALID_ARGUMENT, "[optimizer] ", what, ", got ", value);
+    };
+    expect(std::isfinite(o.weight_decay) && o.weight_decay >= 0,
+           "weight_decay must be finite and not negative", o.weight_decay);
+    if (o.kind == MN_OPTIMIZER_ADAM) {
+        expect(o.beta1 >= 0 && o.beta1 < 1, "beta1 must be in [0, 1)", o.beta1);
+        expect(o.beta2 >= 0 && o.beta2 < 1, "beta2 must be in [0, 1)", o.beta2);
+        expect(std::isfinite(o.epsilon) && o.epsilon > 0, "epsilon must be finite and above 0",
+               o.epsilon);
+    } else if (o.kind == MN_OPTIMIZER_SGD) {
+        expect(std::isfinite(o.momentum) && o.momentum >= 0,
+               "momentum must be finite and not negative", o.momentum);
+        expect(std::isfinite(o.dampening), "dampening must be finite", o.dampening);
+        expect(!o.nesterov || (o.momentum > 0 && o.dampening == 0),
+               "nesterov needs a momentum above 0 and no dampening; momentum", o.momentum);
+    } else {
+        fail(MN_INVALID_ARGUMENT, "[optimizer] there is no kind ", o.kind);
+    }
+}
+
+Trainer::Trainer(std::shared_ptr<Model> model, const mn_trainer_desc& desc)
+    : model_(std::move(model)),
+      losses_(desc.losses, desc.losses + desc.loss_count),
+      optimizer_(*desc.optimizer) {
+    if (desc.max_batch < 1 || desc.max_batch > kMaxBatch)
+        fail(MN_INVALID_ARGUMENT, "[trainer] max_batch must be 1 to 2^20, got ", desc.max_batch);
+    check_optimizer(optimizer_);
+    classes_ = INT64_MAX;
+    for (const mn_loss_desc& loss : losses_) {
+        model_->check_loss(loss);
+        classes_ = std::min(classes_, model_->graph_.node(loss.node).shape.dims[0]);
+        if (loss.reduction != losses_[0].reduction)
+            fail(MN_INVALID_ARGUMENT, "[trainer] all losses must have the same reduction");
+    }
+    TrainingRight right(model_->has_trainer_);
+    std::lock_guard lock(model_->step_mutex_);
+    model_->store_->start_training(optimizer_);
+    PlanOptions options;
+    options.fuse = model_->fuse_;
+    options.input_gradient = desc.flags & MN_TRAINER_INPUT_GRADIENT;
+    options.lower.losses = losses_;
+    options.lower.training = true;
+    options.lower.max_batch = desc.max_batch;
+    plan_ = std::make_unique<Plan>(model_->device_, model_->graph_, model_->store_, options);
+    execution_ = std::make_unique<Execution>(*plan_);
+    right.keep();
+}
+
+Trainer::~Trainer() {
+    model_->has_trainer_ = false;
+}
+
+CheckedBatch Trainer::check(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) const {
+    return check_batch(batch, std::move(dataset), *model_->device_, model_->input_shape(), classes_,
+                       plan_->max_batch());
+}
+
+mn_metrics Trainer::forward_backward(const CheckedBatch& batch) {
+    execution_->run(batch.input, batch.count, pending_);
+    LossSum sum(losses_);
+    sum.add(*execution_, batch.count);
+    const bool mean = losses_[0].reduction == MN_REDUCTION_MEAN;
+    denominator_ = pending_ && mean ? denominator_ + sum.denominator() : sum.denominator();
+    pending_ = true;
+    last_count_ = batch.count;
+    model_->store_->set_gradient_scale(1.0 / denominator_);
+    return sum.metrics();
+}
+
+void Trainer::update() {
+    model_->store_->update(optimizer_, 1.0 / denominator_, ++steps_);
+    pending_ = false;
+}
+
+mn_metrics Trainer::step(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) {
+    const CheckedBatch checked = check(batch, std::move(dataset));
+    std::lock_guard lock(model_->step_mutex_);
+    pending_ = false;
+    const mn_metrics metrics = forward_backward(checked);
+    update();
+    return metrics;
+}
+
+mn_metrics Trainer::accumulate(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) {
+    const CheckedBatch checked = check(batch, std::move(dataset));
+    std::lock_guard lock(model_->step_mutex_);
+    return forward_backward(checked);
+}
+
+void Trainer::apply() {
+    std::lock_guard lock(model_->step_mutex_);
+    if (!pending_)
+        fail(MN_INVALID_ARGUMENT, "[trainer] there are no gradients to apply: accumulate first");
+    update();
+}
+
+void Trainer::clear() {
+    std::lock_guard lock(model_->step_mutex_);
+    pending_ = false;
+    model_->store_->set_gradient_scale(0);
+}
+
+void Trainer::set_learning_rate(float learning_rate) {
+    check_learning_rate(learning_rate);
+    std::lock_guard lock(model_->step_mutex_);
+    optimizer_.learning_rate = learning_rate;
+}
+
+void Trainer::read_input_gradient(float* values, uint64_t count) {
+    if (plan_->program().input_gradient < 0)
+        fail(MN_INVALID_ARGUMENT,
+             "[trainer] was made without MN_TRAINER_INPUT_GRADIENT, or no loss depends on the "
+             "input");
+    const uint64_t expected =
+        static_cast<uint64_t>(last_count_ * element_count(model_->input_shape()));
+    if (count != expected)
+        fail(MN_SHAPE_MISMATCH, "[input gradient] the last batch had ", last_count_, " images of ",
+             text_of(model_->input_shape()), ", ", expected, " values, got a buffer of ", count);
+    std::lock_guard lock(model_->step_mutex_);
+    execution_->read_input_gradient(last_count_, values);
+}
+
+mn_memory_plan Trainer::memory_plan() const {
+    const ParameterStore& store = *model_->store_;
+    mn_memory_plan result{};
+    result.struct_size = sizeof result;
+    result.batch = plan_->max_batch();
+    result.parameter_bytes = store.parameter_bytes();
+    result.gradient_bytes = store.gradient_bytes();
+    result.optimizer_bytes = store.optimizer_bytes();
+    result.packed_bytes = plan_->packed_bytes();
+    result.arena_bytes = plan_->arena_bytes();
+    result.workspace_bytes = plan_->workspace_bytes();
+    return result;
+}
+
+}  // namespace mn

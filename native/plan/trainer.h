@@ -1,0 +1,44 @@
+// The training of a model: one plan with a backward pass, the optimizer, and the right to both.
+
+#pragma once
+
+#include "plan/model.h"
+
+namespace mn {
+
+class Trainer {
+public:
+    Trainer(std::shared_ptr<Model> model, const mn_trainer_desc& desc);
+    ~Trainer();
+    Trainer(const Trainer&) = delete;
+    Trainer& operator=(const Trainer&) = delete;
+
+    mn_metrics step(const mn_batch& batch, std::shared_ptr<const Dataset> dataset);
+    mn_metrics accumulate(const mn_batch& batch, std::shared_ptr<const Dataset> dataset);
+    void apply();
+    void clear();
+    void set_learning_rate(float learning_rate);
+    void read_input_gradient(float* values, uint64_t count);
+    mn_memory_plan memory_plan() const;
+
+private:
+    CheckedBatch check(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) const;
+    mn_metrics forward_backward(const CheckedBatch& batch);
+    void update();
+
+    std::shared_ptr<Model> model_;
+    std::vector<mn_loss_desc> losses_;
+    mn_optimizer_desc optimizer_;
+    int64_t classes_;
+    std::unique_ptr<Plan> plan_;
+    std::unique_ptr<Execution> execution_;
+    int64_t steps_ = 0;
+    bool pending_ = false;    // gradients wait for an update
+    double denominator_ = 0;  // of the means of the batches in the gradients
+    int32_t last_count_ = 0;
+};
+
+// Throws if an optimizer's numbers make no sense.
+void check_optimizer(const mn_optimizer_desc& optimizer);
+
+}  // namespace mn
