@@ -11,6 +11,7 @@ using namespace mn::abi;
 mn_status mn_device_open(const mn_device_desc* desc, mn_device* device_out) {
     return guard([&] {
         const mn_device_desc d = take(desc, "desc");
+        require_flags(d.flags, MN_DEVICE_REFERENCE_KERNELS, "desc->flags");
         require(device_out, "device_out");
         *device_out = HandleTable::instance().add(std::make_shared<Device>(d));
     });
@@ -31,6 +32,7 @@ mn_status mn_dataset_create(mn_device device, const mn_dataset_desc* desc,
                             mn_dataset* dataset_out) {
     return guard([&] {
         const mn_dataset_desc d = take(desc, "desc");
+        require_flags(d.flags, MN_DATASET_BORROW, "desc->flags");
         require(dataset_out, "dataset_out");
         *dataset_out =
             HandleTable::instance().add(std::make_shared<Dataset>(get<Device>(device), d));

@@ -52,6 +52,12 @@ T take(const T* value, const char* name) {
     return *value;
 }
 
+// Flags that this library does not know are refused, not ignored.
+inline void require_flags(uint32_t flags, uint32_t known, const char* name) {
+    if (flags & ~known)
+        fail(MN_INVALID_ARGUMENT, name, " has bits that are no flag: ", flags & ~known);
+}
+
 // Fills a struct of the caller's, which says how large it is.
 template <typename T>
 void give(T* out, const T& value) {

@@ -18,6 +18,7 @@ mn_status mn_model_create(mn_device device, mn_graph graph, const mn_model_desc*
                           mn_model* model_out) {
     return guard([&] {
         const mn_model_desc d = take(desc, "desc");
+        require_flags(d.flags, MN_MODEL_NO_FUSION, "desc->flags");
         require(model_out, "model_out");
         require(d.outputs, "desc->outputs");
         if (d.output_count < 1)
@@ -107,6 +108,7 @@ mn_status mn_model_memory_plan(mn_model model, mn_memory_plan* plan_out) {
 mn_status mn_trainer_create(mn_model model, const mn_trainer_desc* desc, mn_trainer* trainer_out) {
     return guard([&] {
         const mn_trainer_desc d = take(desc, "desc");
+        require_flags(d.flags, MN_TRAINER_INPUT_GRADIENT, "desc->flags");
         require(trainer_out, "trainer_out");
         require(d.losses, "desc->losses");
         require_size(d.optimizer, "desc->optimizer");

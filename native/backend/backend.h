@@ -32,7 +32,10 @@ enum mnb_op {
     // dst = src[0] in another layout.
     MNB_OP_REORDER = 1002,
     // dst = src[0] + src[1]; sums gradients where a value has several readers.
-    MNB_OP_SUM = 1003
+    MNB_OP_SUM = 1003,
+    // Loss of src[0] whose gradient comes with the batch: writes mnb_loss_result, and in training
+    // diff_src[0].
+    MNB_OP_OUTPUT_GRADIENT = 1004
 };
 
 enum mnb_direction {
@@ -116,6 +119,9 @@ typedef struct mnb_input {
     const int32_t*
         labels;     // of the batch's images or, with indices, of the whole data set; or null
     int32_t dtype;  // mn_dtype
+    // Where the images are: the batch's gradients for MNB_OP_OUTPUT_GRADIENT, count x the source's
+    // c, h, w in that order; or null.
+    const float* output_gradients;
 } mnb_input;
 
 // What a loss kernel reports, in device memory. `correct` counts rows whose first largest value is
@@ -130,7 +136,7 @@ typedef struct mnb_run {
     uint32_t struct_size;
     int32_t count;           // images in this batch, <= max_batch
     int32_t accumulate;      // backward: 1 adds to diff_param, 0 sets it
-    const mnb_input* input;  // MNB_OP_LOAD, MNB_OP_CROSS_ENTROPY
+    const mnb_input* input;  // MNB_OP_LOAD and losses
     const float* src[MNB_MAX_SOURCES];
     float* dst;
     const float* diff_dst;

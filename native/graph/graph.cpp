@@ -1,5 +1,7 @@
 #include "graph/graph.h"
 
+#include <algorithm>
+
 #include "graph/ops.h"
 
 namespace mn {
@@ -52,7 +54,8 @@ int32_t Graph::add_input(const mn_shape& shape, const char* name) {
         if (shape.dims[i] < 1 || shape.dims[i] > (1 << 24))
             fail(MN_SHAPE_MISMATCH, node.label(), "dimension ", i, " must be 1 to 2^24, got ",
                  shape.dims[i]);
-    node.shape = shape;
+    node.shape.rank = shape.rank;
+    std::copy_n(shape.dims, shape.rank, node.shape.dims);
     check_size(node);
     nodes_.push_back(std::move(node));
     return size() - 1;

@@ -128,13 +128,11 @@ void conv2d(Node& node, const Node* const* sources) {
 
 int64_t pooled(const Node& node, const char* side, int64_t size, int64_t pad, int64_t kernel,
                int64_t stride, bool ceil_mode) {
-    int64_t out = windows(node, side, size, 2 * pad, kernel, 1, stride);
-    if (ceil_mode) {
-        const int64_t rest = (size + 2 * pad - kernel) % stride;
-        // PyTorch: the last window must start inside the image or its near padding.
-        if (rest && out * stride < size + pad) out++;
-    }
-    return out;
+    // PyTorch: rounding up may make even the first window reach beyond the far padding, but the
+    // last one must start inside the image or its near padding.
+    const int64_t beyond = ceil_mode ? stride - 1 : 0;
+    const int64_t out = windows(node, side, size, 2 * pad + beyond, kernel, 1, stride);
+    return (out - 1) * stride < size + pad ? out : out - 1;
 }
 
 void pool2d(Node& node, const Node* const* sources) {

@@ -484,6 +484,11 @@ typedef struct mn_batch {
     mn_dataset dataset;
     /// count indices into the data set; null without one.
     const int32_t* indices;
+    /// For ::MN_LOSS_OUTPUT_GRADIENT: count x shape of the loss's node, N x C x H x W or N x F;
+    /// null for other losses.
+    const float* output_gradients;
+    /// Number of values in `output_gradients`.
+    uint64_t output_gradient_count;
 } mn_batch;
 
 /// Hands images and labels to a device.
@@ -572,7 +577,12 @@ typedef struct mn_output {
 /// Kinds of loss.
 enum mn_loss_kind {
     /// log-softmax and negative log-likelihood of class labels, as PyTorch's CrossEntropyLoss.
-    MN_LOSS_CROSS_ENTROPY = 1
+    MN_LOSS_CROSS_ENTROPY = 1,
+    /// The caller's own loss, whose gradient by the node's result comes with each batch in
+    /// mn_batch::output_gradients, as in PyTorch's output.backward(gradient). It reports the sum
+    /// of result x gradient and no hits; its reduction says whether that and the gradient are
+    /// divided by the number of images. A trainer has one at most; evaluation takes none.
+    MN_LOSS_OUTPUT_GRADIENT = 2
 };
 
 /// How the losses of a batch's images become one number.
@@ -589,7 +599,8 @@ typedef struct mn_loss_desc {
     uint32_t struct_size;
     /// An ::mn_loss_kind.
     int32_t kind;
-    /// Id of the node that it is taken of, before any softmax.
+    /// Id of the node that it is taken of. Cross-entropy takes features {classes} before any
+    /// softmax.
     int32_t node;
     /// An ::mn_reduction.
     int32_t reduction;

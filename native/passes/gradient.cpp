@@ -30,23 +30,26 @@ public:
         }
         for (size_t i = 0; i < count; i++) {
             Step step{static_cast<int32_t>(i), MNB_FORWARD_TRAINING};
-            if (program_.operations[i].op == MNB_OP_CROSS_ENTROPY)
-                step.diff_sources = make_diff_sources(i);
+            if (program_.operations[i].loss >= 0) step.diff_sources = make_diff_sources(i);
             push(std::move(step));
         }
-        for (size_t i = count; i-- > 0;) backward(i, input_gradient);
+        for (size_t i = count; i-- > 0;) backward(i);
     }
 
 private:
     int32_t storage(int32_t value) const { return program_.values[value].storage; }
 
-    void backward(size_t i, bool input_gradient) {
-        const Operation& operation = program_.operations[i];
-        if (operation.dst < 0 || !requires_[storage(operation.dst)]) return;
-        const int32_t diff_dst = total_gradient(storage(operation.dst));
-        if (diff_dst < 0) return;  // no loss depends on it
-        if (operation.op == MNB_OP_LOAD) {
-            if (input_gradient) program_.input_gradient = diff_dst;
+    void backward(size_t i) {
+        const int32_t dst = program_.operations[i].dst;
+        if (dst < 0 || !requires_[storage(dst)]) return;
+        const int32_t diff_dst = total_gradient(storage(dst));  // may add operations
+        if (diff_dst < 0) return;                               // no loss depends on it
+        if (program_.operations[i].op == MNB_OP_LOAD) {
+            if (program_.input_gradient >= 0)
+                fail(MN_UNSUPPORTED, "[", program_.operations[i].name,
+                     "] the gradient by an input that is read in two ways (as it is and "
+                     "normalised, or normalised twice) is not supported");
+            program_.input_gradient = diff_dst;
             return;
         }
         Step step{static_cast<int32_t>(i), MNB_BACKWARD};

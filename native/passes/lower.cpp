@@ -1,6 +1,8 @@
 // Nodes become operations on values. Input and normalisation become one load, so that the first
 // operation reads pixels; a flattening becomes a view of its source.
 
+#include <algorithm>
+
 #include "passes/program.h"
 
 namespace mn {
@@ -102,7 +104,9 @@ Program lower(const Graph& graph, const LowerOptions& options) {
     for (int32_t output : options.outputs) program.outputs.push_back(value_of[output]);
     for (const mn_loss_desc& loss : options.losses) {
         Operation operation;
-        operation.op = MNB_OP_CROSS_ENTROPY;
+        operation.op = loss.kind == MN_LOSS_OUTPUT_GRADIENT
+                           ? static_cast<int32_t>(MNB_OP_OUTPUT_GRADIENT)
+                           : static_cast<int32_t>(MNB_OP_CROSS_ENTROPY);
         operation.desc.loss = loss;
         operation.name = text("loss of ", graph.node(loss.node).name);
         operation.sources.push_back(value_of[loss.node]);
@@ -112,12 +116,13 @@ Program lower(const Graph& graph, const LowerOptions& options) {
 
     // The load of an input that is only read normalised is not needed.
     const auto is_read = [&](int32_t value) {
+        // Through a view, too.
+        const auto same = [&](int32_t other) {
+            return program.values[other].storage == program.values[value].storage;
+        };
         for (const Operation& operation : program.operations)
-            for (int32_t source : operation.sources)
-                if (source == value) return true;
-        for (int32_t output : program.outputs)
-            if (output == value) return true;
-        return false;
+            if (std::any_of(operation.sources.begin(), operation.sources.end(), same)) return true;
+        return std::any_of(program.outputs.begin(), program.outputs.end(), same);
     };
     if (!options.whole_graph && !program.operations.empty() &&
         program.operations.front().op == MNB_OP_LOAD && !is_read(program.operations.front().dst))

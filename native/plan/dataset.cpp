@@ -13,12 +13,27 @@ int64_t dtype_size(const char* what, int32_t dtype) {
 
 void check_images(const char* what, const void* images, uint64_t bytes, int64_t count,
                   const mn_shape& shape, int32_t dtype) {
-    const int64_t size = dtype_size(what, dtype);
+    const uint64_t image_bytes =
+        static_cast<uint64_t>(element_count(shape) * dtype_size(what, dtype));
     if (!images) fail(MN_INVALID_ARGUMENT, "[", what, "] images must not be null");
-    const uint64_t expected = static_cast<uint64_t>(count * element_count(shape) * size);
-    if (bytes != expected)
+    if (bytes % image_bytes || bytes / image_bytes != static_cast<uint64_t>(count))
         fail(MN_SHAPE_MISMATCH, "[", what, "] ", count, " images of ", text_of(shape), " (",
-             dtype == MN_UINT8 ? "uint8" : "float32", ") take ", expected, " bytes, got ", bytes);
+             dtype == MN_UINT8 ? "uint8" : "float32", ") take ", count, " times ", image_bytes,
+             " bytes, got ", bytes);
+}
+
+void check_output_gradients(const mn_batch& batch, const mn_shape& shape) {
+    if (shape.rank == 0) {
+        if (batch.output_gradients)
+            fail(MN_INVALID_ARGUMENT,
+                 "[batch] output_gradients are for a loss of kind MN_LOSS_OUTPUT_GRADIENT");
+        return;
+    }
+    if (!batch.output_gradients) fail(MN_INVALID_ARGUMENT, "[batch] output_gradients are needed");
+    const uint64_t expected = static_cast<uint64_t>(batch.count * element_count(shape));
+    if (batch.output_gradient_count != expected)
+        fail(MN_SHAPE_MISMATCH, "[batch] ", batch.count, " output gradients of ", text_of(shape),
+             " are ", expected, " values, got ", batch.output_gradient_count);
 }
 
 bool same_shape(const mn_shape& a, const mn_shape& b) {
@@ -61,7 +76,7 @@ Dataset::Dataset(std::shared_ptr<const Device> device, const mn_dataset_desc& de
     }
 }
 
-mnb_input CheckedBatch::from(int32_t first, int64_t image_elements) const {
+mnb_input CheckedBatch::from(int64_t first, int64_t image_elements) const {
     mnb_input part = input;
     if (part.indices) {
         part.indices += first;
@@ -74,7 +89,7 @@ mnb_input CheckedBatch::from(int32_t first, int64_t image_elements) const {
 }
 
 CheckedBatch check_batch(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
-                         const Device& device, const mn_shape& shape, int64_t classes,
+                         const Device& device, const mn_shape& shape, const BatchNeeds& needs,
                          int32_t max_batch) {
     CheckedBatch checked;
     checked.count = batch.count;
@@ -98,22 +113,24 @@ CheckedBatch check_batch(const mn_batch& batch, std::shared_ptr<const Dataset> d
             if (batch.indices[i] < 0 || batch.indices[i] >= dataset->count())
                 fail(MN_INVALID_ARGUMENT, "[batch] indices[", i, "] is ", batch.indices[i],
                      ", the data set has ", dataset->count(), " images");
-        checked.input = {dataset->images(), batch.indices, dataset->labels(), dataset->dtype()};
+        checked.input = {dataset->images(), batch.indices, dataset->labels(), dataset->dtype(),
+                         batch.output_gradients};
         checked.dataset = std::move(dataset);
     } else {
         if (batch.indices) fail(MN_INVALID_ARGUMENT, "[batch] indices need a data set");
         check_images("batch", batch.images, batch.images_bytes, batch.count, shape, batch.dtype);
-        checked.input = {batch.images, nullptr, batch.labels, batch.dtype};
+        checked.input = {batch.images, nullptr, batch.labels, batch.dtype, batch.output_gradients};
     }
 
-    if (classes > 0) {
+    check_output_gradients(batch, needs.output_gradients);
+    if (needs.classes > 0) {
         if (!checked.input.labels) fail(MN_INVALID_ARGUMENT, "[batch] labels are needed");
         for (int32_t i = 0; i < batch.count; i++) {
             const int32_t at = checked.input.indices ? checked.input.indices[i] : i;
             const int32_t label = checked.input.labels[at];
-            if (label < 0 || label >= classes)
+            if (label < 0 || label >= needs.classes)
                 fail(MN_INVALID_ARGUMENT, "[batch] the label of image ", at, " is ", label,
-                     ", the network has ", classes, " classes");
+                     ", the network has ", needs.classes, " classes");
         }
     }
     return checked;

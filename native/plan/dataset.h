@@ -36,13 +36,18 @@ struct CheckedBatch {
     std::shared_ptr<const Dataset> dataset;
 
     // The part that starts at image `first`.
-    mnb_input from(int32_t first, int64_t image_elements) const;
+    mnb_input from(int64_t first, int64_t image_elements) const;
 };
 
-// Checks a batch for a network that takes images of `shape`. With `classes` above 0 it must have
-// labels below that; `max_batch` 0: any number of images.
+// What the losses need of a batch.
+struct BatchNeeds {
+    int64_t classes = 0;             // above 0: labels below that
+    mn_shape output_gradients = {};  // with a rank: a gradient of that shape for each image
+};
+
+// Checks a batch for a network that takes images of `shape`. `max_batch` 0: any number of images.
 CheckedBatch check_batch(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
-                         const Device& device, const mn_shape& shape, int64_t classes,
+                         const Device& device, const mn_shape& shape, const BatchNeeds& needs,
                          int32_t max_batch);
 
 }  // namespace mn

@@ -11,9 +11,9 @@ namespace {
 constexpr int64_t kInferenceBytes = int64_t{64} << 20;
 constexpr int32_t kMaxInferenceBatch = 64;
 
+// Whether one inference plan serves both: the weight only scales gradients and sums.
 bool same_loss(const mn_loss_desc& a, const mn_loss_desc& b) {
-    return a.kind == b.kind && a.node == b.node && a.reduction == b.reduction &&
-           a.weight == b.weight;
+    return a.kind == b.kind && a.node == b.node && a.reduction == b.reduction;
 }
 
 }  // namespace
@@ -54,9 +54,13 @@ public:
             if (!inference.idle.empty()) {
                 execution_ = std::move(inference.idle.back());
                 inference.idle.pop_back();
+                return;
             }
         }
-        if (!execution_) execution_ = std::make_unique<Execution>(*inference.plan);
+        execution_ = std::make_unique<Execution>(*inference.plan);
+        std::lock_guard lock(inference.mutex);
+        inference.idle.reserve(inference.execution_count + 1);  // giving it back cannot fail
+        inference.execution_count++;
     }
     ~Lease() {
         std::lock_guard lock(inference_.mutex);
@@ -79,7 +83,7 @@ Model::Model(std::shared_ptr<const Device> device, const Graph& graph, const mn_
     inference_batch_ = desc.inference_batch ? desc.inference_batch : choose_inference_batch();
     store_ = std::make_shared<ParameterStore>(device_, graph_, lower_parameters(graph_, *device_));
     store_->initialize(desc.seed);
-    inference({});
+    forward_ = &inference({});
 }
 
 int32_t Model::choose_inference_batch() const {
@@ -122,7 +126,7 @@ void Model::write(int32_t index, int32_t part, const float* values, uint64_t cou
 void Model::forward(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
                     const mn_output* outputs, int32_t output_count) {
     const CheckedBatch checked =
-        check_batch(batch, std::move(dataset), *device_, input_shape(), 0, 0);
+        check_batch(batch, std::move(dataset), *device_, input_shape(), {}, 0);
     for (int32_t i = 0; i < output_count; i++) {
         const mn_output& output = outputs[i];
         if (output.index < 0 || output.index >= static_cast<int32_t>(outputs_.size()))
@@ -139,9 +143,10 @@ void Model::forward(const mn_batch& batch, std::shared_ptr<const Dataset> datase
     }
     const int64_t image = element_count(input_shape());
     std::shared_lock lock(step_mutex_);
-    Lease execution(*inferences_.front());
-    for (int32_t first = 0; first < checked.count; first += inference_batch_) {
-        const int32_t count = std::min(inference_batch_, checked.count - first);
+    Lease execution(*forward_);
+    for (int64_t first = 0; first < checked.count; first += inference_batch_) {
+        const int32_t count =
+            static_cast<int32_t>(std::min<int64_t>(inference_batch_, checked.count - first));
         execution->run(checked.from(first, image), count, false);
         for (int32_t i = 0; i < output_count; i++)
             execution->read_output(
@@ -153,17 +158,20 @@ void Model::forward(const mn_batch& batch, std::shared_ptr<const Dataset> datase
 
 void Model::check_loss(const mn_loss_desc& loss) const {
     const Node& node = graph_.node(loss.node);
-    if (loss.kind != MN_LOSS_CROSS_ENTROPY)
+    if (loss.kind != MN_LOSS_CROSS_ENTROPY && loss.kind != MN_LOSS_OUTPUT_GRADIENT)
         fail(MN_INVALID_ARGUMENT, "[loss] there is no kind ", loss.kind);
     if (loss.reduction != MN_REDUCTION_MEAN && loss.reduction != MN_REDUCTION_SUM)
         fail(MN_INVALID_ARGUMENT, "[loss] there is no reduction ", loss.reduction);
     if (!std::isfinite(loss.weight))
         fail(MN_INVALID_ARGUMENT, "[loss] weight must be finite, got ", loss.weight);
+    if (loss.kind == MN_LOSS_OUTPUT_GRADIENT) return;
     if (node.shape.rank != 1)
         fail(MN_SHAPE_MISMATCH, "[cross_entropy] takes features {classes}, got ",
              text_of(node.shape), " from \"", node.name, "\"; add a flatten before it");
-    if (node.op == MN_OP_SOFTMAX)
-        fail(MN_INVALID_ARGUMENT, "[cross_entropy] \"", node.name,
+    const Node* source = &node;
+    while (source->op == MN_OP_FLATTEN) source = &graph_.node(source->sources[0]);
+    if (source->op == MN_OP_SOFTMAX)
+        fail(MN_INVALID_ARGUMENT, "[cross_entropy] \"", source->name,
              "\" is a softmax, but cross-entropy takes logits and applies log-softmax itself: "
              "leave the softmax out for training");
 }
@@ -171,15 +179,22 @@ void Model::check_loss(const mn_loss_desc& loss) const {
 mn_metrics Model::evaluate(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
                            const mn_loss_desc& loss) {
     check_loss(loss);
-    const CheckedBatch checked = check_batch(batch, std::move(dataset), *device_, input_shape(),
-                                             graph_.node(loss.node).shape.dims[0], 0);
+    if (loss.kind == MN_LOSS_OUTPUT_GRADIENT)
+        fail(MN_INVALID_ARGUMENT,
+             "[loss] evaluation needs a loss of labels, not one whose "
+             "gradient comes with the batch");
+    BatchNeeds needs;
+    needs.classes = graph_.node(loss.node).shape.dims[0];
+    const CheckedBatch checked =
+        check_batch(batch, std::move(dataset), *device_, input_shape(), needs, 0);
     const int64_t image = element_count(input_shape());
     std::shared_lock lock(step_mutex_);
-    Inference& plan = inference({loss});
-    Lease execution(plan);
-    LossSum sum(plan.losses);
-    for (int32_t first = 0; first < checked.count; first += inference_batch_) {
-        const int32_t count = std::min(inference_batch_, checked.count - first);
+    const std::vector<mn_loss_desc> losses{loss};
+    Lease execution(inference(losses));
+    LossSum sum(losses);
+    for (int64_t first = 0; first < checked.count; first += inference_batch_) {
+        const int32_t count =
+            static_cast<int32_t>(std::min<int64_t>(inference_batch_, checked.count - first));
         execution->run(checked.from(first, image), count, false);
         sum.add(*execution, count);
     }
@@ -187,7 +202,7 @@ mn_metrics Model::evaluate(const mn_batch& batch, std::shared_ptr<const Dataset>
 }
 
 mn_memory_plan Model::memory_plan() {
-    const Plan& plan = *inferences_.front()->plan;
+    const Plan& plan = *forward_->plan;
     mn_memory_plan result{};
     result.struct_size = sizeof result;
     result.batch = plan.max_batch();

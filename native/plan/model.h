@@ -61,6 +61,7 @@ private:
         std::unique_ptr<Plan> plan;
         std::mutex mutex;
         std::vector<std::unique_ptr<Execution>> idle;
+        size_t execution_count = 0;  // idle and leased
     };
     class Lease;
 
@@ -76,6 +77,7 @@ private:
     bool fuse_;
     int32_t inference_batch_;
     std::shared_ptr<ParameterStore> store_;
+    Inference* forward_ = nullptr;  // the one that gives the outputs
     std::mutex inferences_mutex_;
     std::vector<std::unique_ptr<Inference>> inferences_;
     // Held shared by whatever reads parameters, exclusively by what changes them.

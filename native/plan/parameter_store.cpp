@@ -82,31 +82,31 @@ const Parameter& ParameterStore::parameter(int32_t index) const {
     return parameters_[index];
 }
 
-void ParameterStore::start_training(const mn_optimizer_desc& optimizer) {
+ParameterStore::Training ParameterStore::make_training(const mn_optimizer_desc& optimizer,
+                                                       const std::vector<bool>& trained) const {
     const int64_t bytes = values_.bytes();
     const bool adam = optimizer.kind == MN_OPTIMIZER_ADAM;
-    DeviceMemory gradients(device_, bytes);
-    DeviceMemory moments1(device_, adam || optimizer.momentum != 0 ? bytes : 0);
-    DeviceMemory moments2(device_, adam ? bytes : 0);
-    gradients_ = std::move(gradients);
-    moments1_ = std::move(moments1);
-    moments2_ = std::move(moments2);
-    gradient_scale_ = 0;
-    updates_.clear();
+    Training made;
+    made.gradients = DeviceMemory(device_, bytes);
+    made.moments1 = DeviceMemory(device_, adam || optimizer.momentum != 0 ? bytes : 0);
+    made.moments2 = DeviceMemory(device_, adam ? bytes : 0);
     for (size_t i = 0; i < parameters_.size(); i++) {
         const int32_t index = static_cast<int32_t>(i);
-        if (parameters_[i].trainable)
-            updates_.push_back({value(index), gradient(index), at(moments1_, index),
-                                at(moments2_, index), parameters_[i].storage.storage});
+        if (parameters_[i].trainable && trained[i])
+            made.updates.push_back({value(index), at(made.gradients, index),
+                                    at(made.moments1, index), at(made.moments2, index),
+                                    parameters_[i].storage.storage});
     }
+    return made;
 }
 
 void ParameterStore::update(const mn_optimizer_desc& optimizer, double scale, int64_t step) {
     mnb_error error{};
     version_++;
     Device::check(
-        device_->backend().update(device_->handle(), &optimizer, updates_.data(),
-                                  static_cast<int32_t>(updates_.size()), scale, step, &error),
+        device_->backend().update(device_->handle(), &optimizer, training_.updates.data(),
+                                  static_cast<int32_t>(training_.updates.size()), scale, step,
+                                  &error),
         error);
 }
 
@@ -117,9 +117,9 @@ const DeviceMemory& ParameterStore::part_memory(const Parameter& parameter, int3
         fail(MN_SHAPE_MISMATCH, "[", parameter.name, "] has ", element_count(parameter.shape),
              " values (", text_of(parameter.shape), "), got a buffer of ", count);
     const DeviceMemory& memory = part == MN_PART_VALUE      ? values_
-                                 : part == MN_PART_GRADIENT ? gradients_
-                                 : part == MN_PART_MOMENT1  ? moments1_
-                                                            : moments2_;
+                                 : part == MN_PART_GRADIENT ? training_.gradients
+                                 : part == MN_PART_MOMENT1  ? training_.moments1
+                                                            : training_.moments2;
     if (!memory.data())
         fail(MN_NOT_FOUND, "[", parameter.name, "] has no ", name,
              part == MN_PART_GRADIENT ? ": the model has not been trained"
@@ -130,7 +130,7 @@ const DeviceMemory& ParameterStore::part_memory(const Parameter& parameter, int3
 void ParameterStore::read(int32_t index, int32_t part, float* values, uint64_t count) const {
     const Parameter& p = parameter(index);
     const DeviceMemory& memory = part_memory(p, part, count);
-    if (part == MN_PART_GRADIENT && gradient_scale_ == 0) {
+    if (part == MN_PART_GRADIENT && training_.gradient_scale == 0) {
         std::fill(values, values + count, 0.0f);
         return;
     }
@@ -138,9 +138,9 @@ void ParameterStore::read(int32_t index, int32_t part, float* values, uint64_t c
     device_->copy_out(storage.data(), at(memory, index), storage.size() * sizeof(float));
     for_each_value(p.storage,
                    [&](int64_t plain, int64_t stored) { values[plain] = storage[stored]; });
-    if (part == MN_PART_GRADIENT && gradient_scale_ != 1)
+    if (part == MN_PART_GRADIENT && training_.gradient_scale != 1)
         for (uint64_t i = 0; i < count; i++)
-            values[i] = static_cast<float>(values[i] * gradient_scale_);
+            values[i] = static_cast<float>(values[i] * training_.gradient_scale);
 }
 
 void ParameterStore::write(int32_t index, int32_t part, const float* values, uint64_t count) {

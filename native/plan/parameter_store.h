@@ -35,11 +35,21 @@ public:
     const std::vector<Parameter>& parameters() const { return parameters_; }
     const Parameter& parameter(int32_t index) const;
 
-    // Makes gradients and, where the optimizer has them, moments; all zero.
-    void start_training(const mn_optimizer_desc& optimizer);
+    // What one training adds to the parameters.
+    struct Training {
+        DeviceMemory gradients, moments1, moments2;
+        std::vector<mnb_update> updates;
+        double gradient_scale = 0;  // see set_gradient_scale
+    };
+
+    // Gradients and, where the optimizer has them, moments; all zero. `trained`: which of the
+    // parameters have gradients; the others are left alone by updates, as in PyTorch.
+    Training make_training(const mn_optimizer_desc& optimizer,
+                           const std::vector<bool>& trained) const;
+    void swap_training(Training& other) noexcept { std::swap(training_, other); }
 
     float* value(int32_t index) const { return at(values_, index); }
-    float* gradient(int32_t index) const { return at(gradients_, index); }
+    float* gradient(int32_t index) const { return at(training_.gradients, index); }
 
     // One step of the optimizer; the gradients are multiplied by `scale` first.
     void update(const mn_optimizer_desc& optimizer, double scale, int64_t step);
@@ -52,11 +62,13 @@ public:
 
     // What the sums in the gradient buffers are multiplied by when they are read; 0: the buffers
     // hold nothing, and zeros are read.
-    void set_gradient_scale(double scale) { gradient_scale_ = scale; }
+    void set_gradient_scale(double scale) { training_.gradient_scale = scale; }
 
     int64_t parameter_bytes() const { return values_.bytes(); }
-    int64_t gradient_bytes() const { return gradients_.bytes(); }
-    int64_t optimizer_bytes() const { return moments1_.bytes() + moments2_.bytes(); }
+    int64_t gradient_bytes() const { return training_.gradients.bytes(); }
+    int64_t optimizer_bytes() const {
+        return training_.moments1.bytes() + training_.moments2.bytes();
+    }
 
 private:
     float* at(const DeviceMemory& memory, int32_t index) const {
@@ -66,10 +78,9 @@ private:
 
     std::shared_ptr<const Device> device_;
     std::vector<Parameter> parameters_;
-    DeviceMemory values_, gradients_, moments1_, moments2_;
-    std::vector<mnb_update> updates_;
+    DeviceMemory values_;
+    Training training_;
     int64_t version_ = 1;
-    double gradient_scale_ = 0;
 };
 
 }  // namespace mn

@@ -22,18 +22,29 @@ Plan::Plan(std::shared_ptr<const Device> device, const Graph& graph,
     memory_ = plan_memory(program_);
     try {
         prepare_steps();
+        log(MN_LOG_DEBUG,
+            text("[plan] ", program_.training ? "training" : "inference", ", batch ", max_batch(),
+                 ": ", program_.steps.size(), " steps, arena ", arena_bytes(), " bytes, workspace ",
+                 workspace_bytes(), ", packed ", packed_bytes()));
     } catch (...) {
         release_steps();
         throw;
     }
-    log(MN_LOG_DEBUG,
-        text("[plan] ", program_.training ? "training" : "inference", ", batch ", max_batch(), ": ",
-             program_.steps.size(), " steps, arena ", arena_bytes(), " bytes, workspace ",
-             workspace_bytes(), ", packed ", packed_bytes()));
 }
 
 Plan::~Plan() {
     release_steps();
+}
+
+std::vector<bool> Plan::trained_parameters() const {
+    std::vector<bool> trained(store_->parameters().size());
+    for (const Step& step : program_.steps) {
+        if (step.direction != MNB_BACKWARD) continue;
+        const Operation& operation = program_.operations[step.operation];
+        for (size_t p = 0; p < operation.params.size(); p++)
+            trained[operation.first_param + p] = true;
+    }
+    return trained;
 }
 
 void Plan::prepare_steps() {

@@ -33,6 +33,9 @@ public:
     int64_t workspace_bytes() const { return memory_.workspace_bytes; }
     int64_t packed_bytes() const { return packed_.bytes(); }
 
+    // Of each of the store's parameters: does a backward step of this plan make its gradient?
+    std::vector<bool> trained_parameters() const;
+
 private:
     friend class Execution;
 

@@ -61,16 +61,23 @@ Trainer::Trainer(std::shared_ptr<Model> model, const mn_trainer_desc& desc)
     if (desc.max_batch < 1 || desc.max_batch > kMaxBatch)
         fail(MN_INVALID_ARGUMENT, "[trainer] max_batch must be 1 to 2^20, got ", desc.max_batch);
     check_optimizer(optimizer_);
-    classes_ = INT64_MAX;
     for (const mn_loss_desc& loss : losses_) {
         model_->check_loss(loss);
-        classes_ = std::min(classes_, model_->graph_.node(loss.node).shape.dims[0]);
+        const mn_shape& shape = model_->graph_.node(loss.node).shape;
+        if (loss.kind == MN_LOSS_OUTPUT_GRADIENT) {
+            if (needs_.output_gradients.rank)
+                fail(MN_INVALID_ARGUMENT,
+                     "[trainer] only one loss can take its gradient from the batch");
+            needs_.output_gradients = shape;
+        } else {
+            needs_.classes =
+                needs_.classes ? std::min(needs_.classes, shape.dims[0]) : shape.dims[0];
+        }
         if (loss.reduction != losses_[0].reduction)
             fail(MN_INVALID_ARGUMENT, "[trainer] all losses must have the same reduction");
     }
     TrainingRight right(model_->has_trainer_);
     std::lock_guard lock(model_->step_mutex_);
-    model_->store_->start_training(optimizer_);
     PlanOptions options;
     options.fuse = model_->fuse_;
     options.input_gradient = desc.flags & MN_TRAINER_INPUT_GRADIENT;
@@ -78,7 +85,16 @@ Trainer::Trainer(std::shared_ptr<Model> model, const mn_trainer_desc& desc)
     options.lower.training = true;
     options.lower.max_batch = desc.max_batch;
     plan_ = std::make_unique<Plan>(model_->device_, model_->graph_, model_->store_, options);
-    execution_ = std::make_unique<Execution>(*plan_);
+    ParameterStore& store = *model_->store_;
+    ParameterStore::Training training =
+        store.make_training(optimizer_, plan_->trained_parameters());
+    store.swap_training(training);
+    try {
+        execution_ = std::make_unique<Execution>(*plan_);
+    } catch (...) {
+        store.swap_training(training);
+        throw;
+    }
     right.keep();
 }
 
@@ -87,7 +103,7 @@ Trainer::~Trainer() {
 }
 
 CheckedBatch Trainer::check(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) const {
-    return check_batch(batch, std::move(dataset), *model_->device_, model_->input_shape(), classes_,
+    return check_batch(batch, std::move(dataset), *model_->device_, model_->input_shape(), needs_,
                        plan_->max_batch());
 }
 
@@ -99,6 +115,7 @@ mn_metrics Trainer::forward_backward(const CheckedBatch& batch) {
     denominator_ = pending_ && mean ? denominator_ + sum.denominator() : sum.denominator();
     pending_ = true;
     last_count_ = batch.count;
+    last_denominator_ = sum.denominator();
     model_->store_->set_gradient_scale(1.0 / denominator_);
     return sum.metrics();
 }
@@ -147,6 +164,8 @@ void Trainer::read_input_gradient(float* values, uint64_t count) {
         fail(MN_INVALID_ARGUMENT,
              "[trainer] was made without MN_TRAINER_INPUT_GRADIENT, or no loss depends on the "
              "input");
+    if (last_count_ == 0)
+        fail(MN_INVALID_ARGUMENT, "[trainer] there is no input gradient before the first batch");
     const uint64_t expected =
         static_cast<uint64_t>(last_count_ * element_count(model_->input_shape()));
     if (count != expected)
@@ -154,6 +173,9 @@ void Trainer::read_input_gradient(float* values, uint64_t count) {
              text_of(model_->input_shape()), ", ", expected, " values, got a buffer of ", count);
     std::lock_guard lock(model_->step_mutex_);
     execution_->read_input_gradient(last_count_, values);
+    if (last_denominator_ != 1)
+        for (uint64_t i = 0; i < count; i++)
+            values[i] = static_cast<float>(values[i] / last_denominator_);
 }
 
 mn_memory_plan Trainer::memory_plan() const {

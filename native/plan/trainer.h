@@ -29,13 +29,14 @@ private:
     std::shared_ptr<Model> model_;
     std::vector<mn_loss_desc> losses_;
     mn_optimizer_desc optimizer_;
-    int64_t classes_;
+    BatchNeeds needs_;
     std::unique_ptr<Plan> plan_;
     std::unique_ptr<Execution> execution_;
     int64_t steps_ = 0;
     bool pending_ = false;    // gradients wait for an update
     double denominator_ = 0;  // of the means of the batches in the gradients
     int32_t last_count_ = 0;
+    double last_denominator_ = 1;  // of the last batch alone
 };
 
 // Throws if an optimizer's numbers make no sense.

@@ -67,56 +67,56 @@ void load_image(const LoadRun& op, int64_t n) {
     }
 }
 
+namespace {
+
 // PyTorch's formulas. Adam:
-//   g' = g + decay p,  m = beta1 m + (1 - beta1) g',  v = beta2 v + (1 - beta2) g'^2
+//   g' = g + decay p,  m += (1 - beta1) (g' - m),  v = beta2 v + (1 - beta2) g'^2
 //   p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + epsilon)
 // SGD with momentum: b = momentum b + (1 - dampening) g' (b = g' at first),
 //   p -= lr (nesterov ? g' + momentum b : b)
+MN_INLINE void update_vector(const UpdateStep& op, float* value, const float* gradient,
+                             float* moment1, float* moment2) {
+    Vec p = load(value);
+    const Vec g = load(gradient) * splat(op.scale) + splat(op.weight_decay) * p;
+    if (op.adam) {
+        Vec m = load(moment1);
+        m += splat(op.share1) * (g - m);
+        const Vec v = splat(op.beta2) * load(moment2) + splat(op.share2) * (g * g);
+        store(moment1, m);
+        store(moment2, v);
+        Vec root;
+        for (int i = 0; i < kLanes; i++) root[i] = __builtin_sqrtf(v[i]);
+        p -= splat(op.step_size) * (m / (root * splat(op.root_scale) + splat(op.epsilon)));
+    } else if (moment1) {
+        const Vec m = op.first ? g : splat(op.momentum) * load(moment1) + splat(op.undamped) * g;
+        store(moment1, m);
+        p -= splat(op.learning_rate) * (op.nesterov ? g + splat(op.momentum) * m : m);
+    } else {
+        p -= splat(op.learning_rate) * g;
+    }
+    store(value, p);
+}
+
+}  // namespace
+
 void f32_update(const UpdateStep& op, float* value, const float* gradient, float* moment1,
                 float* moment2, int64_t count) {
-    // Storage of parameters is a whole number of panels for weights, but biases may be short.
-    for (int64_t i = 0; i < count; i += kLanes) {
-        const int64_t lanes = min_of(kLanes, count - i);
-        Vec p = {}, g = {}, m = {}, v = {};
-        const size_t bytes = sizeof(float) * lanes;
-        const bool whole = lanes == kLanes;
-        if (whole) {
-            p = load(value + i), g = load(gradient + i);
-            if (moment1) m = load(moment1 + i);
-            if (moment2) v = load(moment2 + i);
-        } else {
-            memcpy(&p, value + i, bytes);
-            memcpy(&g, gradient + i, bytes);
-            if (moment1) memcpy(&m, moment1 + i, bytes);
-            if (moment2) memcpy(&v, moment2 + i, bytes);
-        }
-        g = g * splat(op.scale);
-        g += splat(op.weight_decay) * p;
-        if (op.adam) {
-            m = m * splat(op.beta1) + splat(1.0f - op.beta1) * g;
-            v = v * splat(op.beta2) + splat(1.0f - op.beta2) * g * g;
-            Vec root;
-            MN_UNROLL
-            for (int j = 0; j < kLanes; j++) root[j] = __builtin_sqrtf(v[j]);
-            p -= splat(op.step_size) * m / (root * splat(op.root_correction) + splat(op.epsilon));
-        } else {
-            Vec step = g;
-            if (moment1) {
-                m = m * splat(op.momentum) + splat(1.0f - op.dampening) * g;
-                step = op.nesterov ? g + splat(op.momentum) * m : m;
-            }
-            p -= splat(op.learning_rate) * step;
-        }
-        if (whole) {
-            store(value + i, p);
-            if (moment1) store(moment1 + i, m);
-            if (moment2) store(moment2 + i, v);
-        } else {
-            memcpy(value + i, &p, bytes);
-            if (moment1) memcpy(moment1 + i, &m, bytes);
-            if (moment2) memcpy(moment2 + i, &v, bytes);
-        }
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) {
+        update_vector(op, value + i, gradient + i, moment1 ? moment1 + i : nullptr,
+                      moment2 ? moment2 + i : nullptr);
     }
+    if (i == count) return;
+    const size_t bytes = sizeof(float) * (count - i);
+    float p[kLanes] = {}, g[kLanes] = {}, m[kLanes] = {}, v[kLanes] = {};
+    memcpy(p, value + i, bytes);
+    memcpy(g, gradient + i, bytes);
+    if (moment1) memcpy(m, moment1 + i, bytes);
+    if (moment2) memcpy(v, moment2 + i, bytes);
+    update_vector(op, p, g, moment1 ? m : nullptr, moment2 ? v : nullptr);
+    memcpy(value + i, p, bytes);
+    if (moment1) memcpy(moment1 + i, m, bytes);
+    if (moment2) memcpy(moment2 + i, v, bytes);
 }
 
 }  // namespace mn::cpu::MN_ISA

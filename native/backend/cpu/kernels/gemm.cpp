@@ -27,14 +27,20 @@ constexpr int kMostPanels = 1;
 template <int M, int P, bool ContiguousK>
 void tile(const Product& p) {
     constexpr int N = P * kPanelVecs;
+    // Copies, since a store to C might change `p` for all the compiler knows.
+    float* const c = p.c;
+    const int64_t c_row = p.c_row, c_panel = p.c_panel, b_k = p.b_k, b_panel = p.b_panel;
+    const int64_t a_row = ContiguousK ? p.a_row : 1;
+    const int64_t a_k = ContiguousK ? 1 : p.a_k;
+    const int64_t inner = p.inner;
     Vec sum[M][N];
     if (p.accumulate) {
         MN_UNROLL
         for (int m = 0; m < M; m++) {
             MN_UNROLL
             for (int n = 0; n < N; n++) {
-                sum[m][n] = load(p.c + m * p.c_row + n / kPanelVecs * p.c_panel +
-                                 n % kPanelVecs * kLanes);
+                sum[m][n] =
+                    load(c + m * c_row + n / kPanelVecs * c_panel + n % kPanelVecs * kLanes);
             }
         }
     } else {
@@ -45,33 +51,42 @@ void tile(const Product& p) {
             for (int m = 0; m < M; m++) sum[m][n] = start;
         }
     }
-    const int64_t a_row = ContiguousK ? p.a_row : 1;
-    const int64_t a_k = ContiguousK ? 1 : p.a_k;
     for (int64_t t = 0; t < p.tap_count; t++) {
-        const float* a = p.a + p.taps[t];
+        // A pointer for every third row: the others are one or two strides away, which an address
+        // can say; one for each would not fit the registers.
+        const float* a[(M + 2) / 3];
+        MN_UNROLL
+        for (int i = 0; i < (M + 2) / 3; i++) a[i] = p.a + p.taps[t] + 3 * i * a_row;
         const float* b = p.b + t * p.b_tap;
-        for (int64_t k = 0; k < p.inner; k++) {
+        for (int64_t k = 0; k < inner; k++) {
             Vec row[N];
             MN_UNROLL
             for (int n = 0; n < N; n++) {
-                row[n] = load(b + n / kPanelVecs * p.b_panel + n % kPanelVecs * kLanes);
+                row[n] = load(b + n / kPanelVecs * b_panel + n % kPanelVecs * kLanes);
             }
             MN_UNROLL
             for (int m = 0; m < M; m++) {
-                const Vec x = splat(a[m * a_row]);
+                const Vec x = splat(a[m / 3][m % 3 * a_row]);
                 MN_UNROLL
                 for (int n = 0; n < N; n++) sum[m][n] += x * row[n];
             }
-            a += a_k;
-            b += p.b_k;
+            MN_UNROLL
+            for (int i = 0; i < (M + 2) / 3; i++) a[i] += a_k;
+            b += b_k;
+        }
+    }
+    if (p.relu) {
+        MN_UNROLL
+        for (int m = 0; m < M; m++) {
+            MN_UNROLL
+            for (int n = 0; n < N; n++) sum[m][n] = relu(sum[m][n]);
         }
     }
     MN_UNROLL
     for (int m = 0; m < M; m++) {
         MN_UNROLL
         for (int n = 0; n < N; n++) {
-            const Vec v = p.relu ? relu(sum[m][n]) : sum[m][n];
-            store(p.c + m * p.c_row + n / kPanelVecs * p.c_panel + n % kPanelVecs * kLanes, v);
+            store(c + m * c_row + n / kPanelVecs * c_panel + n % kPanelVecs * kLanes, sum[m][n]);
         }
     }
 }

@@ -2,20 +2,31 @@
 
 namespace mn::cpu::MN_ISA {
 
-void copy_with_border(const float* image, int64_t h, int64_t w, int64_t c, int64_t y0, int64_t y1,
-                      int64_t x0, int64_t x1, float* out) {
-    const int64_t width = x1 - x0;
-    const int64_t left = min_of(max_of(-x0, 0), width);
-    const int64_t right = max_of(min_of(x1, w), x0 + left);  // end of the columns that exist
-    for (int64_t y = y0; y < y1; y++, out += width * c) {
-        if (y < 0 || y >= h) {
-            memset(out, 0, sizeof(float) * width * c);
+void copy_with_border(const ImageView& view, int64_t padded, int64_t y0, int64_t y1, int64_t x0,
+                      int64_t x1, float* out) {
+    const int64_t left = min_of(max_of(-x0, 0), x1 - x0);
+    const int64_t right = max_of(min_of(x1, view.w), x0 + left);  // end of the columns that exist
+    const int64_t inside = right - (x0 + left), channels = view.channels;
+    for (int64_t y = y0; y < y1; y++, out += (x1 - x0) * padded) {
+        if (y < 0 || y >= view.h) {
+            memset(out, 0, sizeof(float) * (x1 - x0) * padded);
             continue;
         }
-        memset(out, 0, sizeof(float) * left * c);
-        const int64_t inside = right - (x0 + left);
-        memcpy(out + left * c, image + (y * w + x0 + left) * c, sizeof(float) * inside * c);
-        memset(out + (left + inside) * c, 0, sizeof(float) * (width - left - inside) * c);
+        const float* from = view.image + (y * view.w + x0 + left) * view.pixel;
+        float* to = out + left * padded;
+        memset(out, 0, sizeof(float) * left * padded);
+        if (padded == view.pixel && channels == view.pixel) {
+            memcpy(to, from, sizeof(float) * inside * channels);
+        } else {
+            for (int64_t x = 0; x < inside; x++, from += view.pixel) {
+                float* pixel = to + x * padded;
+                int64_t c = 0;
+                for (; c + kLanes <= channels; c += kLanes) store(pixel + c, load(from + c));
+                for (; c < channels; c++) pixel[c] = from[c];
+                for (; c < padded; c++) pixel[c] = 0.0f;
+            }
+        }
+        memset(to + inside * padded, 0, sizeof(float) * (x1 - right) * padded);
     }
 }
 
@@ -80,14 +91,11 @@ namespace {
 // Copies `channels` gradients of a pixel, zero where the activation was not active.
 MN_INLINE void masked_copy(const float* gradient, const float* value, int64_t channels, float* out) {
     int64_t c = 0;
-    if (!value) {
-        memcpy(out, gradient, sizeof(float) * channels);
-        return;
-    }
     for (; c + kLanes <= channels; c += kLanes) {
-        store(out + c, load(value + c) <= Vec{} ? Vec{} : load(gradient + c));
+        const Vec g = load(gradient + c);
+        store(out + c, value ? (load(value + c) <= Vec{} ? Vec{} : g) : g);
     }
-    for (; c < channels; c++) out[c] = value[c] <= 0.0f ? 0.0f : gradient[c];
+    for (; c < channels; c++) out[c] = value && value[c] <= 0.0f ? 0.0f : gradient[c];
 }
 
 }  // namespace

@@ -8,9 +8,18 @@
 
 namespace mn::cpu::MN_ISA {
 
-// Rows [y0, y1) and columns [x0, x1) of an h x w x c image, with zeros where there is no image.
-void copy_with_border(const float* image, int64_t h, int64_t w, int64_t c, int64_t y0, int64_t y1,
-                      int64_t x0, int64_t x1, float* out);
+// Part of an NHWC image: `channels` channels from where `image` points on.
+struct ImageView {
+    const float* image;
+    int64_t h, w;
+    int64_t pixel;  // floats from one pixel to the next
+    int64_t channels;
+};
+
+// Rows [y0, y1) and columns [x0, x1), with zeros where there is no image and in channels from the
+// view's up to `padded`.
+void copy_with_border(const ImageView& view, int64_t padded, int64_t y0, int64_t y1, int64_t x0,
+                      int64_t x1, float* out);
 
 // Max pooling of `out_rows` rows of results from `row` on. `in` holds rows of the image from
 // `in_row` on, pixels `in_pixel` floats apart, of which `channels` are read and written; results

@@ -11,6 +11,23 @@ void f32_conv2d_gemm_diff_src(const ConvBackward&, int64_t task, float* scratch)
 void f32_conv2d_gemm_diff_weights(const ConvBackward&, int64_t task, float* scratch);
 void f32_conv2d_gemm_pack(const ConvShape&, const float* weights, const int64_t* taps,
                           int64_t tap_count, int64_t panel, float* packed);
+void f32_conv2d_winograd_pack(const ConvShape&, const float* weights, int64_t transposed,
+                              int64_t panel, float* packed);
+void f32_conv2d_winograd_forward(const ConvForward&, const WinogradShape&, const float* packed,
+                                 int64_t task, float* scratch);
+void f32_conv2d_winograd_diff_src(const ConvBackward&, const WinogradShape&, int64_t task,
+                                  float* scratch);
+void f32_conv2d_winograd_diff_weights(const ConvBackward&, const WinogradSums&, int64_t task,
+                                      float* scratch);
+void f32_conv2d_winograd_sum_filters(const ConvBackward&, int64_t chunks, int64_t panel,
+                                     float* diff_weights, int64_t accumulate);
+void f32_conv2d_sparse_diff_weights(const ConvBackward&, int64_t task, float* scratch);
+void f32_conv2d_sparse_sum_filters(const ConvBackward&, int64_t chunks, int64_t panel,
+                                   float* diff_weights, int64_t accumulate);
+void f32_conv2d_sparse_diff_src(const ConvBackward&, int64_t task, float* scratch);
+void f32_conv2d_sparse_pack(const ConvShape&, const float* weights, int64_t panel, float* packed);
+void f32_conv2d_image_forward(const ConvForward&, int64_t task, float* scratch);
+void f32_conv2d_image_diff_weights(const ConvBackward&, int64_t chunk, float* scratch);
 void f32_max_pool_forward(const PoolRun&, int64_t image);
 void f32_max_pool_backward(const PoolRun&, int64_t image);
 void f32_avg_pool_forward(const PoolRun&, int64_t image);

@@ -48,6 +48,29 @@ struct ConvForward {
     int64_t strip_floats;  // part of the scratch for the strip with its border
 };
 
+// 3 x 3 convolutions with stride 1 as Winograd's F(2 x 2, 3 x 3): the image falls into tiles of
+// 2 x 2 results. Used for the forward pass and, on the gradient, for the gradient by the source.
+struct WinogradShape {
+    int64_t channels, padded;       // of what is read; padded to whole vectors of any set
+    int64_t out_channels;
+    int64_t tile_rows, tile_columns;  // of the whole image
+    // Parts of the scratch, in floats: strip with border | transformed | products
+    int64_t strip_floats, transformed_stride, product_stride;
+    // task = (image * row_tasks + strip of tile rows) * column_tasks + block of output channels
+    int64_t row_tasks, rows_per_task, column_tasks, columns_per_task;
+};
+
+// The gradient by the weights: task = (chunk of images * in_blocks + block of inputs) * out_blocks +
+// block of outputs. Chunks hold [16 of the transform][o / 16][i][16].
+struct WinogradSums {
+    int64_t tile_rows, tile_columns;
+    int64_t block, in_blocks, out_blocks;  // channels of a block, a multiple of 16
+    int64_t tiles;                         // at least tile_columns: most that are gathered
+    // Floats from one of the 16 to the next in the scratch, which holds 4 rows of the source and 2
+    // rows of the gradient with `block` channels, then sources and gradients transformed.
+    int64_t stride;
+};
+
 // Input pixels (y + i * sh, x + j * sw): they share the taps that reach them.
 struct ConvPhase {
     int64_t y, x;
@@ -69,8 +92,8 @@ struct ConvBackward {
     const int64_t* taps;
     int64_t phase_count, row_tasks, rows_per_task;
     int64_t first_column, strip_width;  // of the gradient strip with its border
-    // gradient by the weights: task = chunk of images * column_tasks + block of 32 output channels
-    int64_t count, images_per_chunk, column_tasks, rows_per_strip;
+    // gradient by the weights: task = chunk of images * column_tasks + block of output channels
+    int64_t count, images_per_chunk, column_tasks, columns_per_task, rows_per_strip;
     const int64_t* row_taps;            // where in the source strip each row of the result reads
     float* chunk_weights;
     float* chunk_bias;                  // null: no bias
@@ -123,13 +146,14 @@ struct LoadRun {
     float* dst;
 };
 
-// Values of p, moments and gradient stay in place; see the formulas in optimizer.cpp.
+// One step of an optimizer; the formulas are in elementwise.cpp.
 struct UpdateStep {
-    int64_t adam;
-    float scale, learning_rate, beta1, beta2, epsilon, weight_decay;
-    float step_size, root_correction;  // Adam: lr / (1 - beta1^t), 1 / sqrt(1 - beta2^t)
-    float momentum, dampening;         // SGD; dampening is 0 in the first step
-    int64_t nesterov;
+    int64_t adam;                     // 1: Adam, 0: SGD
+    float scale, weight_decay;        // of the gradient; added to it
+    float learning_rate, momentum, undamped;  // SGD; undamped = 1 - dampening
+    int64_t first, nesterov;          // SGD: the first step fills the momentum buffer
+    float share1, beta2, share2;      // Adam: 1 - beta1, beta2, 1 - beta2
+    float step_size, root_scale, epsilon;  // lr / (1 - beta1^t), 1 / sqrt(1 - beta2^t)
 };
 
 struct KernelTable {
@@ -142,6 +166,39 @@ struct KernelTable {
     // panel `panel` of the inputs of one group.
     void (*f32_conv2d_gemm_pack)(const ConvShape&, const float* weights, const int64_t* taps,
                                  int64_t tap_count, int64_t panel, float* packed);
+
+    // packed[16 of the transform][o / 16][i][16]; of one panel of outputs. transposed: o and i are
+    // swapped and the filter is turned, for the gradient by the source.
+    void (*f32_conv2d_winograd_pack)(const ConvShape&, const float* weights, int64_t transposed,
+                                     int64_t panel, float* packed);
+    void (*f32_conv2d_winograd_forward)(const ConvForward&, const WinogradShape&,
+                                        const float* packed, int64_t task, float* scratch);
+    void (*f32_conv2d_winograd_diff_src)(const ConvBackward&, const WinogradShape&, int64_t task,
+                                         float* scratch);
+    void (*f32_conv2d_winograd_diff_weights)(const ConvBackward&, const WinogradSums&, int64_t task,
+                                             float* scratch);
+    // Adds up the chunks of a panel of output channels, into or onto the stored layout.
+    void (*f32_conv2d_winograd_sum_filters)(const ConvBackward&, int64_t chunks, int64_t panel,
+                                            float* diff_weights, int64_t accumulate);
+
+    // Behind a max pooling: rows_per_strip are rows of windows; the scratch holds the source strip,
+    // then (from strip_floats on) 34 floats a window of it; a block has 32 channels. Chunks hold
+    // filters as
+    // [o][pieces][floats of a piece rounded up to 16], where pieces are the parts of a filter that
+    // lie together in the source: rows, or pixels with dilation.
+    void (*f32_conv2d_sparse_diff_weights)(const ConvBackward&, int64_t task, float* scratch);
+    void (*f32_conv2d_sparse_sum_filters)(const ConvBackward&, int64_t chunks, int64_t panel,
+                                          float* diff_weights, int64_t accumulate);
+    // 3 x 3 kernels and 2 x 2 windows; scratch: 16 floats a pixel of the strip, then 8 floats a
+    // window and 64 channels.
+    void (*f32_conv2d_sparse_diff_src)(const ConvBackward&, int64_t task, float* scratch);
+    // Of 16 input channels.
+    void (*f32_conv2d_sparse_pack)(const ConvShape&, const float* weights, int64_t panel,
+                                   float* packed);
+
+    // One input channel, 3 x 3, whole 2 x 2 windows, whole panels of output channels.
+    void (*f32_conv2d_image_forward)(const ConvForward&, int64_t task, float* scratch);
+    void (*f32_conv2d_image_diff_weights)(const ConvBackward&, int64_t chunk, float* scratch);
 
     void (*f32_max_pool_forward)(const PoolRun&, int64_t image);
     void (*f32_max_pool_backward)(const PoolRun&, int64_t image);

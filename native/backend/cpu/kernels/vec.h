@@ -6,6 +6,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #if defined(__clang__)
 #define MN_UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -31,13 +35,43 @@ MN_INLINE void store(float* p, Vec v) { *reinterpret_cast<LooseVec*>(p) = v; }
 MN_INLINE Vec splat(float x) { return x - Vec{}; }
 MN_INLINE IntVec splat_int(int32_t x) { return x - IntVec{}; }
 
-// One byte a lane.
+// One byte a lane; values are 0 to 255. Intrinsics, because GCC widens and narrows byte by byte; the
+// masked ones, because it warns of its own implementation of the others.
 MN_INLINE IntVec load_bytes(const uint8_t* p) {
+#if defined(__x86_64__) && MN_VEC_BYTES == 64
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return reinterpret_cast<IntVec>(_mm512_maskz_cvtepu8_epi32(0xffff, bytes));
+#elif defined(__x86_64__) && MN_VEC_BYTES == 32
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    return reinterpret_cast<IntVec>(_mm256_cvtepu8_epi32(bytes));
+#elif defined(__x86_64__)
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    const __m128i zero = _mm_setzero_si128();
+    const __m128i words = _mm_unpacklo_epi8(_mm_cvtsi32_si128(four), zero);
+    return reinterpret_cast<IntVec>(_mm_unpacklo_epi16(words, zero));
+#else
     const ByteVec bytes = *reinterpret_cast<const LooseByteVec*>(p);
     return __builtin_convertvector(bytes, IntVec);
+#endif
 }
 MN_INLINE void store_bytes(uint8_t* p, IntVec v) {
+#if defined(__x86_64__) && MN_VEC_BYTES == 64
+    const __m128i bytes = _mm512_maskz_cvtepi32_epi8(0xffff, reinterpret_cast<__m512i>(v));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+#elif defined(__x86_64__) && MN_VEC_BYTES == 32
+    const __m256i whole = reinterpret_cast<__m256i>(v);
+    const __m128i words =
+        _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+#elif defined(__x86_64__)
+    const __m128i words =
+        _mm_packs_epi32(reinterpret_cast<__m128i>(v), reinterpret_cast<__m128i>(v));
+    const int32_t bytes = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
+    memcpy(p, &bytes, sizeof bytes);
+#else
     *reinterpret_cast<LooseByteVec*>(p) = __builtin_convertvector(v, ByteVec);
+#endif
 }
 
 // max(0, x), but a NaN stays a NaN.

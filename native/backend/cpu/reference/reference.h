@@ -23,6 +23,7 @@ MN_DECLARE(linear)
 MN_DECLARE(activation)
 MN_DECLARE(softmax)
 MN_DECLARE(cross_entropy)
+MN_DECLARE(output_gradient)
 MN_DECLARE(reorder)
 MN_DECLARE(sum)
 

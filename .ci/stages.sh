@@ -1,0 +1,69 @@
+# Shared by .ci/run and .ci/long: stages with their seconds, and the numbers of the last line.
+# shellcheck shell=bash
+
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_CLI_UI_LANGUAGE=en
+# Build servers would outlive the gate.
+export MSBUILDDISABLENODEREUSE=1
+
+passed=0
+failed=0
+skipped=0
+report=""
+
+# stage NAME COMMAND...: runs it; the stage counts as one check.
+stage() {
+    local name=$1 start=$SECONDS state=ok
+    shift
+    printf '\n== %s\n' "$name"
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        state=FAILED
+    fi
+    report+=$(printf '%-12s %5d s  %s' "$name" $((SECONDS - start)) "$state")$'\n'
+}
+
+# count_tests FOLDER: adds up the reports of dotnet test; no test at all is a failure.
+count_tests() {
+    local file counters total=0 good bad all
+    for file in "$1"/*.trx; do
+        [ -e "$file" ] || continue
+        counters=$(grep -m1 '<Counters ' "$file") || continue
+        all=$(sed 's/.* total="\([0-9]*\)".*/\1/' <<<"$counters")
+        good=$(sed 's/.* passed="\([0-9]*\)".*/\1/' <<<"$counters")
+        bad=$(sed 's/.* failed="\([0-9]*\)".*/\1/' <<<"$counters")
+        total=$((total + all))
+        passed=$((passed + good))
+        failed=$((failed + bad))
+        skipped=$((skipped + all - good - bad))
+        skip_reasons "$file"
+    done
+    if [ "$total" -eq 0 ]; then
+        echo "No tests ran."
+        failed=$((failed + 1))
+    fi
+}
+
+skip_reasons() {
+    awk '
+        /<UnitTestResult / {
+            skip = /outcome="NotExecuted"/
+            name = $0; sub(/.*testName="/, "", name); sub(/" computerName=.*/, "", name); gsub(/&quot;/, "\"", name)
+        }
+        skip && /<Message>/ {
+            reason = $0; sub(/.*<Message>/, "", reason); sub(/<\/Message>.*/, "", reason)
+            print "skipped: " name ": " reason
+        }' "$1"
+}
+
+finish() {
+    printf '\n%s' "$report"
+    if [ "$skipped" -gt 0 ]; then
+        echo "$passed passed, $failed failed, $skipped skipped"
+    else
+        echo "$passed passed, $failed failed"
+    fi
+    [ "$failed" -eq 0 ]
+    exit
+}

@@ -1,0 +1,53 @@
+# The same verbs as build.sh, over the same presets and commands.
+param(
+    [Parameter(Mandatory, Position = 0)]
+    [ValidateSet('build', 'test', 'pack', 'native', 'asan', 'tsan', 'bindings', 'format', 'format-check', 'clean')]
+    [string] $Verb,
+    [Parameter(ValueFromRemainingArguments)]
+    [string[]] $Rest = @()
+)
+
+$ErrorActionPreference = 'Stop'
+Set-Location $PSScriptRoot
+
+function Invoke-Tool([string] $Command, [string[]] $Arguments) {
+    & $Command @Arguments
+    if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
+}
+
+function Build-Native([string] $Preset) {
+    Invoke-Tool cmake @("-DPRESET=$Preset", '-P', 'native/cmake/build.cmake')
+}
+
+function Get-NativeSources {
+    Get-ChildItem native, tests/native -Recurse -File -Include *.h, *.c, *.cpp, *.cu, *.inc | ForEach-Object FullName
+}
+
+switch ($Verb) {
+    'build' { Invoke-Tool dotnet (@('build', 'MnistNative.sln') + $Rest) }
+    'test' { Invoke-Tool dotnet (@('test', 'MnistNative.sln') + $Rest) }
+    'pack' { Invoke-Tool dotnet (@('pack', 'MnistNative.sln', '-c', 'Release') + $Rest) }
+    'native' { Build-Native $Rest[0] }
+    'asan' {
+        Build-Native asan-ubsan
+        Invoke-Tool ctest (@('--preset', 'asan-ubsan') + $Rest)
+    }
+    'tsan' {
+        Build-Native tsan
+        Invoke-Tool ctest (@('--preset', 'tsan') + $Rest)
+    }
+    'bindings' { Invoke-Tool dotnet (@('run', '--project', 'managed/Bindgen', '--') + $Rest) }
+    'format' {
+        Invoke-Tool clang-format (@('-i') + @(Get-NativeSources))
+        Invoke-Tool dotnet (@('format', 'MnistNative.sln') + $Rest)
+    }
+    'format-check' {
+        Invoke-Tool clang-format (@('--dry-run', '-Werror') + @(Get-NativeSources))
+        Invoke-Tool dotnet (@('format', 'MnistNative.sln', '--verify-no-changes') + $Rest)
+    }
+    'clean' {
+        Remove-Item artifacts -Recurse -Force -ErrorAction SilentlyContinue
+        $built = @(Get-ChildItem managed, tests, bench -Recurse -Directory -Include bin, obj)
+        $built | Remove-Item -Recurse -Force -ErrorAction SilentlyContinue
+    }
+}

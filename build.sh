@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# The project's commands. Everything that it does is a preset of CMake or a command of dotnet.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+usage() {
+    cat <<'EOF'
+usage: ./build.sh VERB [arguments of dotnet]
+
+  build          the native library and all projects
+  test           all tests, native ones included
+  pack           the packages, into artifacts/packages
+  native PRESET  one CMake preset: release, debug, asan-ubsan, tsan
+  asan           the native tests under the address and undefined-behaviour sanitizers
+  tsan           the native tests under the thread sanitizer
+  bindings       write NativeMethods.g.cs from the C header (needs clang)
+  format         lay out the sources (needs clang-format)
+  format-check   fail where a source is not laid out so
+  clean          remove everything that was built
+EOF
+}
+
+native() { cmake -DPRESET="$1" -P native/cmake/build.cmake; }
+
+native_sources() {
+    find native tests/native -type f \( -name '*.h' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.inc' \) -print0
+}
+
+verb=${1:-}
+[ $# -eq 0 ] || shift
+case $verb in
+    build) dotnet build MnistNative.sln "$@" ;;
+    test) dotnet test MnistNative.sln "$@" ;;
+    pack) dotnet pack MnistNative.sln -c Release "$@" ;;
+    native) native "${1:?which preset?}" ;;
+    asan) native asan-ubsan && ctest --preset asan-ubsan --parallel "$(nproc)" "$@" ;;
+    tsan) native tsan && ctest --preset tsan "$@" ;;
+    bindings) dotnet run --project managed/Bindgen -- "$@" ;;
+    format)
+        native_sources | xargs -0 clang-format -i
+        dotnet format MnistNative.sln "$@"
+        ;;
+    format-check)
+        status=0
+        native_sources | xargs -0 clang-format --dry-run -Werror || status=1
+        dotnet format MnistNative.sln --verify-no-changes "$@" || status=1
+        exit $status
+        ;;
+    clean)
+        rm -rf artifacts
+        find managed tests bench -type d \( -name bin -o -name obj \) -prune -exec rm -rf {} +
+        ;;
+    *)
+        usage >&2
+        exit 2
+        ;;
+esac

@@ -1,0 +1,107 @@
+using System.CommandLine;
+using System.Diagnostics;
+
+namespace MnistNative.Cli.Commands;
+
+/// <summary><c>mnistnative train</c></summary>
+internal static class TrainCommand
+{
+    private const float AdamLearningRate = 1e-3f;
+    private const float SgdLearningRate = 1e-2f;
+    private const float SgdMomentum = 0.9f;
+
+    public static Command Create(CliContext context)
+    {
+        Option<string> dataset = SharedOptions.Dataset();
+        Option<string?> data = SharedOptions.DataFolder();
+        Option<string> network = SharedOptions.Network();
+        Option<int> epochs = new Option<int>("--epochs")
+        {
+            Description = "Passes over the training images.",
+            HelpName = "N",
+            DefaultValueFactory = _ => 6,
+        }.InRange(1, 1_000_000);
+        Option<int> batchSize = SharedOptions.BatchSize();
+        Option<float?> learningRate = new("--lr")
+        {
+            Description = "Learning rate; 0.001 for adam and 0.01 for sgd unless given.",
+            HelpName = "X",
+        };
+        Option<string> optimizer = new("--optimizer")
+        {
+            Description = "adam, or sgd with momentum 0.9.",
+            DefaultValueFactory = _ => "adam",
+        };
+        optimizer.AcceptOnlyFromAmong("adam", "sgd");
+        Option<ulong> seed = new("--seed")
+        {
+            Description = "Seed of the first parameters and of the order of the images.",
+            HelpName = "N",
+            DefaultValueFactory = _ => 1,
+        };
+        Option<string> device = SharedOptions.Device();
+        Option<int> threads = SharedOptions.Threads();
+        Option<string> normalize = new("--normalize")
+        {
+            Description = "Whether the network normalises images by the mean and deviation of the training images.",
+            DefaultValueFactory = _ => "dataset",
+        };
+        normalize.AcceptOnlyFromAmong("dataset", "none");
+        Option<FileInfo?> save = new("--save")
+        {
+            Description = "Write the model to this file, also when interrupted.",
+            HelpName = "FILE",
+        };
+        Option<bool> json = SharedOptions.Json();
+
+        var command = new Command("train", "Train a network and test it after each epoch.")
+        {
+            dataset, data, network, epochs, batchSize, learningRate, optimizer, seed, device, threads, normalize, save, json,
+        };
+        command.SetAction(async (parsed, cancellation) =>
+        {
+            Stopwatch clock = Stopwatch.StartNew();
+            FileInfo? saveTo = parsed.GetValue(save);
+            if (saveTo?.Directory is { Exists: false } folder)
+            {
+                throw new DirectoryNotFoundException($"--save: the folder \"{folder.FullName}\" does not exist.");
+            }
+
+            float rate = parsed.GetValue(learningRate)
+                ?? (parsed.GetValue(optimizer) == "sgd" ? SgdLearningRate : AdamLearningRate);
+            Optimizer update = parsed.GetValue(optimizer) == "sgd" ? new Sgd(rate, SgdMomentum) : new Adam(rate);
+
+            using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads));
+            DatasetChoice choice = await DatasetChoice.LoadAsync(
+                parsed.GetValue(dataset)!, parsed.GetValue(data), context, cancellation);
+            MnistData images = choice.Data;
+            Sequential input = Sequential.Input(images.Train.Shape);
+            if (parsed.GetValue(normalize) == "dataset")
+            {
+                (float[] mean, float[] std) = images.Train.ComputeMeanStd();
+                input = input.Normalize(mean, std);
+            }
+
+            using Model model = Networks.Append(parsed.GetValue(network)!, input).Build(parsed.GetValue(seed), processor);
+            var options = new FitOptions
+            {
+                Epochs = parsed.GetValue(epochs),
+                BatchSize = parsed.GetValue(batchSize),
+                Optimizer = update,
+                Validation = images.Test,
+            };
+
+            TrainReport report = TrainReport.Create(context, parsed.GetValue(json));
+            report.Begin(choice, parsed.GetValue(network)!, model, options);
+            bool interrupted = await report.RunAsync(model, images.Train, options, cancellation);
+            if (saveTo is not null)
+            {
+                model.Save(saveTo.FullName);
+            }
+
+            report.End(clock.Elapsed, ProcessMemory.PeakResidentBytes(), interrupted, saveTo);
+            return interrupted ? CommandLine.Interrupted : 0;
+        });
+        return command;
+    }
+}

@@ -1,0 +1,3 @@
+using MnistNative.Cli;
+
+return await CommandLine.RunAsync(args, CliContext.ForProcess());

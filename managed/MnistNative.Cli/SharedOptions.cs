@@ -1,0 +1,105 @@
+using System.CommandLine;
+using System.Globalization;
+
+namespace MnistNative.Cli;
+
+/// <summary>Options that several commands have.</summary>
+internal static class SharedOptions
+{
+    public static Option<bool> Json() =>
+        new("--json") { Description = "Print one JSON object a line." };
+
+    public static Option<string> Network()
+    {
+        var option = new Option<string>("--network")
+        {
+            Description = "The network.",
+            DefaultValueFactory = _ => "seed",
+        };
+        option.AcceptOnlyFromAmong(Networks.Names);
+        return option;
+    }
+
+    public static Option<string> Dataset()
+    {
+        var option = new Option<string>("--dataset")
+        {
+            Description = "The data: mnist, fashion, the built-in digits, or auto (MNIST where it can be had, else digits).",
+            DefaultValueFactory = _ => "auto",
+        };
+        option.AcceptOnlyFromAmong("auto", "mnist", "fashion", "digits");
+        return option;
+    }
+
+    public static Option<string?> DataFolder() =>
+        new("--data") { Description = "Folder with the data set's files.", HelpName = "DIR" };
+
+    public static Option<string> Device()
+    {
+        var option = new Option<string>("--device")
+        {
+            Description = "Where to compute.",
+            DefaultValueFactory = _ => "auto",
+        };
+        option.AcceptOnlyFromAmong("auto", "cpu", "cuda");
+        return option;
+    }
+
+    public static Option<int> Threads()
+    {
+        var option = new Option<int>("--threads")
+        {
+            Description = "Threads that compute on the CPU; 0 takes all processors.",
+            HelpName = "N",
+        };
+        return option.InRange(0, 1024);
+    }
+
+    public static Option<int> BatchSize() => new Option<int>("--batch-size")
+    {
+        Description = "Images in a step.",
+        HelpName = "N",
+        DefaultValueFactory = _ => 64,
+    }.InRange(1, 1_000_000);
+
+    public static Option<FileInfo> Model() =>
+        new("--model") { Description = "Model file that train --save wrote.", HelpName = "FILE", Required = true };
+
+    /// <summary>Refuses values outside the range.</summary>
+    public static Option<int> InRange(this Option<int> option, int minimum, int maximum)
+    {
+        option.Validators.Add(result =>
+        {
+            // What is no number at all is reported by the parser.
+            if (result.Tokens is [{ Value: string text }]
+                && int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
+                && (value < minimum || value > maximum))
+            {
+                result.AddError($"{option.Name} must lie in {minimum} to {maximum}, got {value}.");
+            }
+        });
+        return option;
+    }
+
+    /// <summary>Opens the device asked for.</summary>
+    public static MnistNative.Device OpenDevice(string device, int threads)
+    {
+        if (device == "cuda")
+        {
+            return MnistNative.Device.Cuda();
+        }
+
+        if (device == "auto")
+        {
+            MnistNative.Device auto = MnistNative.Device.Auto();
+            if (auto.Kind != DeviceKind.Cpu || threads == 0)
+            {
+                return auto;
+            }
+
+            auto.Dispose();
+        }
+
+        return MnistNative.Device.Cpu(threads);
+    }
+}

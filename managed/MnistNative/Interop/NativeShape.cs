@@ -1,0 +1,28 @@
+namespace MnistNative.Interop;
+
+/// <summary>Shapes without N, to and from the native struct.</summary>
+internal static unsafe class NativeShape
+{
+    public static MnShape From(ImageShape shape)
+    {
+        var native = new MnShape { Rank = 3 };
+        native.Dims[0] = shape.Channels;
+        native.Dims[1] = shape.Height;
+        native.Dims[2] = shape.Width;
+        return native;
+    }
+
+    public static long[] ToArray(in MnShape shape)
+    {
+        long[] dimensions = new long[shape.Rank];
+        for (int i = 0; i < dimensions.Length; i++)
+        {
+            dimensions[i] = shape.Dims[i];
+        }
+
+        return dimensions;
+    }
+
+    /// <summary>For example <c>32×28×28</c>.</summary>
+    public static string ToText(IReadOnlyList<long> shape) => string.Join('×', shape);
+}

@@ -1,0 +1,84 @@
+using System.Text.Json;
+using MnistNative.Interop;
+using MnistNative.IO;
+
+namespace MnistNative;
+
+/// <summary>
+/// One layer of a description, as data. All that is particular to a layer stands in one file: its record (what it is
+/// called, how it is added to the native graph, how it is written to and read from a model file) and its method of
+/// <see cref="Sequential"/>. A new layer is such a file and a line in the table of readers below.
+/// </summary>
+/// <param name="Name">The name that the user gave, or null for the layer's index.</param>
+internal abstract record Layer(string? Name)
+{
+    /// <summary>How model files call the layer, and how it is read from them.</summary>
+    private static readonly Dictionary<string, Func<LayerReader, Layer>> s_readers = new(StringComparer.Ordinal)
+    {
+        [NormalizeLayer.FileKind] = NormalizeLayer.Read,
+        [Conv2dLayer.FileKind] = Conv2dLayer.Read,
+        [MaxPool2dLayer.FileKind] = MaxPool2dLayer.Read,
+        [AvgPool2dLayer.FileKind] = AvgPool2dLayer.Read,
+        [GlobalAvgPool2dLayer.FileKind] = GlobalAvgPool2dLayer.Read,
+        [LinearLayer.FileKind] = LinearLayer.Read,
+        [ReLULayer.FileKind] = ReLULayer.Read,
+        [FlattenLayer.FileKind] = FlattenLayer.Read,
+        [SoftmaxLayer.FileKind] = SoftmaxLayer.Read,
+    };
+
+    /// <summary>The layer's kind in model files, for example <c>conv2d</c>.</summary>
+    public abstract string Kind { get; }
+
+    /// <summary>The layer's type for people, for example <c>Conv2d</c>.</summary>
+    public abstract string Type { get; }
+
+    /// <summary>Whether PyTorch has a module for it, which counts in the numbering of <c>nn.Sequential</c>.</summary>
+    public virtual bool IsModule => true;
+
+    /// <summary>Reads a layer from a model file.</summary>
+    /// <exception cref="FormatException">The text is not a layer that this version knows.</exception>
+    public static Layer Read(JsonElement json)
+    {
+        var reader = new LayerReader(json);
+        string kind = reader.Text("type") ?? throw new FormatException("a layer has no type");
+        return s_readers.TryGetValue(kind, out Func<LayerReader, Layer>? read)
+            ? read(reader)
+            : throw new FormatException($"layer type \"{kind}\" is unknown to this version");
+    }
+
+    /// <summary>Adds the layer to a native graph and returns the id of the node that holds its result.</summary>
+    /// <param name="graph">The graph.</param>
+    /// <param name="source">Id of the node whose result the layer reads.</param>
+    /// <param name="name">The layer's full name, or null for one that the library makes.</param>
+    public abstract int AddTo(GraphBuilder graph, int source, string? name);
+
+    /// <summary>Writes the layer as a JSON object.</summary>
+    public void Write(Utf8JsonWriter json)
+    {
+        json.WriteStartObject();
+        json.WriteString("type", Kind);
+        if (Name is not null)
+        {
+            json.WriteString("name", Name);
+        }
+
+        WriteParameters(json);
+        json.WriteEndObject();
+    }
+
+    /// <summary>Writes what is particular to the layer, as properties of an open object.</summary>
+    protected virtual void WriteParameters(Utf8JsonWriter json)
+    {
+    }
+
+    /// <summary>Returns the name if it can be one, else throws.</summary>
+    protected static string? CheckName(string? name)
+    {
+        if (name is not null && (name.Length is 0 or > 200 || name.Any(char.IsControl)))
+        {
+            throw new ArgumentException("A layer's name must have 1 to 200 characters and no control characters.", nameof(name));
+        }
+
+        return name;
+    }
+}

@@ -1,0 +1,41 @@
+using MnistNative.Interop;
+using MnistNative.IO;
+
+namespace MnistNative;
+
+internal sealed record ReLULayer(string? Name) : Layer(CheckName(Name))
+{
+    public const string FileKind = "relu";
+
+    public override string Kind => FileKind;
+
+    public override string Type => "ReLU";
+
+    public static Layer Read(LayerReader json) => new ReLULayer(json.Name);
+
+    public override unsafe int AddTo(GraphBuilder graph, int source, string? name)
+    {
+        var desc = new MnActivationDesc
+        {
+            StructSize = (uint)sizeof(MnActivationDesc),
+            Kind = (int)MnActivationKind.Relu,
+        };
+        int node;
+        fixed (byte* text = Utf8.ToNative(name))
+        {
+            Native.Check(NativeMethods.GraphActivation(graph.Value, source, &desc, text, &node));
+        }
+
+        return node;
+    }
+}
+
+public sealed partial class Sequential
+{
+    /// <summary>
+    /// The positive part, max(0, x); a NaN stays a NaN. PyTorch: <c>nn.ReLU</c>; Keras: <c>ReLU</c>.
+    /// </summary>
+    /// <param name="name">Name of the layer; its index when null.</param>
+    /// <returns>The longer network.</returns>
+    public Sequential ReLU(string? name = null) => Add(new ReLULayer(name));
+}

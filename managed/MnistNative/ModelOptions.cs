@@ -1,0 +1,17 @@
+namespace MnistNative;
+
+/// <summary>Options of a model for special purposes. Immutable.</summary>
+public sealed record ModelOptions
+{
+    /// <summary>
+    /// Whether chains of layers run as one where that is possible, such as convolution, ReLU and max pooling. False
+    /// runs every layer on its own, for comparison.
+    /// </summary>
+    public bool Fusion { get; init; } = true;
+
+    /// <summary>
+    /// Most images that inference takes at once; 0 lets the library choose. Larger batches run in pieces, with the
+    /// same results.
+    /// </summary>
+    public int InferenceBatch { get; init; }
+}

@@ -1,0 +1,100 @@
+using System.Diagnostics;
+using MnistNative.Interop;
+
+namespace MnistNative;
+
+/// <summary>The loop of <see cref="Model.Fit"/>: epochs of steps, on the thread that calls <see cref="Run"/>.</summary>
+internal sealed class Fitting
+{
+    private static readonly TimeSpan s_progressInterval = TimeSpan.FromMilliseconds(100);
+
+    private readonly Model _model;
+    private readonly IImageDataset _train;
+    private readonly FitOptions _options;
+    private readonly IProgress<TrainingProgress>? _progress;
+    private readonly CancellationToken _cancellation;
+    private readonly Stopwatch _total = new();
+    private readonly Stopwatch _epochTime = new();
+    private TimeSpan _lastProgress;
+    private int _epoch;
+    private int _batch;
+    private int _batches;
+    private double _lossSum;
+    private long _correct;
+    private long _images;
+
+    public Fitting(
+        Model model,
+        IImageDataset train,
+        FitOptions options,
+        IProgress<TrainingProgress>? progress,
+        CancellationToken cancellation)
+    {
+        model.CheckData(train);
+        options.Validate(model);
+        (_model, _train, _options, _progress, _cancellation) = (model, train, options, progress, cancellation);
+    }
+
+    public TrainingResult Run()
+    {
+        _total.Start();
+        _cancellation.ThrowIfCancellationRequested();
+        int batchSize = Math.Min(_options.BatchSize, _train.Count);
+        using Trainer trainer = _model.CreateTrainer(_options.Optimizer, batchSize, _options.Loss);
+        var order = new BatchOrder(_train.Count, batchSize, _options.Seed ?? _model.Seed, _options.Shuffle);
+        using BatchSource batches = BatchSource.Open(_train, _model.Handle.Device, order);
+
+        var history = new List<EpochResult>(_options.Epochs);
+        _batches = order.BatchCount;
+        for (_epoch = 1; _epoch <= _options.Epochs; _epoch++)
+        {
+            order.StartEpoch(_epoch - 1);
+            RunEpoch(trainer, batches);
+            EvaluationResult? validation =
+                _options.Validation is null ? null : _model.Evaluate(_options.Validation, _cancellation);
+            var result = new EpochResult(
+                _epoch, _lossSum / _batch, (double)_correct / _images, validation, _epochTime.Elapsed, ImagesPerSecond);
+            history.Add(result);
+            Report(result);
+        }
+
+        return new TrainingResult(history, _total.Elapsed, Device.Describe(_model.Handle.Device));
+    }
+
+    private double ImagesPerSecond => _images / Math.Max(_epochTime.Elapsed.TotalSeconds, 1e-9);
+
+    private void RunEpoch(Trainer trainer, BatchSource batches)
+    {
+        (_batch, _lossSum, _correct, _images) = (0, 0, 0, 0);
+        _epochTime.Restart();
+        batches.Start();
+        while (batches.MoveNext(out MnBatch batch))
+        {
+            _cancellation.ThrowIfCancellationRequested();
+            ObjectDisposedException.ThrowIf(_model.Handle.IsClosed, _model);
+            StepResult step = trainer.Step(batch);
+            _batch++;
+            _lossSum += step.Loss;
+            _correct += step.Correct;
+            _images += step.Count;
+            if (_progress is not null && _total.Elapsed - _lastProgress >= s_progressInterval)
+            {
+                Report(completed: null);
+            }
+        }
+
+        _epochTime.Stop();
+    }
+
+    private void Report(EpochResult? completed)
+    {
+        if (_progress is null)
+        {
+            return;
+        }
+
+        _progress.Report(new TrainingProgress(
+            _epoch, _options.Epochs, _batch, _batches, _lossSum / _batch, (double)_correct / _images, ImagesPerSecond, completed));
+        _lastProgress = _total.Elapsed;
+    }
+}

@@ -1,0 +1,317 @@
+using MnistNative.Interop;
+
+namespace MnistNative;
+
+/// <summary>
+/// Training by hand, one batch at a time; <see cref="Model.FitAsync"/> does the same loop. Made by
+/// <see cref="Model.CreateTrainer"/>; a model has one at a time.
+/// </summary>
+/// <remarks>
+/// To be used by one thread at a time. A step allocates nothing. The model can be read, evaluated and used for
+/// prediction between steps and always has the current parameters.
+/// </remarks>
+public sealed unsafe class Trainer : IDisposable
+{
+    private readonly TrainerHandle _handle;
+    private readonly Model _model;
+    private readonly bool _inputGradient;
+    private readonly Dictionary<ImageDataset, DatasetHandle> _datasets = new(ReferenceEqualityComparer.Instance);
+    private float[] _pixels = [];
+    private int[] _labels = [];
+    private float _learningRate;
+    private int _accumulated;
+    private int _lastCount;
+
+    internal Trainer(Model model, Optimizer optimizer, int batchSize, Loss loss, bool inputGradient)
+    {
+        _model = model;
+        _inputGradient = inputGradient;
+        _learningRate = optimizer.LearningRate;
+        BatchSize = batchSize;
+        MnLossDesc lossDesc = NativeTraining.Describe(loss, model.OutputNode);
+        MnOptimizerDesc optimizerDesc = NativeTraining.Describe(optimizer);
+        var desc = new MnTrainerDesc
+        {
+            StructSize = (uint)sizeof(MnTrainerDesc),
+            MaxBatch = batchSize,
+            Losses = &lossDesc,
+            LossCount = 1,
+            Flags = inputGradient ? (uint)MnTrainerFlag.InputGradient : 0,
+            Optimizer = &optimizerDesc,
+        };
+        ulong value;
+        using NativeHandle.Lease lease = model.Handle.Use();
+        Native.Check(NativeMethods.TrainerCreate(lease.Value, &desc, &value));
+        _handle = new TrainerHandle(value, model.Handle.Device);
+    }
+
+    /// <summary>Largest batch that a step takes.</summary>
+    public int BatchSize { get; }
+
+    /// <summary>Learning rate of the next updates. PyTorch: <c>optimizer.param_groups[0]["lr"]</c>.</summary>
+    /// <exception cref="ArgumentException">The value is not finite, or negative.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer is disposed.</exception>
+    public float LearningRate
+    {
+        get => _learningRate;
+        set
+        {
+            using NativeHandle.Lease lease = _handle.Use();
+            Native.Check(NativeMethods.TrainerSetLearningRate(lease.Value, value));
+            _learningRate = value;
+        }
+    }
+
+    /// <summary>What training and the model hold.</summary>
+    /// <exception cref="ObjectDisposedException">The trainer is disposed.</exception>
+    public MemoryPlan MemoryPlan
+    {
+        get
+        {
+            var plan = new MnMemoryPlan { StructSize = (uint)sizeof(MnMemoryPlan) };
+            using NativeHandle.Lease lease = _handle.Use();
+            Native.Check(NativeMethods.TrainerMemoryPlan(lease.Value, &plan));
+            return MemoryPlan.From(plan);
+        }
+    }
+
+    /// <summary>
+    /// One training step: clear the gradients, forward, backward, update. PyTorch: <c>zero_grad()</c>, <c>backward()</c>,
+    /// <c>step()</c>; Keras: <c>train_on_batch</c>.
+    /// </summary>
+    /// <param name="images">At most <see cref="BatchSize"/> images, N×C×H×W.</param>
+    /// <param name="labels">Their N labels.</param>
+    /// <returns>The loss and the hits before the update.</returns>
+    /// <exception cref="ArgumentException">The batch is empty or too large, a length does not fit, or a label is no class.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer is disposed.</exception>
+    public StepResult Step(ReadOnlySpan<float> images, ReadOnlySpan<int> labels) => Run(images, labels, accumulate: false);
+
+    /// <summary>
+    /// One training step on bytes, which are divided by 255; see <see cref="Step(ReadOnlySpan{float}, ReadOnlySpan{int})"/>.
+    /// </summary>
+    /// <inheritdoc cref="Step(ReadOnlySpan{float}, ReadOnlySpan{int})"/>
+    public StepResult Step(ReadOnlySpan<byte> images, ReadOnlySpan<int> labels) => Run(images, labels, accumulate: false);
+
+    /// <summary>
+    /// One training step on images of a data set; see <see cref="Step(ReadOnlySpan{float}, ReadOnlySpan{int})"/>. An
+    /// <see cref="ImageDataset"/> is lent to the device at its first step and kept until the trainer is disposed.
+    /// </summary>
+    /// <param name="data">Images and labels.</param>
+    /// <param name="indices">Which of them, at most <see cref="BatchSize"/>; one may occur twice.</param>
+    /// <returns>The loss and the hits before the update.</returns>
+    /// <exception cref="ArgumentException">
+    /// The data set does not fit the model, or the indices are none, too many or out of range.
+    /// </exception>
+    /// <exception cref="ObjectDisposedException">The trainer is disposed.</exception>
+    public StepResult Step(IImageDataset data, ReadOnlySpan<int> indices) => Run(data, indices, accumulate: false);
+
+    /// <summary>
+    /// One training step with the gradient of the caller's own loss, for a trainer with <see cref="Loss.OutputGradient"/>.
+    /// </summary>
+    /// <param name="images">At most <see cref="BatchSize"/> images, N×C×H×W.</param>
+    /// <param name="outputGradients">The loss's gradient by the output, N×<see cref="Model.OutputLength"/>.</param>
+    /// <returns>The sum of output × gradient before the update; no hits.</returns>
+    /// <exception cref="ArgumentException">
+    /// The batch is empty or too large, a length does not fit, or the trainer has another loss.
+    /// </exception>
+    /// <exception cref="ObjectDisposedException">The trainer is disposed.</exception>
+    public StepResult Step(ReadOnlySpan<float> images, ReadOnlySpan<float> outputGradients) =>
+        Run(images, outputGradients, accumulate: false);
+
+    /// <summary>
+    /// Forward and backward of one batch, added to the gradients. <see cref="Apply"/> then divides once by the number of
+    /// all images, so that several small batches equal one large one, also when they are of different sizes. PyTorch:
+    /// <c>backward()</c> without <c>zero_grad()</c>.
+    /// </summary>
+    /// <param name="images">At most <see cref="BatchSize"/> images, N×C×H×W.</param>
+    /// <param name="labels">Their N labels.</param>
+    /// <returns>The loss and the hits of this batch.</returns>
+    /// <exception cref="ArgumentException">The batch is empty or too large, a length does not fit, or a label is no class.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer is disposed.</exception>
+    public StepResult Accumulate(ReadOnlySpan<float> images, ReadOnlySpan<int> labels) => Run(images, labels, accumulate: true);
+
+    /// <summary>
+    /// Accumulates a batch of bytes, which are divided by 255; see
+    /// <see cref="Accumulate(ReadOnlySpan{float}, ReadOnlySpan{int})"/>.
+    /// </summary>
+    /// <inheritdoc cref="Accumulate(ReadOnlySpan{float}, ReadOnlySpan{int})"/>
+    public StepResult Accumulate(ReadOnlySpan<byte> images, ReadOnlySpan<int> labels) => Run(images, labels, accumulate: true);
+
+    /// <summary>Accumulates images of a data set; see <see cref="Accumulate(ReadOnlySpan{float}, ReadOnlySpan{int})"/>.</summary>
+    /// <inheritdoc cref="Step(IImageDataset, ReadOnlySpan{int})"/>
+    /// <returns>The loss and the hits of this batch.</returns>
+    public StepResult Accumulate(IImageDataset data, ReadOnlySpan<int> indices) => Run(data, indices, accumulate: true);
+
+    /// <summary>
+    /// Forward and backward of one batch with the gradient of the caller's own loss, for a trainer with
+    /// <see cref="Loss.OutputGradient"/>; added to the gradients. PyTorch: <c>output.backward(gradient)</c>.
+    /// </summary>
+    /// <inheritdoc cref="Step(ReadOnlySpan{float}, ReadOnlySpan{float})"/>
+    /// <returns>The sum of output × gradient; no hits.</returns>
+    public StepResult Accumulate(ReadOnlySpan<float> images, ReadOnlySpan<float> outputGradients) =>
+        Run(images, outputGradients, accumulate: true);
+
+    /// <summary>
+    /// Updates the parameters with what was accumulated. The next <see cref="Accumulate(ReadOnlySpan{float}, ReadOnlySpan{int})"/>
+    /// starts anew; until then the gradients can be read. PyTorch: <c>optimizer.step()</c>.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">Nothing was accumulated.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer is disposed.</exception>
+    public void Apply()
+    {
+        using NativeHandle.Lease lease = _handle.Use();
+        if (_accumulated == 0)
+        {
+            throw new InvalidOperationException("Apply needs gradients: call Accumulate before.");
+        }
+
+        Native.Check(NativeMethods.TrainerApply(lease.Value));
+        _accumulated = 0;
+    }
+
+    /// <summary>Forgets what was accumulated. PyTorch: <c>optimizer.zero_grad()</c>.</summary>
+    /// <exception cref="ObjectDisposedException">The trainer is disposed.</exception>
+    public void Clear()
+    {
+        using NativeHandle.Lease lease = _handle.Use();
+        Native.Check(NativeMethods.TrainerClear(lease.Value));
+        _accumulated = 0;
+    }
+
+    /// <summary>
+    /// Copies the gradient of the last batch's loss by its images, after normalisation. PyTorch: <c>images.grad</c>.
+    /// </summary>
+    /// <param name="values">Receives it, N×C×H×W, for the N images of the last batch.</param>
+    /// <exception cref="InvalidOperationException">The trainer was made without it, or there was no batch yet.</exception>
+    /// <exception cref="ArgumentException">The length does not fit.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer is disposed.</exception>
+    public void GetInputGradient(Span<float> values)
+    {
+        using NativeHandle.Lease lease = _handle.Use();
+        if (!_inputGradient || _lastCount == 0)
+        {
+            throw new InvalidOperationException(
+                "The input's gradient needs CreateTrainer(…, inputGradient: true) and a batch before.");
+        }
+
+        if (values.Length != (long)_lastCount * _model.InputShape.Length)
+        {
+            throw new ArgumentException(
+                $"The last batch had {_lastCount} images of {_model.InputShape.Length} values, the span has {values.Length}.",
+                nameof(values));
+        }
+
+        fixed (float* pointer = values)
+        {
+            Native.Check(NativeMethods.TrainerInputGradient(lease.Value, pointer, (ulong)values.Length));
+        }
+    }
+
+    /// <summary>Ends training; the model keeps its parameters and is free for another trainer.</summary>
+    public void Dispose()
+    {
+        _handle.Dispose();
+        foreach (DatasetHandle dataset in _datasets.Values)
+        {
+            dataset.Dispose();
+        }
+
+        _datasets.Clear();
+    }
+
+    /// <summary>A step on a batch as the native library takes it.</summary>
+    internal StepResult Step(in MnBatch batch) => Run(batch, accumulate: false);
+
+    private StepResult Run<T>(ReadOnlySpan<T> images, ReadOnlySpan<int> labels, bool accumulate)
+        where T : unmanaged
+    {
+        int count = NativeBatch.CountImages(images.Length, _model.InputShape, nameof(images));
+        CheckCount(count, nameof(images));
+        if (labels.Length != count)
+        {
+            throw new ArgumentException($"There are {count} images and {labels.Length} labels.", nameof(labels));
+        }
+
+        fixed (T* pixels = images)
+        fixed (int* classes = labels)
+        {
+            return Run(NativeBatch.Of(pixels, count, _model.InputShape.Length, classes), accumulate);
+        }
+    }
+
+    private StepResult Run(ReadOnlySpan<float> images, ReadOnlySpan<float> outputGradients, bool accumulate)
+    {
+        int count = NativeBatch.CountImages(images.Length, _model.InputShape, nameof(images));
+        CheckCount(count, nameof(images));
+        fixed (float* pixels = images)
+        fixed (float* gradients = outputGradients)
+        {
+            MnBatch batch = NativeBatch.Of(pixels, count, _model.InputShape.Length, labels: null);
+            batch.OutputGradients = gradients;
+            batch.OutputGradientCount = (ulong)outputGradients.Length;
+            return Run(batch, accumulate);
+        }
+    }
+
+    private StepResult Run(IImageDataset data, ReadOnlySpan<int> indices, bool accumulate)
+    {
+        CheckCount(indices.Length, nameof(indices));
+        if (data is not ImageDataset inMemory)
+        {
+            _model.CheckData(data);
+            return RunPulled(data, indices, accumulate);
+        }
+
+        if (!_datasets.TryGetValue(inMemory, out DatasetHandle? dataset))
+        {
+            _model.CheckData(data);
+            using NativeHandle.Lease alive = _handle.Use();
+            dataset = DatasetHandle.Create(_handle.Device, inMemory);
+            _datasets.Add(inMemory, dataset);
+        }
+
+        using NativeHandle.Lease lease = dataset.Use();
+        fixed (int* pointer = indices)
+        {
+            return Run(NativeBatch.Of(lease.Value, pointer, indices.Length), accumulate);
+        }
+    }
+
+    private StepResult RunPulled(IImageDataset data, ReadOnlySpan<int> indices, bool accumulate)
+    {
+        if (_labels.Length == 0)
+        {
+            _pixels = new float[checked(BatchSize * _model.InputShape.Length)];
+            _labels = new int[BatchSize];
+        }
+
+        Span<float> pixels = _pixels.AsSpan(0, indices.Length * _model.InputShape.Length);
+        Span<int> labels = _labels.AsSpan(0, indices.Length);
+        data.Read(indices, pixels, labels);
+        return Run<float>(pixels, labels, accumulate);
+    }
+
+    private StepResult Run(in MnBatch batch, bool accumulate)
+    {
+        using NativeHandle.Lease lease = _handle.Use();
+        var metrics = new MnMetrics { StructSize = (uint)sizeof(MnMetrics) };
+        fixed (MnBatch* pointer = &batch)
+        {
+            Native.Check(accumulate
+                ? NativeMethods.TrainerAccumulate(lease.Value, pointer, &metrics)
+                : NativeMethods.TrainerStep(lease.Value, pointer, &metrics));
+        }
+
+        _accumulated = accumulate ? _accumulated + 1 : 0;
+        _lastCount = batch.Count;
+        return new StepResult(metrics.Loss, (int)metrics.Correct, metrics.Count);
+    }
+
+    private void CheckCount(int count, string paramName)
+    {
+        if (count < 1 || count > BatchSize)
+        {
+            throw new ArgumentException($"A batch must have 1 to {BatchSize} images, this one has {count}.", paramName);
+        }
+    }
+}

@@ -1,0 +1,36 @@
+namespace MnistNative;
+
+/// <summary>One epoch of a training.</summary>
+/// <param name="Epoch">Its number, from 1.</param>
+/// <param name="Loss">Mean of the batches' losses, each before its update.</param>
+/// <param name="Accuracy">Share of the images that were right before their batch's update, 0 to 1.</param>
+/// <param name="Validation">Evaluation after the epoch, if there was data for it.</param>
+/// <param name="Elapsed">Time of the epoch's steps, without the evaluation.</param>
+/// <param name="ImagesPerSecond">Images trained on a second.</param>
+public sealed record EpochResult(
+    int Epoch, double Loss, double Accuracy, EvaluationResult? Validation, TimeSpan Elapsed, double ImagesPerSecond);
+
+/// <summary>What a training did. Keras: <c>History</c>.</summary>
+/// <param name="Epochs">The epochs in order.</param>
+/// <param name="Elapsed">Time of the whole, evaluations included.</param>
+/// <param name="Device">Where it ran.</param>
+public sealed record TrainingResult(IReadOnlyList<EpochResult> Epochs, TimeSpan Elapsed, DeviceInfo Device);
+
+/// <summary>How far a training is.</summary>
+/// <param name="Epoch">The epoch under way, or just over, from 1.</param>
+/// <param name="Epochs">Number of epochs.</param>
+/// <param name="Batch">Batches done in this epoch.</param>
+/// <param name="Batches">Batches of an epoch.</param>
+/// <param name="Loss">Mean of the losses of this epoch's batches so far.</param>
+/// <param name="Accuracy">Share of this epoch's images that were right so far.</param>
+/// <param name="ImagesPerSecond">Images trained on a second in this epoch so far.</param>
+/// <param name="Completed">The epoch, if it is just over; null within an epoch.</param>
+public sealed record TrainingProgress(
+    int Epoch,
+    int Epochs,
+    int Batch,
+    int Batches,
+    double Loss,
+    double Accuracy,
+    double ImagesPerSecond,
+    EpochResult? Completed);

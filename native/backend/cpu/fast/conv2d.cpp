@@ -1,0 +1,193 @@
+// Convolution: which of the ways suits a node, forward and for each of the two gradients.
+
+#include "backend/cpu/fast/conv2d.h"
+
+namespace mn::cpu::fast {
+
+ConvShape conv_shape(const mnb_node& node) {
+    const mn_conv2d_desc& d = node.desc.conv2d;
+    const mnb_tensor &src = node.src[0], &dst = node.dst;
+    ConvShape s = {};
+    s.ih = src.h, s.iw = src.w, s.ic = src.c;
+    s.oc = d.out_channels;
+    s.kh = d.kernel_h, s.kw = d.kernel_w;
+    s.sh = d.stride_h, s.sw = d.stride_w;
+    s.pt = d.pad_top, s.pl = d.pad_left;
+    s.dh = d.dilation_h, s.dw = d.dilation_w;
+    s.groups = d.groups;
+    s.oh = (s.ih + d.pad_top + d.pad_bottom - s.dh * (s.kh - 1) - 1) / s.sh + 1;
+    s.ow = (s.iw + d.pad_left + d.pad_right - s.dw * (s.kw - 1) - 1) / s.sw + 1;
+    s.relu = node.activation == MN_ACTIVATION_RELU;
+    s.has_pool = node.has_pool;
+    if (s.has_pool) s.pool = pool_shape(node.pool, s.oh, s.ow, dst.h, dst.w, s.oc);
+    // A 1 x 1 convolution does not care for rows: one long row has fewer ragged tiles.
+    if (!s.has_pool && s.kh * s.kw * s.sh * s.sw == 1 && s.oh == s.ih && s.ow == s.iw &&
+        s.pt + s.pl == 0 && s.iw < 56) {
+        s.iw = s.ow = s.ih * s.iw;
+        s.ih = s.oh = 1;
+    }
+    return s;
+}
+
+bool needs_no_border(const ConvShape& s) {
+    return s.pt == 0 && s.pl == 0 && (s.oh - 1) * s.sh + (s.kh - 1) * s.dh < s.ih &&
+           (s.ow - 1) * s.sw + (s.kw - 1) * s.dw < s.iw;
+}
+
+int64_t strip_width(const ConvShape& s) {
+    return needs_no_border(s) ? s.iw : (s.ow - 1) * s.sw + (s.kw - 1) * s.dw + 1;
+}
+
+int64_t source_floats(const ConvShape& s, int64_t rows) {
+    if (needs_no_border(s)) return 0;
+    return round_up(((rows - 1) * s.sh + (s.kh - 1) * s.dh + 1) * strip_width(s) * s.ic, 16);
+}
+
+int64_t rows_before_pool(const ConvShape& s, int64_t rows) {
+    return s.has_pool ? std::min((rows - 1) * s.pool.sh + s.pool.kh, s.oh) : rows;
+}
+
+ConvForwardKernel::ConvForwardKernel(const mnb_node& node, int direction)
+    : training_(direction == MNB_FORWARD_TRAINING) {
+    op_ = {};
+    op_.shape = conv_shape(node);
+    const PoolShape& pool = op_.shape.pool;
+    op_.saved_image = op_.shape.has_pool ? pool.oh * pool.ow * op_.shape.oc : 0;
+}
+
+ConvForward ConvForwardKernel::bind(const mnb_run& run) const {
+    ConvForward op = op_;
+    op.src = run.src[0];
+    op.weights = run.param[0];
+    op.bias = run.param[1];
+    op.dst = run.dst;
+    op.saved = training_ && op.shape.has_pool ? static_cast<uint8_t*>(run.saved) : nullptr;
+    return op;
+}
+
+void ConvDiffWeights::plan_chunks(Workspace& workspace, int64_t max_batch, int64_t column_tasks,
+                                  int64_t floats) {
+    column_tasks_ = column_tasks;
+    weight_floats_ = floats;
+    const int64_t chunks = chunk_count(max_batch);
+    weights_ = workspace.share(chunks * floats);
+    bias_ = workspace.share(chunks * round_up(shape_.oc, 16));
+}
+
+void ConvDiffWeights::run(Device& device, const mnb_run& run, ConvBackward op) {
+    if (!run.diff_param[0]) return;
+    op.chunk_weights = workspace_.shared(run, weights_);
+    op.chunk_bias = workspace_.shared(run, bias_);
+    op.chunk_weights_stride = weight_floats_;
+    op.chunk_bias_stride = round_up(shape_.oc, 16);
+    op.column_tasks = column_tasks_;
+    op.images_per_chunk = ceil_div(run.count, chunk_count(run.count));
+    const int64_t chunks = ceil_div(run.count, op.images_per_chunk);
+    device.pool.parallel_for(static_cast<int>(chunks * column_tasks_), [&](int task, int worker) {
+        run_task(device, op, task, workspace_.scratch(run, worker));
+    });
+    sum(device, op, chunks, run.diff_param[0], run.accumulate != 0);
+    if (!has_bias_) return;
+    device.table->f32_sum_chunks(op.chunk_bias, chunks, op.chunk_bias_stride, run.diff_param[1],
+                                 op.chunk_bias_stride, run.accumulate);
+}
+
+void ConvDiffWeights::sum(Device& device, const ConvBackward& op, int64_t chunks,
+                          float* diff_weights, bool accumulate) {
+    sum_chunks(device, op.chunk_weights, chunks, op.chunk_weights_stride, diff_weights,
+               op.chunk_weights_stride, accumulate);
+}
+
+namespace {
+
+// The ways, best first; the product suits every node.
+std::unique_ptr<ConvForwardKernel> make_forward(const mnb_node& node, int direction) {
+    auto kernel = make_image_forward(node, direction);
+    if (!kernel) kernel = make_winograd_forward(node, direction);
+    if (!kernel) kernel = make_gemm_forward(node, direction);
+    return kernel;
+}
+
+std::unique_ptr<ConvGradient> make_diff_src(const mnb_node& node, Workspace& workspace) {
+    auto gradient = make_sparse_diff_src(node, workspace);
+    if (!gradient) gradient = make_winograd_diff_src(node, workspace);
+    if (!gradient) gradient = make_gemm_diff_src(node, workspace);
+    return gradient;
+}
+
+std::unique_ptr<ConvGradient> make_diff_weights(const mnb_node& node, Workspace& workspace) {
+    auto gradient = make_image_diff_weights(node, workspace);
+    if (!gradient) gradient = make_sparse_diff_weights(node, workspace);
+    if (!gradient) gradient = make_winograd_diff_weights(node, workspace);
+    if (!gradient) gradient = make_gemm_diff_weights(node, workspace);
+    return gradient;
+}
+
+class ConvBackwardKernel : public Kernel {
+public:
+    explicit ConvBackwardKernel(const mnb_node& node) : shape_(conv_shape(node)) {
+        diff_weights_ = make_diff_weights(node, workspace_);
+        if (node.wants_diff_src[0]) diff_src_ = make_diff_src(node, workspace_);
+    }
+
+    int64_t workspace_bytes(const Device& device) const { return workspace_.bytes(device); }
+    int64_t packed_bytes() const {
+        return diff_src_ ? diff_src_->packed_floats() * int64_t{sizeof(float)} : 0;
+    }
+
+    void refresh(Device& device, const mnb_run& run) override {
+        if (diff_src_) diff_src_->refresh(device, run.param[0], static_cast<float*>(run.packed));
+    }
+
+    void run(Device& device, const mnb_run& run) override {
+        ConvBackward op = {};
+        op.shape = shape_;
+        op.src = run.src[0];
+        op.dst = run.dst;
+        op.diff_dst = run.diff_dst;
+        op.saved = static_cast<const uint8_t*>(run.saved);
+        op.saved_image = shape_.pool.oh * shape_.pool.ow * shape_.oc;
+        op.count = run.count;
+        op.packed = static_cast<const float*>(run.packed);
+        op.diff_src = run.diff_src[0];
+        if (diff_src_ && op.diff_src) diff_src_->run(device, run, op);
+        diff_weights_->run(device, run, op);
+    }
+
+private:
+    ConvShape shape_;
+    Workspace workspace_;
+    std::unique_ptr<ConvGradient> diff_src_, diff_weights_;
+};
+
+}  // namespace
+
+bool conv2d_query(const Device& device, const mnb_node& node, int direction, mnb_support& support) {
+    const mn_conv2d_desc& d = node.desc.conv2d;
+    if (!only_relu(node)) return false;
+    // Groups must be whole panels on both sides.
+    if (d.groups > 1 && (d.out_channels / d.groups % 16 || node.src[0].c / d.groups % 16))
+        return false;
+    if (node.has_pool && int64_t{node.pool.kernel_h} * node.pool.kernel_w > 255) return false;
+    take_fast_layouts(node, support);
+    support.backward_needs = MNB_NEEDS_SRC | (node.activation ? MNB_NEEDS_DST : 0) |
+                             (node.has_pool ? MNB_NEEDS_SAVED : 0);
+    if (direction == MNB_BACKWARD) {
+        const ConvBackwardKernel kernel(node);
+        support.workspace_bytes = kernel.workspace_bytes(device);
+        support.packed_bytes = kernel.packed_bytes();
+    } else {
+        const auto kernel = make_forward(node, direction);
+        support.workspace_bytes = kernel->workspace_bytes(device);
+        support.packed_bytes = kernel->packed_bytes();
+        if (direction == MNB_FORWARD_TRAINING) support.saved_bytes = kernel->saved_bytes();
+    }
+    return true;
+}
+
+std::unique_ptr<Kernel> conv2d_create(const Device&, const mnb_node& node, int direction) {
+    if (direction == MNB_BACKWARD) return std::make_unique<ConvBackwardKernel>(node);
+    return make_forward(node, direction);
+}
+
+}  // namespace mn::cpu::fast

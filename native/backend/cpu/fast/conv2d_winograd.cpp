@@ -1,0 +1,177 @@
+// 3 x 3 convolutions by Winograd's transform (kernels/conv_winograd.cpp).
+
+#include "backend/cpu/fast/conv2d.h"
+
+namespace mn::cpu::fast {
+namespace {
+
+// The transform costs more than it saves where few channels share it.
+constexpr int64_t kFewestChannels = 16;
+
+bool suits(const ConvShape& s) {
+    return is_dense_3x3(s) && s.ic >= kFewestChannels && s.oc >= kFewestChannels;
+}
+
+// Splits and scratch for an image of h x w results.
+class Tiles {
+public:
+    Tiles() = default;
+    Tiles(int64_t channels, int64_t out_channels, int64_t h, int64_t w, Workspace& workspace) {
+        shape_ = {};
+        shape_.channels = channels;
+        shape_.padded = round_up(channels, 16);
+        shape_.out_channels = out_channels;
+        shape_.tile_rows = ceil_div(h, 2);
+        shape_.tile_columns = ceil_div(w, 2);
+        most_rows_ = rows_that_fit(shape_.tile_rows, [&](int64_t rows) {
+            return 16 * rows * shape_.tile_columns * shape_.padded;
+        });
+        const int64_t tiles = most_rows_ * shape_.tile_columns;
+        shape_.strip_floats =
+            (2 * most_rows_ + 2) * (2 * shape_.tile_columns + 2) * shape_.padded;
+        // An odd number of cache lines: the 16 streams then fall into different cache sets.
+        shape_.transformed_stride = (tiles * shape_.padded / 16 | 1) * 16;
+        shape_.product_stride = (tiles * kBlock / 16 | 1) * 16;
+        workspace.need_scratch(shape_.strip_floats +
+                               16 * (shape_.transformed_stride + shape_.product_stride));
+    }
+
+    int64_t packed_floats() const {
+        return 16 * round_up(shape_.out_channels, 16) * shape_.channels;
+    }
+
+    // Few images are shared out by rows, then by channels.
+    WinogradShape split(int64_t images) const {
+        WinogradShape w = shape_;
+        const int64_t wanted = std::min(w.tile_rows, ceil_div(kTasks, images));
+        w.rows_per_task = std::min(most_rows_, ceil_div(w.tile_rows, wanted));
+        w.row_tasks = ceil_div(w.tile_rows, w.rows_per_task);
+        const int64_t blocks = ceil_div(w.out_channels, kBlock);
+        const int64_t shares = std::min(blocks, ceil_div(kTasks, images * w.row_tasks));
+        w.columns_per_task = ceil_div(blocks, shares) * kBlock;
+        w.column_tasks = ceil_div(w.out_channels, w.columns_per_task);
+        return w;
+    }
+
+private:
+    WinogradShape shape_;
+    int64_t most_rows_ = 1;
+};
+
+void pack(Device& device, const ConvShape& s, const float* weights, bool transposed, float* packed) {
+    const int64_t panels = ceil_div(transposed ? s.ic : s.oc, 16);
+    device.pool.parallel_for(static_cast<int>(panels), [&](int panel, int) {
+        device.table->f32_conv2d_winograd_pack(s, weights, transposed, panel, packed);
+    });
+}
+
+class WinogradForward : public ConvForwardKernel {
+public:
+    WinogradForward(const mnb_node& node, int direction) : ConvForwardKernel(node, direction) {
+        const ConvShape& s = op_.shape;
+        // Pixels that no window reads are not computed.
+        tiles_ = s.has_pool ? Tiles(s.ic, s.oc, 2 * s.pool.oh, 2 * s.pool.ow, workspace_)
+                            : Tiles(s.ic, s.oc, s.oh, s.ow, workspace_);
+        packed_floats_ = tiles_.packed_floats();
+    }
+
+    void refresh(Device& device, const mnb_run& run) override {
+        pack(device, op_.shape, run.param[0], false, static_cast<float*>(run.packed));
+    }
+
+    void run(Device& device, const mnb_run& run) override {
+        const ConvForward op = bind(run);
+        const WinogradShape w = tiles_.split(run.count);
+        const float* packed = static_cast<const float*>(run.packed);
+        const int64_t tasks = run.count * w.row_tasks * w.column_tasks;
+        device.pool.parallel_for(static_cast<int>(tasks), [&](int task, int worker) {
+            device.table->f32_conv2d_winograd_forward(op, w, packed, task,
+                                                      workspace_.scratch(run, worker));
+        });
+    }
+
+private:
+    Tiles tiles_;
+};
+
+class WinogradDiffSrc : public ConvGradient {
+public:
+    WinogradDiffSrc(const mnb_node& node, Workspace& workspace)
+        : ConvGradient(node, workspace),
+          tiles_(shape_.oc, shape_.ic, shape_.ih, shape_.iw, workspace) {
+        packed_floats_ = tiles_.packed_floats();
+    }
+
+    void refresh(Device& device, const float* weights, float* packed) override {
+        pack(device, shape_, weights, true, packed);
+    }
+
+    void run(Device& device, const mnb_run& run, ConvBackward op) override {
+        const WinogradShape w = tiles_.split(run.count);
+        const int64_t tasks = run.count * w.row_tasks * w.column_tasks;
+        device.pool.parallel_for(static_cast<int>(tasks), [&](int task, int worker) {
+            device.table->f32_conv2d_winograd_diff_src(op, w, task, workspace_.scratch(run, worker));
+        });
+    }
+
+private:
+    Tiles tiles_;
+};
+
+class WinogradDiffWeights : public ConvDiffWeights {
+public:
+    WinogradDiffWeights(const mnb_node& node, Workspace& workspace)
+        : ConvDiffWeights(node, workspace) {
+        const ConvShape& s = shape_;
+        sums_ = {};
+        sums_.tile_rows = ceil_div(s.oh, 2);
+        sums_.tile_columns = ceil_div(s.ow, 2);
+        // 64 tiles x 64 channels in and out: sources, gradients and sums take 256 KiB each.
+        sums_.block = 64;
+        sums_.in_blocks = ceil_div(s.ic, sums_.block);
+        sums_.out_blocks = ceil_div(s.oc, sums_.block);
+        sums_.tiles = std::max<int64_t>(sums_.tile_columns, 64);
+        sums_.stride = sums_.tiles * sums_.block + 16;
+        workspace.need_scratch((12 * sums_.tile_columns + 8) * sums_.block + 32 * sums_.stride);
+        plan_chunks(workspace, node.max_batch, sums_.in_blocks * sums_.out_blocks,
+                    16 * round_up(s.oc, 16) * s.ic);
+    }
+
+protected:
+    void run_task(Device& device, const ConvBackward& op, int task, float* scratch) override {
+        device.table->f32_conv2d_winograd_diff_weights(op, sums_, task, scratch);
+    }
+
+    void sum(Device& device, const ConvBackward& op, int64_t chunks, float* diff_weights,
+             bool accumulate) override {
+        const int64_t panels = ceil_div(shape_.oc, 16);
+        device.pool.parallel_for(static_cast<int>(panels), [&](int panel, int) {
+            device.table->f32_conv2d_winograd_sum_filters(op, chunks, panel, diff_weights,
+                                                          accumulate);
+        });
+    }
+
+private:
+    WinogradSums sums_;
+};
+
+}  // namespace
+
+std::unique_ptr<ConvForwardKernel> make_winograd_forward(const mnb_node& node, int direction) {
+    const ConvShape s = conv_shape(node);
+    if (!suits(s) || (s.has_pool && !pools_by_two(s))) return nullptr;
+    return std::make_unique<WinogradForward>(node, direction);
+}
+
+std::unique_ptr<ConvGradient> make_winograd_diff_src(const mnb_node& node, Workspace& workspace) {
+    if (!suits(conv_shape(node))) return nullptr;
+    return std::make_unique<WinogradDiffSrc>(node, workspace);
+}
+
+std::unique_ptr<ConvGradient> make_winograd_diff_weights(const mnb_node& node,
+                                                         Workspace& workspace) {
+    if (!suits(conv_shape(node))) return nullptr;
+    return std::make_unique<WinogradDiffWeights>(node, workspace);
+}
+
+}  // namespace mn::cpu::fast

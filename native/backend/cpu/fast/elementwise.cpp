@@ -1,0 +1,107 @@
+// Loading of batches, activations, and sums of partial results.
+
+#include <algorithm>
+#include <vector>
+
+#include "backend/cpu/fast/fast.h"
+
+namespace mn::cpu::fast {
+
+namespace {
+constexpr int64_t kChunk = 16 * 1024;  // elements of one task
+}
+
+void sum_chunks(Device& device, const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
+                int64_t count, bool accumulate) {
+    const int64_t part = std::max<int64_t>(round_up(ceil_div(count, kTasks), 16), 512);
+    device.pool.parallel_for(static_cast<int>(ceil_div(count, part)), [&](int task, int) {
+        const int64_t at = task * part;
+        device.table->f32_sum_chunks(chunks + at, chunk_count, stride, dst + at,
+                                     std::min(part, count - at), accumulate);
+    });
+}
+
+namespace {
+
+class Load : public Kernel {
+public:
+    explicit Load(const mnb_node& node) : channels_(node.dst.c), pixels_(node.dst.h * node.dst.w) {
+        const mn_normalize_desc& d = node.desc.normalize;
+        for (int64_t c = 0; c < channels_; c++) {
+            const int64_t i = d.channels == 1 ? 0 : c;
+            const double mean = d.channels ? static_cast<double>(d.mean[i]) : 0.0;
+            const double std = d.channels ? static_cast<double>(d.std[i]) : 1.0;
+            scale_.push_back(static_cast<float>(1.0 / std));
+            byte_scale_.push_back(static_cast<float>(1.0 / (255.0 * std)));
+            shift_.push_back(static_cast<float>(-mean / std));
+        }
+    }
+
+    void run(Device& device, const mnb_run& run) override {
+        LoadRun op = {};
+        op.images = run.input->images;
+        op.indices = run.input->indices;
+        op.is_byte = run.input->dtype == MN_UINT8;
+        op.channels = channels_;
+        op.pixels = pixels_;
+        op.scale = op.is_byte ? byte_scale_.data() : scale_.data();
+        op.shift = shift_.data();
+        op.dst = run.dst;
+        device.pool.parallel_for(run.count,
+                                 [&](int image, int) { device.table->load_image(op, image); });
+    }
+
+private:
+    int64_t channels_, pixels_;
+    std::vector<float> scale_, byte_scale_, shift_;
+};
+
+class Activation : public Kernel {
+public:
+    Activation(const mnb_node& node, int direction)
+        : image_(node.dst.c * node.dst.h * node.dst.w), backward_(direction == MNB_BACKWARD) {}
+
+    void run(Device& device, const mnb_run& run) override {
+        const int64_t count = image_ * run.count;
+        device.pool.parallel_for(static_cast<int>(ceil_div(count, kChunk)), [&](int task, int) {
+            const int64_t at = task * kChunk;
+            const int64_t part = std::min(kChunk, count - at);
+            if (backward_) {
+                device.table->f32_relu_backward(run.dst + at, run.diff_dst + at,
+                                                run.diff_src[0] + at, part);
+            } else {
+                device.table->f32_relu_forward(run.src[0] + at, run.dst + at, part);
+            }
+        });
+    }
+
+private:
+    int64_t image_;
+    bool backward_;
+};
+
+}  // namespace
+
+bool load_query(const Device&, const mnb_node& node, int direction, mnb_support& support) {
+    if (direction == MNB_BACKWARD) return false;  // there is nothing before it
+    take_fast_layouts(node, support);
+    return true;
+}
+
+std::unique_ptr<Kernel> load_create(const Device&, const mnb_node& node, int) {
+    return std::make_unique<Load>(node);
+}
+
+bool activation_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+    if (node.desc.activation.kind != MN_ACTIVATION_RELU) return false;
+    // It works on memory as it lies: any layout will do, the same on both sides.
+    support.src_layout = support.dst_layout = node.src[0].layout;
+    support.backward_needs = MNB_NEEDS_DST;
+    return true;
+}
+
+std::unique_ptr<Kernel> activation_create(const Device&, const mnb_node& node, int direction) {
+    return std::make_unique<Activation>(node, direction);
+}
+
+}  // namespace mn::cpu::fast

@@ -1,0 +1,119 @@
+// Linear layers: splits of the kernels in kernels/linear.cpp.
+
+#include <algorithm>
+#include <vector>
+
+#include "backend/cpu/fast/fast.h"
+
+namespace mn::cpu::fast {
+namespace {
+
+int64_t features(const mnb_tensor& t) { return t.c * t.h * t.w; }
+
+class LinearForwardKernel : public Kernel {
+public:
+    explicit LinearForwardKernel(const mnb_node& node) {
+        op_ = {};
+        op_.depth = features(node.src[0]);
+        op_.columns = node.desc.linear.out_features;
+        op_.relu = node.activation == MN_ACTIVATION_RELU;
+    }
+
+    void run(Device& device, const mnb_run& run) override {
+        LinearForward op = op_;
+        op.src = run.src[0];
+        op.weights = run.param[0];
+        op.bias = run.param[1];
+        op.dst = run.dst;
+        op.rows = run.count;
+        // A block of columns for all rows first; tasks that share weights follow each other.
+        const int64_t panels = ceil_div(op.columns, 16);
+        const int64_t pairs = ceil_div(panels, 2);
+        op.row_tasks = std::min(ceil_div(op.rows, 14), ceil_div(kTasks, pairs));
+        op.rows_per_task = ceil_div(op.rows, op.row_tasks);
+        op.row_tasks = ceil_div(op.rows, op.rows_per_task);
+        op.columns_per_task = pairs * op.row_tasks >= kTasks ? 32 : 16;
+        const int64_t tasks = op.row_tasks * ceil_div(op.columns, op.columns_per_task);
+        device.pool.parallel_for(static_cast<int>(tasks), [&](int task, int) {
+            device.table->f32_linear_forward(op, task);
+        });
+    }
+
+private:
+    LinearForward op_;
+};
+
+class LinearBackwardKernel : public Kernel {
+public:
+    explicit LinearBackwardKernel(const mnb_node& node)
+        : has_bias_(node.desc.linear.bias != 0), wants_diff_src_(node.wants_diff_src[0] != 0) {
+        op_ = {};
+        op_.depth = features(node.src[0]);
+        op_.columns = node.desc.linear.out_features;
+        op_.relu = node.activation == MN_ACTIVATION_RELU;
+        op_.depth_per_task = std::max<int64_t>(round_up(ceil_div(op_.depth, 2 * kTasks), 16), 16);
+        for (int64_t i = 0; i <= op_.columns / 16; i++) taps_.push_back(i * op_.depth * 16);
+        op_.taps = taps_.data();
+        const int64_t rows = round_up(node.max_batch, 32);
+        by_row_ = workspace_.share(rows * round_up(op_.columns, 16));
+        by_column_ = workspace_.share(rows * op_.columns);
+        workspace_.need_scratch(112 * 32);
+    }
+
+    const Workspace& workspace() const { return workspace_; }
+
+    void run(Device& device, const mnb_run& run) override {
+        const KernelTable& table = *device.table;
+        LinearBackward op = op_;
+        op.src = run.src[0];
+        op.weights = run.param[0];
+        op.dst = run.dst;
+        op.diff_dst = run.diff_dst;
+        op.diff_src = wants_diff_src_ ? run.diff_src[0] : nullptr;
+        op.diff_weights = run.diff_param[0];
+        op.diff_bias = has_bias_ ? run.diff_param[1] : nullptr;
+        op.by_row = workspace_.shared(run, by_row_);
+        op.by_column = workspace_.shared(run, by_column_);
+        op.rows = run.count;
+        op.accumulate = run.accumulate;
+        device.pool.parallel_for(static_cast<int>(ceil_div(op.rows, 16)),
+                                 [&](int task, int) { table.f32_linear_prepare(op, task); });
+        const int blocks = static_cast<int>(ceil_div(op.depth, op.depth_per_task));
+        const int first = op.diff_src ? blocks : 0;
+        const int second = op.diff_weights ? blocks : 0;
+        device.pool.parallel_for(first + second + (op.diff_bias ? 1 : 0), [&](int task, int worker) {
+            if (task < first) {
+                table.f32_linear_diff_src(op, task, workspace_.scratch(run, worker));
+            } else if (task < first + second) {
+                table.f32_linear_diff_weights(op, task - first);
+            } else {
+                table.f32_linear_diff_bias(op);
+            }
+        });
+    }
+
+private:
+    LinearBackward op_;
+    bool has_bias_, wants_diff_src_;
+    std::vector<int64_t> taps_;
+    int64_t by_row_, by_column_;
+    Workspace workspace_;
+};
+
+}  // namespace
+
+bool linear_query(const Device& device, const mnb_node& node, int direction, mnb_support& support) {
+    if (!only_relu(node) || node.has_pool) return false;
+    take_fast_layouts(node, support);
+    support.backward_needs = MNB_NEEDS_SRC | (node.activation ? MNB_NEEDS_DST : 0);
+    if (direction == MNB_BACKWARD)
+        support.workspace_bytes = LinearBackwardKernel(node).workspace().bytes(device);
+    return true;
+}
+
+std::unique_ptr<Kernel> linear_create(const Device&, const mnb_node& node, int direction) {
+    if (direction == MNB_BACKWARD) return std::make_unique<LinearBackwardKernel>(node);
+    return std::make_unique<LinearForwardKernel>(node);
+}
+
+}  // namespace mn::cpu::fast

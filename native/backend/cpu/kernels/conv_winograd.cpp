@@ -1,0 +1,427 @@
+// Winograd's F(2 x 2, 3 x 3) (Lavin and Gray, arXiv:1509.09308): a tile of 2 x 2 results takes 16
+// multiplications a pair of channels instead of 36, and in fp32 is as accurate as the direct sum.
+//
+//     result = A^T [ sum over i of (G g G^T) (.) (B^T d B) ] A
+//
+// for the 4 x 4 patch d of channel i and its filter g. The sum over channels is 16 matrix products
+// (tiles x channels x outputs), one for each element of the transform. A task transforms the patches
+// of a strip of tile rows once; then, for 32 output channels at a time, it runs the 16 products and
+// turns their results back, with bias, activation and a 2 x 2 pooling (whose window is just the
+// tile) on the way to memory. The gradient by the weights is
+//
+//     G^T [ sum over tiles of (B^T d B) (.) (A e A^T) ] G
+//
+// for the tile's gradient e: again 16 products, whose depth are the tiles of many images. The grid of tiles starts at the image's corner whatever the strips
+// are, so results do not depend on the split.
+
+#include "backend/cpu/kernels/gemm.h"
+#include "backend/cpu/kernels/image.h"
+#include "backend/cpu/kernels/kernels.h"
+#include "backend/cpu/kernels/transpose.h"
+
+namespace mn::cpu::MN_ISA {
+
+namespace {
+
+constexpr int64_t kBlock = 32;
+constexpr int64_t kNoTaps[1] = {0};
+
+MN_INLINE void transform_patch(const float* in, int64_t row, int64_t pixel, float* out,
+                               int64_t stride) {
+    Vec t[4][4];
+    MN_UNROLL
+    for (int x = 0; x < 4; x++) {
+        const Vec d0 = load(in + x * pixel), d1 = load(in + row + x * pixel);
+        const Vec d2 = load(in + 2 * row + x * pixel), d3 = load(in + 3 * row + x * pixel);
+        t[0][x] = d0 - d2;
+        t[1][x] = d1 + d2;
+        t[2][x] = d2 - d1;
+        t[3][x] = d1 - d3;
+    }
+    MN_UNROLL
+    for (int y = 0; y < 4; y++) {
+        float* to = out + 4 * y * stride;
+        store(to, t[y][0] - t[y][2]);
+        store(to + stride, t[y][1] + t[y][2]);
+        store(to + 2 * stride, t[y][2] - t[y][1]);
+        store(to + 3 * stride, t[y][1] - t[y][3]);
+    }
+}
+
+// B^T d B for all patches of a strip of rows x columns tiles.
+void transform_strip(const float* strip, int64_t rows, int64_t columns, int64_t channels,
+                     int64_t stride, float* out) {
+    const int64_t row = (2 * columns + 2) * channels;
+    for (int64_t y = 0; y < rows; y++) {
+        for (int64_t x = 0; x < columns; x++, out += channels) {
+            const float* in = strip + 2 * y * row + 2 * x * channels;
+            for (int64_t c = 0; c < channels; c += kLanes) {
+                transform_patch(in + c, row, channels, out + c, stride);
+            }
+        }
+    }
+}
+
+// The 16 products for output channels [o, o + columns), of whole panels.
+void multiply_strip(const WinogradShape& w, const float* transformed, int64_t tiles,
+                    const float* packed, int64_t o, int64_t columns, float* products) {
+    const int64_t element = round_up(w.out_channels, kPanel) * w.channels;
+    Product p = {};
+    p.a_row = w.padded;
+    p.a_k = 1;
+    p.taps = kNoTaps;
+    p.tap_count = 1;
+    p.inner = w.channels;
+    p.b_k = kPanel;
+    p.b_panel = w.channels * kPanel;
+    p.c_row = kBlock;
+    p.c_panel = kPanel;
+    p.rows = tiles;
+    p.columns = columns;
+    for (int i = 0; i < 16; i++) {
+        p.a = transformed + i * w.transformed_stride;
+        p.b = packed + i * element + o * w.channels;
+        p.c = products + i * w.product_stride;
+        multiply(p);
+    }
+}
+
+// A^T m A: the four results of a tile.
+MN_INLINE void results_of_tile(const float* products, int64_t stride, Vec (&r)[2][2]) {
+    Vec t[2][4];
+    MN_UNROLL
+    for (int x = 0; x < 4; x++) {
+        const Vec m0 = load(products + x * stride), m1 = load(products + (4 + x) * stride);
+        const Vec m2 = load(products + (8 + x) * stride), m3 = load(products + (12 + x) * stride);
+        t[0][x] = m0 + m1 + m2;
+        t[1][x] = m1 - m2 - m3;
+    }
+    MN_UNROLL
+    for (int y = 0; y < 2; y++) {
+        r[y][0] = t[y][0] + t[y][1] + t[y][2];
+        r[y][1] = t[y][1] - t[y][2] - t[y][3];
+    }
+}
+
+MN_INLINE void store_part(float* out, Vec v, int64_t lanes) {
+    if (lanes >= kLanes) {
+        store(out, v);
+    } else {
+        for (int64_t i = 0; i < lanes; i++) out[i] = v[i];
+    }
+}
+
+// Results of tile (y, x) to an image of h x w pixels of `channels` channels.
+MN_INLINE void store_tile(const Vec (&r)[2][2], int64_t y, int64_t x, int64_t h, int64_t w,
+                          int64_t channels, int64_t lanes, float* out) {
+    for (int64_t i = 0; i < min_of(2, h - 2 * y); i++) {
+        for (int64_t j = 0; j < min_of(2, w - 2 * x); j++) {
+            store_part(out + ((2 * y + i) * w + 2 * x + j) * channels, r[i][j], lanes);
+        }
+    }
+}
+
+void store_strip(const ConvForward& op, const WinogradShape& w, int64_t n, int64_t row0,
+                 int64_t row1, int64_t o, int64_t columns, const float* products) {
+    const ConvShape& s = op.shape;
+    float* image = op.dst + n * s.oh * s.ow * s.oc + o;
+    for (int64_t c = 0; c < columns; c += kLanes) {
+        const Vec bias = op.bias ? load(op.bias + o + c) : Vec{};
+        const float* from = products + c;
+        for (int64_t y = row0; y < row1; y++) {
+            for (int64_t x = 0; x < w.tile_columns; x++, from += kBlock) {
+                Vec r[2][2];
+                results_of_tile(from, w.product_stride, r);
+                MN_UNROLL
+                for (int i = 0; i < 4; i++) {
+                    r[i / 2][i % 2] += bias;
+                    if (s.relu) r[i / 2][i % 2] = relu(r[i / 2][i % 2]);
+                }
+                store_tile(r, y, x, s.oh, s.ow, s.oc, columns - c, image + c);
+            }
+        }
+    }
+}
+
+void pool_strip(const ConvForward& op, const WinogradShape& w, int64_t n, int64_t row0,
+                int64_t row1, int64_t o, int64_t columns, const float* products) {
+    const ConvShape& s = op.shape;
+    float* image = op.dst + n * s.pool.oh * s.pool.ow * s.oc + o;
+    uint8_t* args = op.saved ? op.saved + n * op.saved_image + o : nullptr;
+    const IntVec number[4] = {splat_int(0), splat_int(1), splat_int(2), splat_int(3)};
+    for (int64_t c = 0; c < columns; c += kLanes) {
+        const Vec bias = op.bias ? load(op.bias + o + c) : Vec{};
+        const float* from = products + c;
+        for (int64_t y = row0; y < row1; y++) {
+            for (int64_t x = 0; x < w.tile_columns; x++, from += kBlock) {
+                if (x >= s.pool.ow) continue;
+                Vec r[2][2];
+                results_of_tile(from, w.product_stride, r);
+                Vec best = r[0][0];
+                IntVec best_at = number[0];
+                // At the far edges the window may hold less than the tile.
+                const bool wide = 2 * x + 1 < s.ow, high = 2 * y + 1 < s.oh;
+                MN_UNROLL
+                for (int i = 1; i < 4; i++) {
+                    if (((i & 1) && !wide) || ((i & 2) && !high)) continue;
+                    const Vec v = r[i / 2][i % 2];
+                    const IntVec wins = (v > best) | (v != v);
+                    best = wins ? v : best;
+                    best_at = wins ? number[i] : best_at;
+                }
+                best += bias;
+                if (s.relu) best = relu(best);
+                const int64_t at = (y * s.pool.ow + x) * s.oc + c;
+                store_part(image + at, best, columns - c);
+                if (!args) continue;
+                if (columns - c >= kLanes) {
+                    store_bytes(args + at, best_at);
+                } else {
+                    for (int64_t i = 0; i < columns - c; i++)
+                        args[at + i] = static_cast<uint8_t>(best_at[i]);
+                }
+            }
+        }
+    }
+}
+
+}  // namespace
+
+void f32_conv2d_winograd_pack(const ConvShape& s, const float* weights, int64_t transposed,
+                              int64_t panel, float* packed) {
+    const int64_t inputs = transposed ? s.oc : s.ic, outputs = transposed ? s.ic : s.oc;
+    const int64_t element = round_up(outputs, kPanel) * inputs;
+    float turned[9][kPanel * kPanel];
+    for (int64_t i0 = 0; i0 < inputs; i0 += kPanel) {
+        const int64_t count = min_of(kPanel, inputs - i0);
+        const float* g[9];
+        for (int64_t t = 0; t < 9; t++) {
+            if (transposed) {
+                transpose_panel(weights + ((i0 / kPanel * 9 + 8 - t) * s.ic + panel * kPanel) * kPanel,
+                                kPanel, min_of(kPanel, outputs - panel * kPanel), count, turned[t],
+                                kPanel);
+                g[t] = turned[t];
+            } else {
+                g[t] = weights + ((panel * 9 + t) * s.ic + i0) * kPanel;
+            }
+        }
+        for (int64_t i = 0; i < count; i++) {
+            float* out = packed + (panel * inputs + i0 + i) * kPanel;
+            for (int64_t c = 0; c < kPanel; c += kLanes) {
+                const int64_t at = i * kPanel + c;
+                const Vec half = splat(0.5f);
+                Vec t[4][3];
+                MN_UNROLL
+                for (int x = 0; x < 3; x++) {
+                    const Vec g0 = load(g[x] + at), g1 = load(g[3 + x] + at), g2 = load(g[6 + x] + at);
+                    t[0][x] = g0;
+                    t[1][x] = half * (g0 + g2 + g1);
+                    t[2][x] = half * (g0 + g2 - g1);
+                    t[3][x] = g2;
+                }
+                MN_UNROLL
+                for (int y = 0; y < 4; y++) {
+                    float* to = out + 4 * y * element + c;
+                    store(to, t[y][0]);
+                    store(to + element, half * (t[y][0] + t[y][2] + t[y][1]));
+                    store(to + 2 * element, half * (t[y][0] + t[y][2] - t[y][1]));
+                    store(to + 3 * element, t[y][2]);
+                }
+            }
+        }
+    }
+}
+
+void f32_conv2d_winograd_forward(const ConvForward& op, const WinogradShape& w, const float* packed,
+                                 int64_t task, float* scratch) {
+    const ConvShape& s = op.shape;
+    const int64_t column_task = task % w.column_tasks;
+    const int64_t n = task / w.column_tasks / w.row_tasks;
+    const int64_t row0 = task / w.column_tasks % w.row_tasks * w.rows_per_task;
+    const int64_t row1 = min_of(row0 + w.rows_per_task, w.tile_rows);
+    const int64_t tiles = (row1 - row0) * w.tile_columns;
+    float* transformed = scratch + w.strip_floats;
+    float* products = transformed + 16 * w.transformed_stride;
+    copy_with_border({op.src + n * s.ih * s.iw * s.ic, s.ih, s.iw, s.ic, s.ic}, w.padded,
+                     2 * row0 - s.pt, 2 * row1 + 2 - s.pt, -s.pl, 2 * w.tile_columns + 2 - s.pl, scratch);
+    transform_strip(scratch, row1 - row0, w.tile_columns, w.padded, w.transformed_stride,
+                    transformed);
+    const int64_t end = min_of((column_task + 1) * w.columns_per_task, s.oc);
+    for (int64_t o = column_task * w.columns_per_task; o < end; o += kBlock) {
+        const int64_t columns = min_of(kBlock, end - o);
+        multiply_strip(w, transformed, tiles, packed, o, round_up(columns, kPanel), products);
+        if (s.has_pool) {
+            pool_strip(op, w, n, row0, row1, o, columns, products);
+        } else {
+            store_strip(op, w, n, row0, row1, o, columns, products);
+        }
+    }
+}
+
+void f32_conv2d_winograd_diff_src(const ConvBackward& op, const WinogradShape& w, int64_t task,
+                                  float* scratch) {
+    const ConvShape& s = op.shape;
+    const int64_t column_task = task % w.column_tasks;
+    const int64_t n = task / w.column_tasks / w.row_tasks;
+    const int64_t row0 = task / w.column_tasks % w.row_tasks * w.rows_per_task;
+    const int64_t row1 = min_of(row0 + w.rows_per_task, w.tile_rows);
+    float* transformed = scratch + w.strip_floats;
+    float* products = transformed + 16 * w.transformed_stride;
+    // The border of the gradient is what the kernel overhangs less the border of the image.
+    const int64_t top = 2 * row0 - (2 - s.pt), left = -(2 - s.pl);
+    gradient_before_pool(op, n, top, top + 2 * (row1 - row0) + 2, left,
+                         left + 2 * w.tile_columns + 2, 0, s.oc, w.padded, scratch);
+    transform_strip(scratch, row1 - row0, w.tile_columns, w.padded, w.transformed_stride,
+                    transformed);
+    float* image = op.diff_src + n * s.ih * s.iw * s.ic;
+    const int64_t end = min_of((column_task + 1) * w.columns_per_task, s.ic);
+    for (int64_t i = column_task * w.columns_per_task; i < end; i += kBlock) {
+        const int64_t columns = min_of(kBlock, end - i);
+        multiply_strip(w, transformed, (row1 - row0) * w.tile_columns, op.packed, i,
+                       round_up(columns, kPanel), products);
+        for (int64_t c = 0; c < columns; c += kLanes) {
+            const float* from = products + c;
+            for (int64_t y = row0; y < row1; y++) {
+                for (int64_t x = 0; x < w.tile_columns; x++, from += kBlock) {
+                    Vec r[2][2];
+                    results_of_tile(from, w.product_stride, r);
+                    store_tile(r, y, x, s.ih, s.iw, s.ic, columns - c, image + i + c);
+                }
+            }
+        }
+    }
+}
+
+namespace {
+
+// A e A^T for a row of tiles; `in` holds two rows of pixels.
+void transform_gradient(const float* in, int64_t columns, int64_t channels, int64_t stride,
+                        float* out) {
+    const int64_t row = 2 * columns * channels;
+    for (int64_t x = 0; x < columns; x++, in += 2 * channels, out += channels) {
+        for (int64_t c = 0; c < channels; c += kLanes) {
+            Vec t[4][2];
+            MN_UNROLL
+            for (int i = 0; i < 2; i++) {
+                const Vec e0 = load(in + i * channels + c);
+                const Vec e1 = load(in + row + i * channels + c);
+                t[0][i] = e0;
+                t[1][i] = e0 + e1;
+                t[2][i] = e0 - e1;
+                t[3][i] = -e1;
+            }
+            MN_UNROLL
+            for (int y = 0; y < 4; y++) {
+                float* to = out + 4 * y * stride + c;
+                store(to, t[y][0]);
+                store(to + stride, t[y][0] + t[y][1]);
+                store(to + 2 * stride, t[y][0] - t[y][1]);
+                store(to + 3 * stride, -t[y][1]);
+            }
+        }
+    }
+}
+
+}  // namespace
+
+void f32_conv2d_winograd_diff_weights(const ConvBackward& op, const WinogradSums& w, int64_t task,
+                                      float* scratch) {
+    const ConvShape& s = op.shape;
+    const int64_t chunk = task / (w.in_blocks * w.out_blocks);
+    const int64_t in_block = task / w.out_blocks % w.in_blocks;
+    const int64_t i0 = in_block * w.block, o0 = task % w.out_blocks * w.block;
+    const int64_t inputs = min_of(w.block, s.ic - i0), outputs = min_of(w.block, s.oc - o0);
+    const int64_t in_floats = round_up(inputs, kPanel), out_floats = round_up(outputs, kPanel);
+    const int64_t element = round_up(s.oc, kPanel) * s.ic;
+    float* strip = scratch;
+    float* gradient = strip + 4 * (2 * w.tile_columns + 2) * w.block;
+    float* sources = gradient + 4 * w.tile_columns * w.block;
+    float* gradients = sources + 16 * w.stride;
+
+    Product p = {};
+    p.a_row = 1;
+    p.a_k = in_floats;
+    p.taps = kNoTaps;
+    p.tap_count = 1;
+    p.b_k = out_floats;
+    p.b_panel = kPanel;
+    p.c_row = kPanel;
+    p.c_panel = s.ic * kPanel;
+    p.rows = inputs;
+    p.columns = out_floats;
+
+    const bool wants_bias = op.chunk_bias && in_block == 0;
+    float* bias = op.chunk_bias + chunk * op.chunk_bias_stride + o0;
+    if (wants_bias) memset(bias, 0, sizeof(float) * out_floats);
+    float* sums = op.chunk_weights + chunk * op.chunk_weights_stride + o0 * s.ic + i0 * kPanel;
+    const int64_t first = chunk * op.images_per_chunk;
+    const int64_t rows = (min_of(first + op.images_per_chunk, op.count) - first) * w.tile_rows;
+    for (int64_t row = 0; row < rows; row++) {
+        const int64_t n = first + row / w.tile_rows, y = row % w.tile_rows;
+        const ImageView view = {op.src + n * s.ih * s.iw * s.ic + i0, s.ih, s.iw, s.ic, inputs};
+        copy_with_border(view, in_floats, 2 * y - s.pt, 2 * y + 4 - s.pt, -s.pl,
+                         2 * w.tile_columns + 2 - s.pl, strip);
+        gradient_before_pool(op, n, 2 * y, 2 * y + 2, 0, 2 * w.tile_columns, o0, outputs, out_floats,
+                             gradient);
+        transform_strip(strip, 1, w.tile_columns, in_floats, w.stride, sources + p.inner * in_floats);
+        transform_gradient(gradient, w.tile_columns, out_floats, w.stride,
+                           gradients + p.inner * out_floats);
+        p.inner += w.tile_columns;
+        if (wants_bias) {
+            for (int64_t c = 0; c < out_floats; c += kLanes) {
+                Vec sum = load(bias + c);
+                for (int64_t i = 0; i < 4 * w.tile_columns; i++)
+                    sum += load(gradient + i * out_floats + c);
+                store(bias + c, sum);
+            }
+        }
+        if (row + 1 < rows && p.inner + w.tile_columns <= w.tiles) continue;
+        for (int i = 0; i < 16; i++) {
+            p.a = sources + i * w.stride;
+            p.b = gradients + i * w.stride;
+            p.c = sums + i * element;
+            multiply(p);
+        }
+        p.accumulate = true;
+        p.inner = 0;
+    }
+}
+
+void f32_conv2d_winograd_sum_filters(const ConvBackward& op, int64_t chunks, int64_t panel,
+                                     float* diff_weights, int64_t accumulate) {
+    const ConvShape& s = op.shape;
+    const int64_t element = round_up(s.oc, kPanel) * s.ic;
+    const Vec half = splat(0.5f);
+    for (int64_t i = 0; i < s.ic; i++) {
+        for (int64_t c = 0; c < kPanel; c += kLanes) {
+            const float* from = op.chunk_weights + (panel * s.ic + i) * kPanel + c;
+            Vec t[3][4];
+            MN_UNROLL
+            for (int x = 0; x < 4; x++) {
+                Vec m[4];
+                MN_UNROLL
+                for (int y = 0; y < 4; y++) {
+                    const float* at = from + (4 * y + x) * element;
+                    m[y] = load(at);
+                    for (int64_t j = 1; j < chunks; j++) m[y] += load(at + j * op.chunk_weights_stride);
+                }
+                t[0][x] = m[0] + half * (m[1] + m[2]);
+                t[1][x] = half * (m[1] - m[2]);
+                t[2][x] = half * (m[1] + m[2]) + m[3];
+            }
+            MN_UNROLL
+            for (int y = 0; y < 3; y++) {
+                const Vec g[3] = {t[y][0] + half * (t[y][1] + t[y][2]), half * (t[y][1] - t[y][2]),
+                                  half * (t[y][1] + t[y][2]) + t[y][3]};
+                MN_UNROLL
+                for (int x = 0; x < 3; x++) {
+                    float* to =
+                        diff_weights + ((panel * 9 + 3 * y + x) * s.ic + i) * kPanel + c;
+                    store(to, accumulate ? load(to) + g[x] : g[x]);
+                }
+            }
+        }
+    }
+}
+
+}  // namespace mn::cpu::MN_ISA

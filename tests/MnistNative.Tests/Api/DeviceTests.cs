@@ -1,0 +1,110 @@
+using System.Runtime.InteropServices;
+using MnistNative.Interop;
+
+namespace MnistNative.Tests.Api;
+
+public sealed class DeviceTests
+{
+    [Fact]
+    public void TheProcessorDescribesItself()
+    {
+        using Device device = Device.Cpu(threads: 3);
+        DeviceInfo info = device.Describe();
+        Assert.Equal(DeviceKind.Cpu, info.Kind);
+        Assert.Equal(3, info.Threads);
+        Assert.NotEqual("", info.Name);
+        Assert.Contains(info.Architecture, new[] { "base", "avx2", "avx512", "neon" });
+        Assert.Contains("3 threads", info.ToString());
+        Assert.Throws<ArgumentOutOfRangeException>(() => Device.Cpu(-1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Device.Cpu(1025));
+    }
+
+    [Fact]
+    public void ADeviceMayBeDisposedBeforeItsModels()
+    {
+        Device device = Device.Cpu(1);
+        using Model model = Tiny.Network.Build(device: device);
+        device.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => device.Describe());
+        Assert.Throws<ObjectDisposedException>(() => Tiny.Network.Build(device: device));
+        Assert.Single(model.Predict(new float[64]));
+    }
+
+    [Fact]
+    public void TheDefaultDeviceCannotBeClosed()
+    {
+        Device.Default.Dispose();
+        Assert.NotEqual("", Device.Default.Describe().Name);
+        Assert.Same(Device.Default, Device.Default);
+    }
+
+    [Fact]
+    public void ADeviceThatIsNotThereHasAReason()
+    {
+        using Device auto = Device.Auto();
+        Assert.SkipWhen(auto.Kind == DeviceKind.Cuda, "this machine has a graphics processor that can be used");
+        DeviceUnavailableException e = Assert.Throws<DeviceUnavailableException>(() => Device.Cuda());
+        Assert.NotEqual(DeviceUnavailableReason.Unknown, e.Reason);
+        Assert.Equal(MnistNativeStatus.DeviceUnavailable, e.Status);
+    }
+
+    [Fact]
+    public void PublicEnumsAreTheNativeOnes()
+    {
+        foreach (MnStatus status in Enum.GetValues<MnStatus>())
+        {
+            Assert.Equal(status.ToString(), ((MnistNativeStatus)status).ToString());
+        }
+
+        foreach (MnDeviceReason reason in Enum.GetValues<MnDeviceReason>().Where(reason => reason != MnDeviceReason.None))
+        {
+            Assert.Equal(reason.ToString(), ((DeviceUnavailableReason)reason).ToString());
+        }
+
+        foreach (MnLogLevel level in Enum.GetValues<MnLogLevel>())
+        {
+            Assert.Equal(level.ToString(), ((MnistNativeLogLevel)(level + 1)).ToString());
+        }
+
+        Assert.Equal((int)MnReduction.Sum, (int)Reduction.Sum);
+        Assert.Equal((int)MnDeviceKind.Cuda, (int)DeviceKind.Cuda);
+    }
+
+    [Theory]
+    [InlineData("linux", Architecture.X64, false, "linux-x64")]
+    [InlineData("linux", Architecture.Arm64, true, "linux-musl-arm64")]
+    [InlineData("win", Architecture.Arm64, false, "win-arm64")]
+    [InlineData("osx", Architecture.X64, false, "osx-x64")]
+    [InlineData("linux", Architecture.S390x, false, null)]
+    [InlineData(null, Architecture.X64, false, null)]
+    public void PlatformsHaveTheirFolders(string? os, Architecture architecture, bool musl, string? expected) =>
+        Assert.Equal(expected, NativeLibraryLoader.PlatformOf(os, architecture, musl));
+
+    [Fact]
+    public void AMismatchNamesBothFiles()
+    {
+        string message = NativeLibraryLoader.MismatchMessage(1, 7, "/some/libmnistnative.so");
+        Assert.Contains("MnistNative.dll", message);
+        Assert.Contains("/some/libmnistnative.so", message);
+        Assert.Contains("7", message);
+    }
+
+    [Fact]
+    public void TheRuntimeKnowsItsLibrary()
+    {
+        Assert.Matches(@"^\d+\.\d+\.\d+", MnistNativeRuntime.NativeVersion);
+        Assert.Contains("libmnistnative", MnistNativeRuntime.LoadTrace);
+    }
+
+    [Fact]
+    public void ALogHandlerCanBeSetAndRemoved()
+    {
+        MnistNativeLog.SetHandler((_, _) => throw new InvalidOperationException("ignored"));
+        using (Model model = Tiny.Network.Build())
+        {
+            model.Fit(Tiny.Bytes(10));
+        }
+
+        MnistNativeLog.SetHandler(null);
+    }
+}

@@ -1,0 +1,177 @@
+namespace MnistNative.Tests.Api;
+
+public sealed class ModelTests
+{
+    private static Sequential Affine => Sequential.Input(1, 1, 2).Flatten().Linear(3);
+
+    [Fact]
+    public void TheSeedDecidesTheParameters()
+    {
+        using Model first = Tiny.Network.Build(seed: 5);
+        using Model same = Tiny.Network.Build(seed: 5);
+        using Model other = Tiny.Network.Build(seed: 6);
+        Assert.Equal(Tiny.ParametersOf(first), Tiny.ParametersOf(same));
+        Assert.NotEqual(Tiny.ParametersOf(first), Tiny.ParametersOf(other));
+
+        // PyTorch's bound for a convolution of one channel and a 3×3 kernel.
+        Assert.All(first.GetParameter("0.weight"), value => Assert.InRange(value, -1f / 3, 1f / 3));
+    }
+
+    [Fact]
+    public void ForwardIsWhatTheParametersSay()
+    {
+        using Model model = Affine.Build();
+        model.SetParameter("1.weight", [1, 2, 3, 4, 5, 6]);
+        model.SetParameter("1.bias", [0.5f, 0, -0.5f]);
+        Assert.Equal([5.5f, 11, 16.5f, 0.5f, 0, -0.5f], model.Forward([1f, 2f, 0f, 0f]));
+        Assert.Equal([2, 0], model.Predict([1f, 2f, 0f, 0f]));
+        Assert.Equal([3], model.OutputShape);
+        Assert.Equal(3, model.OutputLength);
+    }
+
+    [Fact]
+    public void BytesAreDividedBy255()
+    {
+        using Model model = Tiny.Network.Build(seed: 3);
+        ImageDataset data = Tiny.Bytes(9);
+        byte[] bytes = data.ByteImages.ToArray();
+        float[] floats = Tiny.ReadAll(data);
+        Assert.InRange(Tiny.Distance(model.Forward(floats), model.Forward(bytes)), 0, 1e-6);
+        Assert.Equal(model.Predict(floats), model.Predict(bytes));
+        Assert.InRange(Tiny.Distance(model.PredictProbabilities(floats), model.PredictProbabilities(bytes)), 0, 1e-6);
+    }
+
+    [Fact]
+    public void ProbabilitiesAreTheSoftmaxOfTheScores()
+    {
+        using Model model = Affine.Build();
+        model.SetParameter("1.weight", new float[6]);
+        model.SetParameter("1.bias", [0, MathF.Log(3), 0]);
+        Assert.InRange(Tiny.Distance([0.2f, 0.6f, 0.2f], model.PredictProbabilities([1f, 1f])), 0, 1e-6);
+        model.SetParameter("1.bias", [1000, 0, -1000]);
+        Assert.Equal([1f, 0f, 0f], model.PredictProbabilities([1f, 1f]));
+    }
+
+    [Fact]
+    public void ANetworkThatEndsInSoftmaxGivesProbabilitiesAndIsNotTrained()
+    {
+        ImageDataset data = Tiny.Bytes(40);
+        using Model plain = Tiny.Network.Build(seed: 1);
+        using Model model = Tiny.Network.Softmax().Build(seed: 1);
+        float[] images = Tiny.ReadAll(data);
+        float[] probabilities = model.PredictProbabilities(images);
+        Assert.Equal(model.Forward(images), probabilities);
+        Assert.InRange(Tiny.Distance(plain.PredictProbabilities(images), probabilities), 0, 1e-6);
+        Assert.Equal(plain.Predict(images), model.Predict(images));
+
+        EvaluationResult expected = plain.Evaluate(data);
+        EvaluationResult actual = model.Evaluate(data);
+        Assert.Equal(expected.Correct, actual.Correct);
+        Assert.Equal(expected.Loss, actual.Loss, 1e-6);
+
+        ArgumentException refused = Assert.Throws<ArgumentException>(() => model.Fit(data));
+        Assert.Contains("softmax", refused.Message, StringComparison.OrdinalIgnoreCase);
+    }
+
+    [Fact]
+    public void NoImagesGiveNothing()
+    {
+        using Model model = Tiny.Network.Build();
+        Assert.Empty(model.Forward(ReadOnlySpan<float>.Empty));
+        Assert.Empty(model.Predict(ReadOnlySpan<byte>.Empty));
+    }
+
+    [Fact]
+    public void WrongLengthsAreRefused()
+    {
+        using Model model = Tiny.Network.Build();
+        Assert.Contains("1×8×8", Assert.Throws<ArgumentException>(() => model.Predict(new float[65])).Message);
+        Assert.Throws<ArgumentException>(() => model.Forward(new float[64], new float[2]));
+        Assert.Throws<ArgumentException>(() => model.Predict(new float[64], new int[2]));
+        Assert.Throws<ArgumentException>(() => model.GetParameter("0.bias", new float[3]));
+        Assert.Throws<ArgumentException>(() => model.SetParameter("0.bias", new float[5]));
+        string unknown = Assert.Throws<ArgumentException>(() => model.GetParameter("1.weight")).Message;
+        Assert.Contains("0.weight", unknown);
+    }
+
+    [Fact]
+    public async Task DataThatDoesNotFitIsRefused()
+    {
+        using Model model = Tiny.Network.Build();
+        ImageDataset otherShape = ImageDataset.FromMemory(new byte[9], new byte[] { 0 }, new ImageShape(1, 3, 3));
+        string shape = Assert.Throws<ArgumentException>(() => model.Evaluate(otherShape)).Message;
+        Assert.Contains("1×8×8", shape);
+        Assert.Contains("1×3×3", shape);
+        ImageDataset moreClasses = ImageDataset.FromMemory(new byte[64], new byte[] { 0 }, Tiny.Shape, classCount: 4);
+        Assert.Contains("4 classes", Assert.Throws<ArgumentException>(() => model.Evaluate(moreClasses)).Message);
+        await Assert.ThrowsAsync<ArgumentException>(() => model.FitAsync(otherShape));
+    }
+
+    [Fact]
+    public void ParametersCanBeCopiedToAModelOfTheSameNetwork()
+    {
+        using Model source = Tiny.Network.Build(seed: 1);
+        using Model target = Tiny.Network.Build(seed: 2);
+        target.CopyParametersFrom(source);
+        Assert.Equal(Tiny.ParametersOf(source), Tiny.ParametersOf(target));
+
+        using Model other = Tiny.Network.Linear(2).Build();
+        Assert.Throws<ArgumentException>(() => other.CopyParametersFrom(source));
+        Assert.Throws<ArgumentException>(() => source.CopyParametersFrom(other));
+    }
+
+    [Fact]
+    public void AfterDisposeEverythingThrows()
+    {
+        Model model = Tiny.Network.Build();
+        model.Dispose();
+        model.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => model.Predict(new float[64]));
+        Assert.Throws<ObjectDisposedException>(() => model.GetParameter("0.weight"));
+        Assert.Throws<ObjectDisposedException>(() => model.SetParameter("0.bias", new float[4]));
+        Assert.Throws<ObjectDisposedException>(() => model.Evaluate(Tiny.Bytes(3)));
+        Assert.Throws<ObjectDisposedException>(() => model.Fit(Tiny.Bytes(3)));
+        Assert.Throws<ObjectDisposedException>(() => model.CreateTrainer(new Adam()));
+        Assert.Throws<ObjectDisposedException>(() => model.MemoryPlan);
+        Assert.Throws<ObjectDisposedException>(() => model.Save("never-written.safetensors"));
+    }
+
+    [Fact]
+    public void FusionDoesNotChangeResults()
+    {
+        using Model fused = Tiny.Network.Build(seed: 4);
+        using Model plain = Tiny.Network.Build(seed: 4, options: new ModelOptions { Fusion = false });
+        float[] images = Tiny.ReadAll(Tiny.Bytes(20));
+        Assert.InRange(Tiny.Distance(plain.Forward(images), fused.Forward(images)), 0, 1e-5);
+    }
+
+    [Fact]
+    public void AnImageHasTheSameBitsInEveryBatch()
+    {
+        float[] images = Tiny.ReadAll(Tiny.Bytes(64));
+        using Model model = Tiny.Network.Build(seed: 4);
+        using Model pieces = Tiny.Network.Build(seed: 4, options: new ModelOptions { InferenceBatch = 7 });
+        float[] all = model.Forward(images);
+        Assert.Equal(all, pieces.Forward(images));
+        for (int i = 0; i < 64; i++)
+        {
+            float[] one = model.Forward(images.AsSpan(i * 64, 64));
+            Assert.Equal(all[(i * Tiny.Classes)..((i + 1) * Tiny.Classes)], one);
+        }
+    }
+
+    [Fact]
+    public void TheMemoryPlanIsThereForInferenceAndTraining()
+    {
+        using Model model = Tiny.Network.Build();
+        MemoryPlan inference = model.MemoryPlan;
+        Assert.InRange(inference.ParameterBytes, 995 * sizeof(float), 2 * 995 * sizeof(float));
+        Assert.Equal(0, inference.GradientBytes);
+        using Trainer trainer = model.CreateTrainer(new Adam(), batchSize: 16);
+        MemoryPlan training = trainer.MemoryPlan;
+        Assert.Equal(16, training.Batch);
+        Assert.True(training.GradientBytes >= 995 * sizeof(float));
+        Assert.True(training.OptimizerBytes >= 2 * training.GradientBytes);
+        Assert.True(training.TotalBytes >= training.GradientBytes + training.ArenaBytes);
+    }
+}

@@ -1,0 +1,223 @@
+using System.Diagnostics;
+using System.Text.Json;
+using MnistNative.Cli;
+using MnistNative.Tests.Data;
+using SkiaSharp;
+
+namespace MnistNative.Tests.Cli;
+
+public sealed class CommandLineTests
+{
+    private sealed record Output(int ExitCode, string[] Lines, string Error)
+    {
+        public JsonElement[] Json => [.. Lines.Select(line => JsonDocument.Parse(line).RootElement)];
+    }
+
+    [Fact]
+    public async Task TrainThenEvalThenPredict()
+    {
+        using var folder = new TempFolder();
+        WriteDigits(folder.Path, train: 400, test: 100);
+        string model = folder.File("model.safetensors");
+        Output train = await Run(
+            "train", "--dataset", "mnist", "--data", folder.Path, "--network", "lenet", "--epochs", "2", "--batch-size", "32",
+            "--lr", "0.002", "--seed", "3", "--threads", "2", "--device", "cpu", "--save", model, "--json");
+        Assert.Equal("", train.Error);
+        Assert.Equal(0, train.ExitCode);
+        Assert.Equal(3, train.Lines.Length);
+        Assert.Equal(
+            ["event", "epoch", "train_loss", "test_accuracy", "seconds", "images_per_second"],
+            train.Json[0].EnumerateObject().Select(property => property.Name));
+        Assert.Equal(2, train.Json[1].GetProperty("epoch").GetInt32());
+        JsonElement done = train.Json[2];
+        Assert.Equal(["event", "test_accuracy", "seconds", "peak_rss_bytes"], done.EnumerateObject().Select(property => property.Name));
+        Assert.True(done.GetProperty("peak_rss_bytes").GetInt64() > 1_000_000);
+
+        Output eval = await Run("eval", "--model", model, "--dataset", "mnist", "--data", folder.Path, "--json");
+        Assert.Equal(done.GetProperty("test_accuracy").GetDouble(), eval.Json[0].GetProperty("test_accuracy").GetDouble());
+        Assert.Equal(100, eval.Json[0].GetProperty("images").GetInt32());
+
+        string raw = folder.File("digit.raw");
+        string png = folder.File("digit.png");
+        byte[] image = SyntheticDigits.Generate(1, seed: 9).ByteImages.ToArray();
+        File.WriteAllBytes(raw, image);
+        WritePng(png, image, 28);
+        Output predict = await Run("predict", "--model", model, raw, png, "--json");
+        Assert.Equal(0, predict.ExitCode);
+        Assert.Equal(2, predict.Lines.Length);
+        Assert.Equal(
+            predict.Json[0].GetProperty("probabilities").GetRawText(), predict.Json[1].GetProperty("probabilities").GetRawText());
+        Assert.Equal(10, predict.Json[0].GetProperty("probabilities").GetArrayLength());
+
+        Output plain = await Run("predict", "--model", model, raw);
+        Assert.StartsWith(raw + ": ", plain.Lines[0]);
+    }
+
+    [Fact]
+    public async Task PicturesAreScaledAndInverted()
+    {
+        using var folder = new TempFolder();
+        string model = folder.File("model.safetensors");
+        using (Model one = Networks.Append("tower", Sequential.Input(Networks.InputShape)).Build(seed: 1))
+        {
+            one.Save(model);
+        }
+
+        byte[] image = SyntheticDigits.Generate(1, seed: 9).ByteImages.ToArray();
+        string large = folder.File("large.png");
+        string negative = folder.File("negative.png");
+        WritePng(large, image, 280);
+        WritePng(negative, [.. image.Select(pixel => (byte)(255 - pixel))], 28);
+        string raw = folder.File("digit.raw");
+        File.WriteAllBytes(raw, image);
+        double expected = Probability(await Run("predict", "--model", model, raw, "--json"));
+        Assert.Equal(expected, Probability(await Run("predict", "--model", model, negative, "--invert", "--json")), 1e-6);
+        Assert.Equal(expected, Probability(await Run("predict", "--model", model, large, "--json")), 0.01);
+
+        string text = folder.File("note.txt");
+        File.WriteAllText(text, "no picture");
+        Output refused = await Run("predict", "--model", model, text);
+        Assert.Equal(1, refused.ExitCode);
+        Assert.Contains("note.txt", refused.Error);
+
+        static double Probability(Output output) => output.Json[0].GetProperty("probability").GetDouble();
+    }
+
+    [Fact]
+    public async Task PlainOutputIsALineAnEpoch()
+    {
+        using var folder = new TempFolder();
+        WriteDigits(folder.Path, train: 100, test: 20);
+        Output train = await Run(
+            "train", "--dataset", "mnist", "--data", folder.Path, "--network", "tower", "--epochs", "1", "--optimizer", "sgd",
+            "--normalize", "none");
+        Assert.Equal(0, train.ExitCode);
+        Assert.Equal(3, train.Lines.Length);
+        Assert.StartsWith("mnist: 100 training and 20 test images; network tower, ", train.Lines[0]);
+        Assert.StartsWith("epoch 1/1: loss ", train.Lines[1]);
+        Assert.StartsWith("done: test accuracy ", train.Lines[2]);
+    }
+
+    [Fact]
+    public async Task AnInterruptedTrainingStillSaves()
+    {
+        using var folder = new TempFolder();
+        WriteDigits(folder.Path, train: 200, test: 20);
+        string model = folder.File("model.safetensors");
+        using var interrupt = new CancellationTokenSource();
+        using var output = new InterruptingWriter(interrupt);
+        int code = await CommandLine.RunAsync(
+            ["train", "--dataset", "mnist", "--data", folder.Path, "--network", "lenet", "--epochs", "100000", "--save", model, "--json"],
+            new CliContext(output, TextWriter.Null, IsTerminal: false),
+            interrupt.Token);
+        Assert.Equal(CommandLine.Interrupted, code);
+        Assert.Contains("\"event\":\"done\"", output.ToString());
+        using Model saved = Model.Load(model);
+        Assert.Equal(10, saved.OutputLength);
+    }
+
+    [Fact]
+    public async Task InfoNamesTheDevicesAndWhyOneCannotBeUsed()
+    {
+        JsonElement[] lines = (await Run("info", "--json")).Json;
+        Assert.Equal(["info", "device", "device"], lines.Select(line => line.GetProperty("event").GetString()));
+        Assert.True(lines[1].GetProperty("available").GetBoolean());
+        if (!lines[2].GetProperty("available").GetBoolean())
+        {
+            Assert.NotEqual("", lines[2].GetProperty("message").GetString());
+        }
+    }
+
+    [Fact]
+    public async Task SummaryCountsParameters()
+    {
+        JsonElement summary = Assert.Single((await Run("summary", "--network", "seed", "--json")).Json);
+        Assert.Equal(421_642, summary.GetProperty("parameters").GetInt64());
+        Assert.Contains("421,642", string.Join('\n', (await Run("summary")).Lines));
+        Assert.Equal(61_706, (await Run("summary", "--network", "lenet", "--json")).Json[0].GetProperty("parameters").GetInt64());
+    }
+
+    [Theory]
+    [InlineData(2, "train", "--epochs", "0")]
+    [InlineData(2, "train", "--epochs", "many")]
+    [InlineData(2, "train", "--network", "alexnet")]
+    [InlineData(2, "train", "--dataset", "digits", "--data", "somewhere")]
+    [InlineData(2, "predict")]
+    [InlineData(2, "dance")]
+    [InlineData(1, "train", "--dataset", "mnist", "--data", "/no/such/folder")]
+    [InlineData(1, "train", "--save", "/no/such/folder/model.safetensors")]
+    [InlineData(1, "eval", "--model", "/no/such/file")]
+    public async Task AnErrorIsOneLine(int exitCode, params string[] args)
+    {
+        Output output = await Run(args);
+        Assert.Equal(exitCode, output.ExitCode);
+        Assert.StartsWith("mnistnative: ", output.Error);
+        Assert.Equal(1, output.Error.AsSpan().TrimEnd().Count('\n') + 1);
+        Assert.DoesNotContain("   at ", output.Error);
+        Assert.Empty(output.Lines);
+    }
+
+    [Fact]
+    public async Task ALibraryThatIsNotThereIsNamed()
+    {
+        string command = Path.Combine(AppContext.BaseDirectory, "MnistNative.Cli.dll");
+        Assert.SkipUnless(File.Exists(command), "the command line does not lie beside the tests");
+        var start = new ProcessStartInfo("dotnet", [command, "info"])
+        {
+            RedirectStandardError = true,
+            RedirectStandardOutput = true,
+            Environment = { ["MNISTNATIVE_LIBRARY_PATH"] = "/no/such/library.so" },
+        };
+        using Process process = Process.Start(start)!;
+        string error = await process.StandardError.ReadToEndAsync();
+        await process.WaitForExitAsync();
+        Assert.Equal(1, process.ExitCode);
+        Assert.Contains("/no/such/library.so: no such file", error);
+        Assert.Contains("MNISTNATIVE_LIBRARY_PATH", error);
+    }
+
+    private static async Task<Output> Run(params string[] args)
+    {
+        using var output = new StringWriter();
+        using var error = new StringWriter();
+        int code = await CommandLine.RunAsync(args, new CliContext(output, error, IsTerminal: false));
+        return new Output(
+            code, output.ToString().Split(Environment.NewLine, StringSplitOptions.RemoveEmptyEntries), error.ToString());
+    }
+
+    private static void WriteDigits(string folder, int train, int test)
+    {
+        ImageDataset digits = SyntheticDigits.Generate(train + test, seed: 1);
+        var files = new Dictionary<string, byte[]>();
+        Add("train", digits.Take(train));
+        Add("t10k", digits.Slice(train, test));
+        IdxBytes.Write(folder, files);
+
+        void Add(string name, ImageDataset part)
+        {
+            files[$"{name}-images-idx3-ubyte"] = IdxBytes.Make(0x803, [part.Count, 28, 28], part.ByteImages.ToArray());
+            files[$"{name}-labels-idx1-ubyte"] = IdxBytes.Labels([.. part.Labels.ToArray().Select(label => (byte)label)]);
+        }
+    }
+
+    private static void WritePng(string path, byte[] image, int size)
+    {
+        using var small = new SKBitmap(28, 28, SKColorType.Gray8, SKAlphaType.Opaque);
+        image.CopyTo(small.GetPixelSpan());
+        using SKBitmap scaled = size == 28
+            ? small.Copy()
+            : small.Resize(new SKSizeI(size, size), new SKSamplingOptions(SKFilterMode.Nearest));
+        using FileStream stream = File.Create(path);
+        scaled.Encode(stream, SKEncodedImageFormat.Png, 100);
+    }
+
+    /// <summary>Interrupts the command when its first line comes.</summary>
+    private sealed class InterruptingWriter(CancellationTokenSource interrupt) : StringWriter
+    {
+        public override void WriteLine(string? value)
+        {
+            base.WriteLine(value);
+            interrupt.Cancel();
+        }
+    }
+}

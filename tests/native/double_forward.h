@@ -1,0 +1,22 @@
+// A second, independent forward pass of every op, in double precision throughout.
+
+#pragma once
+
+#include <vector>
+
+#include "kernel_harness.h"
+
+namespace mn::test {
+
+using Doubles = std::vector<double>;
+
+struct DoubleOperands {
+    std::vector<Doubles> src, param;
+
+    explicit DoubleOperands(const OpCase& op_case);
+};
+
+// The op's result in the order n, c, h, w; of a loss its numerator times its weight.
+Doubles double_forward(const OpCase& op_case, const DoubleOperands& operands);
+
+}  // namespace mn::test

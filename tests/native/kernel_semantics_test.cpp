@@ -1,0 +1,297 @@
+// Corners that random numbers do not reach: NaN, ties, infinities, labels by index. Every kernel of
+// every instruction set has to agree, in both layouts.
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "graph/error.h"
+#include "op_cases.h"
+
+namespace mn::test {
+namespace {
+
+constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+constexpr float infinity = std::numeric_limits<float>::infinity();
+
+// Calls body(result) for every kernel that takes the case.
+template <class Body>
+void run_all(const OpCase& op_case, Body&& body) {
+    for (const std::string& isa : instruction_sets()) {
+        const TestDevice device(2, isa.c_str());
+        for (const cpu::Implementation& implementation : list_implementations(op_case.node.op))
+            for (int32_t layout : {MNB_NCHW, MNB_NHWC}) {
+                SCOPED_TRACE(isa + ", " + implementation.name +
+                             (layout == MNB_NHWC ? ", NHWC" : ", NCHW"));
+                RunOptions options;
+                options.layout = layout;
+                if (const auto result =
+                        run_case(device, implementation, implementation, op_case, options))
+                    body(*result);
+            }
+    }
+}
+
+void expect_values(const Floats& actual, const Floats& expected) {
+    ASSERT_EQ(actual.size(), expected.size());
+    for (size_t i = 0; i < actual.size(); ++i) {
+        if (std::isnan(expected[i]))
+            EXPECT_TRUE(std::isnan(actual[i])) << i << ": " << actual[i];
+        else
+            EXPECT_FLOAT_EQ(actual[i], expected[i]) << i;
+    }
+}
+
+TEST(Relu, KeepsNanAndBlocksTheGradientOfZero) {
+    Random random(1);
+    OpCase c = simple_case(random, MN_OP_ACTIVATION, 1, 7, 1, 1, true);
+    c.src[0] = {-1, 0, -0.0f, 2, nan, infinity, -infinity};
+    c.diff_dst = {1, 2, 3, 4, 5, 6, 7};
+    run_all(c, [](const OpResult& r) {
+        expect_values(r.dst, {0, 0, 0, 2, nan, infinity, 0});
+        expect_values(r.diff_src[0], {0, 0, 0, 4, 5, 6, 0});
+    });
+}
+
+// The same through a fused activation: 1x1 kernels with weight 1 are the identity.
+TEST(FusedRelu, KeepsNanAndBlocksTheGradientOfZero) {
+    Random random(1);
+    OpCase c = conv_case(random, 1, 1, 2, 3, conv_desc(1, 1), MN_ACTIVATION_RELU);
+    c.param = {{1}, {0}};
+    c.src[0] = {-1, 0, 3, nan, 5, -2};
+    c.diff_dst = {1, 2, 3, 4, 5, 6};
+    run_all(c, [](const OpResult& r) {
+        expect_values(r.dst, {0, 0, 3, nan, 5, 0});
+        expect_values(r.diff_src[0], {0, 0, 3, 4, 5, 0});
+        expect_values(r.diff_param[1], {12});
+    });
+
+    OpCase l = linear_case(random, 3, 1, 1, 1, 1, 1, MN_ACTIVATION_RELU);
+    l.param = {{1}, {0}};
+    l.src[0] = {-1, nan, 2};
+    l.diff_dst = {1, 2, 3};
+    run_all(l, [](const OpResult& r) {
+        expect_values(r.dst, {0, nan, 2});
+        expect_values(r.diff_src[0], {0, 2, 3});
+        expect_values(r.diff_param[1], {5});
+    });
+}
+
+// Two images' worth of windows, side by side: 4 x 2 pixels each, windows of 2 x 2.
+const Floats tied_windows = {1, 1, nan, 2,   3, nan, -infinity, -infinity,  //
+                             1, 1, 5,   nan, 4, 5,   -infinity, -infinity};
+const Floats tied_maxima = {1, nan, nan, -infinity};
+// The first of equals; the last NaN.
+const Floats tied_gradient = {1, 0, 0, 0, 0, 3, 4, 0,  //
+                              0, 0, 0, 2, 0, 0, 0, 0};
+
+TEST(MaxPool, FirstOfEqualsAndLastNan) {
+    Random random(1);
+    OpCase c = pool_case(random, MN_OP_MAX_POOL2D, 1, 1, 2, 8, pool_desc(2, 2));
+    c.src[0] = tied_windows;
+    c.diff_dst = {1, 2, 3, 4};
+    run_all(c, [](const OpResult& r) {
+        expect_values(r.dst, tied_maxima);
+        expect_values(r.diff_src[0], tied_gradient);
+    });
+}
+
+TEST(MaxPool, ChannelsDoNotMix) {
+    // The same windows in 19 channels, each with a gradient of its own: vectors and their tails.
+    Random random(1);
+    OpCase c = pool_case(random, MN_OP_MAX_POOL2D, 2, 19, 2, 8, pool_desc(2, 2));
+    Floats expected;
+    c.src[0].clear();
+    for (int plane = 0; plane < 2 * 19; ++plane) {
+        c.src[0].insert(c.src[0].end(), tied_windows.begin(), tied_windows.end());
+        const float scale = static_cast<float>(plane + 1);
+        for (size_t i = 0; i < 4; ++i)
+            c.diff_dst[static_cast<size_t>(plane) * 4 + i] = scale * static_cast<float>(i + 1);
+        for (float g : tied_gradient) expected.push_back(scale * g);
+    }
+    run_all(c, [&](const OpResult& r) { expect_values(r.diff_src[0], expected); });
+}
+
+TEST(MaxPool, PaddingNeverWins) {
+    Random random(1);
+    OpCase c = pool_case(random, MN_OP_MAX_POOL2D, 1, 1, 3, 3, pool_desc(3, 2, 1));
+    c.src[0] = {-1, -2, -3, -4, -5, -6, -7, -8, -9};
+    c.diff_dst = {1, 2, 3, 4};
+    run_all(c, [](const OpResult& r) {
+        expect_values(r.dst, {-1, -2, -4, -5});
+        expect_values(r.diff_src[0], {1, 2, 0, 3, 4, 0, 0, 0, 0});
+    });
+}
+
+TEST(MaxPool, OverlappingWindowsAddTheirGradients) {
+    Random random(1);
+    OpCase c = pool_case(random, MN_OP_MAX_POOL2D, 1, 1, 3, 3, pool_desc(2, 1));
+    c.src[0] = {0, 0, 0, 0, 9, 0, 0, 0, 0};
+    c.diff_dst = {1, 2, 3, 4};
+    run_all(c, [](const OpResult& r) {
+        expect_values(r.diff_src[0], {0, 0, 0, 0, 10, 0, 0, 0, 0});
+    });
+}
+
+TEST(FusedPool, TiesAndNanAsUnfused) {
+    Random random(1);
+    const mn_pool2d_desc pool = pool_desc(2, 2);
+    OpCase c = conv_case(random, 1, 1, 2, 8, conv_desc(1, 1), 0, &pool);
+    c.param = {{1}, {0}};
+    c.src[0] = tied_windows;
+    c.src[0][6] = c.src[0][7] = c.src[0][14] = c.src[0][15] = -1;
+    c.diff_dst = {1, 2, 3, 4};
+    run_all(c, [](const OpResult& r) {
+        expect_values(r.dst, {1, nan, nan, -1});
+        expect_values(r.diff_src[0], tied_gradient);
+    });
+    c.node.activation = MN_ACTIVATION_RELU;
+    run_all(c, [](const OpResult& r) {
+        expect_values(r.dst, {1, nan, nan, 0});
+        Floats expected = tied_gradient;
+        expected[6] = 0;  // the ReLU's
+        expect_values(r.diff_src[0], expected);
+    });
+}
+
+TEST(CrossEntropy, CountsTheFirstLargestAndNoNan) {
+    Random random(1);
+    OpCase c = simple_case(random, MNB_OP_CROSS_ENTROPY, 5, 3, 1, 1, true);
+    c.src[0] = {1,   1, 0,  // the first of equals: right
+                1,   1, 0,  // the second of equals: wrong
+                0,   5, 1,  // right
+                nan, 1, 0,  // a NaN is never right
+                0,   1, nan};
+    c.labels = {0, 1, 1, 0, 2};
+    run_all(c, [](const OpResult& r) {
+        EXPECT_EQ(r.loss.correct, 2);
+        EXPECT_TRUE(std::isnan(r.loss.numerator));
+        EXPECT_FALSE(std::isnan(r.diff_src[0][8]));  // other rows are not touched
+        EXPECT_TRUE(std::isnan(r.diff_src[0][10]));
+    });
+}
+
+TEST(CrossEntropy, LargeLogitsDoNotOverflow) {
+    Random random(1);
+    OpCase c = simple_case(random, MNB_OP_CROSS_ENTROPY, 2, 2, 1, 1, true);
+    c.node.desc.loss.weight = 2;
+    c.node.desc.loss.reduction = MN_REDUCTION_MEAN;
+    c.src[0] = {1000, 0, -1000, 1000};
+    c.labels = {1, 1};
+    run_all(c, [](const OpResult& r) {
+        EXPECT_DOUBLE_EQ(r.loss.numerator, 1000);
+        EXPECT_EQ(r.loss.denominator, 2);
+        // Of the numerator times the weight, not yet divided.
+        expect_values(r.diff_src[0], {2, -2, 0, 0});
+    });
+}
+
+TEST(CrossEntropy, LabelsByIndexAndBadLabels) {
+    for (const cpu::Implementation& implementation : list_implementations(MNB_OP_CROSS_ENTROPY)) {
+        const TestDevice device;
+        Random random(1);
+        const OpCase c = simple_case(random, MNB_OP_CROSS_ENTROPY, 2, 3, 1, 1, true);
+        mnb_support support{};
+        ASSERT_TRUE(implementation.query(device.get(), c.node, MNB_FORWARD_INFERENCE, support));
+        const auto kernel = implementation.create(device.get(), c.node, MNB_FORWARD_INFERENCE);
+        const Floats src = {9, 0, 0, 0, 0, 9};
+        std::vector<double> workspace(static_cast<size_t>(support.workspace_bytes / 8 + 1));
+        std::vector<int32_t> labels = {1, 2, 1, 0};
+        const int32_t indices[] = {3, 1};
+        mnb_input input = {nullptr, indices, labels.data(), MN_UINT8, nullptr};
+        mnb_loss_result loss{};
+        mnb_run run{};
+        run.struct_size = sizeof run;
+        run.count = 2;
+        run.src[0] = src.data();
+        run.input = &input;
+        run.loss = &loss;
+        run.workspace = workspace.data();
+        kernel->run(device.get(), run);
+        EXPECT_EQ(loss.correct, 2);
+        for (int32_t bad : {-1, 3}) {
+            labels[1] = bad;
+            EXPECT_THROW(kernel->run(device.get(), run), Error);
+        }
+    }
+}
+
+TEST(OutputGradient, IsTakenAsItIs) {
+    Random random(1);
+    for (const cpu::Implementation& implementation : list_implementations(MNB_OP_OUTPUT_GRADIENT)) {
+        const TestDevice device;
+        mnb_node node = simple_case(random, MNB_OP_CROSS_ENTROPY, 2, 3, 2, 2, false).node;
+        node.op = MNB_OP_OUTPUT_GRADIENT;
+        node.desc.loss.weight = 0.5f;
+        node.src[0] = make_tensor(3, 2, 2, false, MNB_NHWC);
+        mnb_support support{};
+        ASSERT_TRUE(implementation.query(device.get(), node, MNB_FORWARD_TRAINING, support));
+        const auto kernel = implementation.create(device.get(), node, MNB_FORWARD_TRAINING);
+        const Floats src = random.floats(24), gradients = random.floats(24);
+        Floats diff_src(24);
+        std::vector<double> workspace(static_cast<size_t>(support.workspace_bytes / 8 + 1));
+        mnb_input input{};
+        input.output_gradients = gradients.data();
+        mnb_loss_result loss{};
+        mnb_run run{};
+        run.struct_size = sizeof run;
+        run.count = 2;
+        run.src[0] = src.data();
+        run.diff_src[0] = diff_src.data();
+        run.input = &input;
+        run.loss = &loss;
+        run.workspace = workspace.data();
+        kernel->run(device.get(), run);
+        double numerator = 0;
+        for (size_t n = 0, i = 0; n < 2; ++n)
+            for (size_t c = 0; c < 3; ++c)
+                for (size_t pixel = 0; pixel < 4; ++pixel, ++i) {
+                    const size_t at = n * 12 + pixel * 3 + c;
+                    EXPECT_FLOAT_EQ(diff_src[at], 0.5f * gradients[i]);
+                    numerator += static_cast<double>(src[at]) * static_cast<double>(gradients[i]);
+                }
+        EXPECT_NEAR(loss.numerator, numerator, 1e-9);
+    }
+}
+
+TEST(Softmax, LargeAndNan) {
+    Random random(1);
+    OpCase c = simple_case(random, MN_OP_SOFTMAX, 3, 2, 1, 1, true);
+    c.src[0] = {1000, 1000, -1000, 1000, 1, nan};
+    run_all(c, [](const OpResult& r) { expect_values(r.dst, {0.5f, 0.5f, 0, 1, nan, nan}); });
+}
+
+// Values that PyTorch gives: the divisor counts padding but not what lies beyond it.
+TEST(AvgPool, DivisorsAreThoseOfPyTorch) {
+    Random random(1);
+    for (int count_pad : {0, 1}) {
+        OpCase c =
+            pool_case(random, MN_OP_AVG_POOL2D, 1, 1, 4, 4, pool_desc(3, 2, 1, 1, count_pad));
+        ASSERT_EQ(c.node.dst.h, 3);
+        c.src[0].assign(16, 1.0f);
+        run_all(c, [&](const OpResult& r) {
+            const float edge = 6.0f / 9, corner = 4.0f / 9, tail = 3.0f / 6, both = 1.0f / 4;
+            if (count_pad)
+                expect_values(r.dst, {corner, edge, 2.0f / 6, edge, 1, tail, 2.0f / 6, tail, both});
+            else
+                expect_values(r.dst, Floats(9, 1.0f));
+        });
+    }
+}
+
+TEST(FusedPool, WindowsOfMoreThan255ElementsAreLeftAlone) {
+    Random random(1);
+    const mn_pool2d_desc pool = pool_desc(16, 16);
+    const OpCase c = conv_case(random, 1, 1, 16, 16, conv_desc(1, 1), 0, &pool);
+    const TestDevice device;
+    mnb_support support{};
+    mnb_error error{};
+    ASSERT_EQ(
+        cpu_backend()->query(device.handle(), &c.node, MNB_FORWARD_TRAINING, &support, &error),
+        MN_OK);
+    EXPECT_EQ(support.supported, 0);
+}
+
+}  // namespace
+}  // namespace mn::test
