@@ -106,10 +106,10 @@ typedef struct mnb_support {
     int32_t dst_layout;  // mnb_layout of the result
     int32_t param_layout[MNB_MAX_PARAMS];  // follows from op, desc and source shape and layout
                                            // only: the same for every direction, batch and fusion
-    int32_t backward_needs;   // mnb_needs
-    int64_t saved_bytes;      // forward -> backward state of one image
-    int64_t workspace_bytes;  // scratch of one run with max_batch images
-    int64_t packed_bytes;     // weights derived from the parameters, kept by the plan
+    int32_t backward_needs;                // mnb_needs
+    int64_t saved_bytes;                   // forward -> backward state of one image
+    int64_t workspace_bytes;               // scratch of one run with max_batch images
+    int64_t packed_bytes;                  // weights derived from the parameters, kept by the plan
 } mnb_support;
 
 // Where images come from.

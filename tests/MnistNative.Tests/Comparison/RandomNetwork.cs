@@ -38,7 +38,7 @@ internal sealed class RandomNetwork(Random random)
             Between(1, Math.Min(5, ((height + (2 * padding.Height) - 1) / dilation.Height) + 1)),
             Between(1, Math.Min(5, ((width + (2 * padding.Width) - 1) / dilation.Width) + 1)));
         return network.Conv2d(
-            groups * Between(1, 40 / groups), kernel, (Between(1, 2), Between(1, 2)), padding, dilation, groups, Chance(0.8));
+            groups * Between(1, 24 / groups), kernel, (Between(1, 2), Between(1, 2)), padding, dilation, groups, Chance(0.8));
     }
 
     private Sequential Pool(Sequential network)
