@@ -18,7 +18,8 @@ constexpr Implementation load[] = {MN_FAST(load), MN_REFERENCE(load), MN_END};
 constexpr Implementation conv2d[] = {MN_FAST(conv2d), MN_REFERENCE(conv2d), MN_END};
 constexpr Implementation max_pool2d[] = {MN_FAST(max_pool2d), MN_REFERENCE(max_pool2d), MN_END};
 constexpr Implementation avg_pool2d[] = {MN_FAST(avg_pool2d), MN_REFERENCE(avg_pool2d), MN_END};
-constexpr Implementation global_avg_pool2d[] = {MN_FAST(global_avg_pool2d), MN_REFERENCE(global_avg_pool2d), MN_END};
+constexpr Implementation global_avg_pool2d[] = {MN_FAST(global_avg_pool2d),
+                                                MN_REFERENCE(global_avg_pool2d), MN_END};
 constexpr Implementation linear[] = {MN_FAST(linear), MN_REFERENCE(linear), MN_END};
 constexpr Implementation activation[] = {MN_FAST(activation), MN_REFERENCE(activation), MN_END};
 constexpr Implementation softmax[] = {MN_REFERENCE(softmax), MN_END};

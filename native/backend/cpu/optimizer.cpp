@@ -1,5 +1,5 @@
-// What depends on the step only (bias corrections) is computed in double, once; the rest is float32,
-// in the device's instruction set.
+// What depends on the step only (bias corrections) is computed in double, once; the rest is
+// float32, in the device's instruction set.
 
 #include "backend/cpu/optimizer.h"
 

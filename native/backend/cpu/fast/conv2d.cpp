@@ -165,8 +165,10 @@ private:
 bool conv2d_query(const Device& device, const mnb_node& node, int direction, mnb_support& support) {
     const mn_conv2d_desc& d = node.desc.conv2d;
     if (!only_relu(node)) return false;
-    // Groups must be whole panels on both sides.
-    if (d.groups > 1 && (d.out_channels / d.groups % 16 || node.src[0].c / d.groups % 16))
+    // Groups must be whole panels on both sides, or single channels.
+    const ConvShape shape = conv_shape(node);
+    if (d.groups > 1 && !is_depthwise(shape) &&
+        (d.out_channels / d.groups % 16 || node.src[0].c / d.groups % 16))
         return false;
     if (node.has_pool && int64_t{node.pool.kernel_h} * node.pool.kernel_w > 255) return false;
     take_fast_layouts(node, support);

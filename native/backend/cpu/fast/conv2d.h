@@ -38,6 +38,9 @@ inline bool pools_by_two(const ConvShape& s) {
     const PoolShape& p = s.pool;
     return s.has_pool && p.kh == 2 && p.kw == 2 && p.sh == 2 && p.sw == 2 && p.ph + p.pw == 0;
 }
+inline bool is_depthwise(const ConvShape& s) {
+    return s.groups > 1 && s.groups == s.ic && s.groups == s.oc;
+}
 inline bool is_dense_3x3(const ConvShape& s) {
     return s.kh == 3 && s.kw == 3 && s.sh * s.sw * s.dh * s.dw * s.groups == 1;
 }

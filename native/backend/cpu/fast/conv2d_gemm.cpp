@@ -1,9 +1,15 @@
 // Convolution as a matrix product (kernels/conv_gemm.cpp): any kernel, stride, padding, dilation.
+// Depthwise convolutions (kernels/conv_depthwise.cpp) use the same splits, strips and taps.
 
 #include "backend/cpu/fast/conv2d.h"
 
 namespace mn::cpu::fast {
 namespace {
+
+// Channels of the result that a kernel holds in scratch at a time.
+int64_t block_of(const ConvShape& s) {
+    return is_depthwise(s) ? round_up(s.oc, 16) : kBlock;
+}
 
 class GemmForward : public ConvForwardKernel {
 public:
@@ -14,11 +20,16 @@ public:
             return source_floats(s, rows_before_pool(s, rows));
         };
         const auto before_pool = [&](int64_t rows) {
-            return s.has_pool ? rows_before_pool(s, rows) * s.ow * kBlock : 0;
+            return s.has_pool ? rows_before_pool(s, rows) * s.ow * block_of(s) : 0;
         };
         rows_ = s.has_pool ? s.pool.oh : s.oh;
-        most_rows_ =
-            rows_that_fit(rows_, [&](int64_t rows) { return source(rows) + before_pool(rows); });
+        // A source that is read where it stands should stay in the cache too: every block of output
+        // channels reads it again.
+        const auto in_place = [&](int64_t rows) {
+            return op_.in_place ? rows_before_pool(s, rows) * s.sh * s.iw * s.ic : 0;
+        };
+        most_rows_ = rows_that_fit(
+            rows_, [&](int64_t rows) { return source(rows) + in_place(rows) + before_pool(rows); });
         op_.strip_floats = source(most_rows_);
         workspace_.need_scratch(op_.strip_floats + before_pool(most_rows_));
 
@@ -26,10 +37,12 @@ public:
         op_.inner = merged ? s.kw * s.ic : s.ic / s.groups;
         for (int64_t kh = 0; kh < s.kh; kh++) {
             for (int64_t kw = 0; kw < (merged ? 1 : s.kw); kw++) {
+                tap_ids_.push_back(static_cast<int64_t>(taps_.size()));
                 taps_.push_back((kh * s.dh * strip_width(s) + kw * s.dw) * s.ic);
             }
         }
         op_.taps = taps_.data();
+        op_.tap_ids = tap_ids_.data();
         op_.tap_count = static_cast<int64_t>(taps_.size());
     }
 
@@ -45,13 +58,15 @@ public:
         op.columns_per_task = s.groups == 1 ? ceil_div(blocks, shares) * kBlock : s.oc;
         op.column_tasks = ceil_div(s.oc, op.columns_per_task);
         const int64_t tasks = run.count * op.row_tasks * op.column_tasks;
+        const auto kernel = is_depthwise(s) ? device.table->f32_conv2d_depthwise_forward
+                                            : device.table->f32_conv2d_gemm_forward;
         device.pool.parallel_for(static_cast<int>(tasks), [&](int task, int worker) {
-            device.table->f32_conv2d_gemm_forward(op, task, workspace_.scratch(run, worker));
+            kernel(op, task, workspace_.scratch(run, worker));
         });
     }
 
 private:
-    std::vector<int64_t> taps_;
+    std::vector<int64_t> taps_, tap_ids_;
     int64_t rows_, most_rows_;
 };
 
@@ -76,6 +91,7 @@ public:
     }
 
     void refresh(Device& device, const float* weights, float* packed) override {
+        if (is_depthwise(shape_)) return;
         device.pool.parallel_for(static_cast<int>(panels_), [&](int panel, int) {
             for (const ConvPhase& phase : phases_) {
                 device.table->f32_conv2d_gemm_pack(shape_, weights, &tap_ids_[phase.first_tap],
@@ -88,14 +104,17 @@ public:
         op.phases = phases_.data();
         op.phase_count = static_cast<int64_t>(phases_.size());
         op.taps = taps_.data();
+        op.tap_ids = tap_ids_.data();
+        op.weights = run.param[0];
         op.first_column = first_column_;
         op.strip_width = strip_width_;
         op.rows_per_task = std::min(most_rows_, ceil_div(shape_.ih, ceil_div(kTasks, run.count)));
         op.row_tasks = ceil_div(shape_.ih, op.rows_per_task);
+        const auto kernel = is_depthwise(shape_) ? device.table->f32_conv2d_depthwise_diff_src
+                                                 : device.table->f32_conv2d_gemm_diff_src;
         device.pool.parallel_for(
-            static_cast<int>(run.count * op.row_tasks), [&](int task, int worker) {
-                device.table->f32_conv2d_gemm_diff_src(op, task, workspace_.scratch(run, worker));
-            });
+            static_cast<int>(run.count * op.row_tasks),
+            [&](int task, int worker) { kernel(op, task, workspace_.scratch(run, worker)); });
     }
 
 private:
@@ -115,7 +134,7 @@ private:
             }
         }
         phase.tap_count = static_cast<int64_t>(taps_.size()) - phase.first_tap;
-        packed_floats_ += panels_ * phase.tap_count * (s.oc / s.groups) * 16;
+        if (!is_depthwise(s)) packed_floats_ += panels_ * phase.tap_count * (s.oc / s.groups) * 16;
         phases_.push_back(phase);
     }
 
@@ -128,12 +147,13 @@ class GemmDiffWeights : public ConvDiffWeights {
 public:
     GemmDiffWeights(const mnb_node& node, Workspace& workspace) : ConvDiffWeights(node, workspace) {
         const ConvShape& s = shape_;
-        const auto gradient = [&](int64_t rows) { return rows * s.ow * kBlock; };
+        const auto gradient = [&](int64_t rows) { return rows * s.ow * block_of(s); };
         rows_per_strip_ = rows_that_fit(
             s.oh, [&](int64_t rows) { return source_floats(s, rows) + gradient(rows); });
         strip_floats_ = source_floats(s, rows_per_strip_);
         workspace.need_scratch(strip_floats_ + gradient(rows_per_strip_));
-        plan_chunks(workspace, node.max_batch, s.groups * ceil_div(s.oc / s.groups, kBlock),
+        const int64_t blocks = is_depthwise(s) ? 1 : s.groups * ceil_div(s.oc / s.groups, kBlock);
+        plan_chunks(workspace, node.max_batch, blocks,
                     round_up(s.oc, 16) * s.kh * s.kw * (s.ic / s.groups));
         for (int64_t y = 0; y < rows_per_strip_; y++)
             row_taps_.push_back(y * s.sh * strip_width(s) * s.ic);
@@ -146,7 +166,11 @@ protected:
         op.rows_per_strip = rows_per_strip_;
         op.strip_floats = strip_floats_;
         op.row_taps = row_taps_.data();
-        device.table->f32_conv2d_gemm_diff_weights(op, task, scratch);
+        if (is_depthwise(shape_)) {
+            device.table->f32_conv2d_depthwise_diff_weights(op, task, scratch);
+        } else {
+            device.table->f32_conv2d_gemm_diff_weights(op, task, scratch);
+        }
     }
 
 private:

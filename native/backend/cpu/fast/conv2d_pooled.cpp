@@ -52,8 +52,8 @@ public:
             return round_up(y * width * s.ic + 16, 16);  // the last vector may reach beyond
         };
         const auto entries = [&](int64_t rows) { return rows * s.pool.ow * (kBlock + 2) + 2; };
-        rows_per_strip_ = rows_that_fit(
-            s.pool.oh, [&](int64_t rows) { return source(rows) + entries(rows); });
+        rows_per_strip_ =
+            rows_that_fit(s.pool.oh, [&](int64_t rows) { return source(rows) + entries(rows); });
         strip_floats_ = source(rows_per_strip_);
         workspace.need_scratch(strip_floats_ + entries(rows_per_strip_));
         const int64_t pieces = s.dw == 1 ? s.kh : s.kh * s.kw;
@@ -74,7 +74,8 @@ protected:
              bool accumulate) override {
         const int64_t panels = ceil_div(shape_.oc, 16);
         device.pool.parallel_for(static_cast<int>(panels), [&](int panel, int) {
-            device.table->f32_conv2d_sparse_sum_filters(op, chunks, panel, diff_weights, accumulate);
+            device.table->f32_conv2d_sparse_sum_filters(op, chunks, panel, diff_weights,
+                                                        accumulate);
         });
     }
 
@@ -108,7 +109,8 @@ private:
 
 class ImageDiffWeights : public ConvDiffWeights {
 public:
-    ImageDiffWeights(const mnb_node& node, Workspace& workspace) : ConvDiffWeights(node, workspace) {
+    ImageDiffWeights(const mnb_node& node, Workspace& workspace)
+        : ConvDiffWeights(node, workspace) {
         workspace.need_scratch((2 * shape_.pool.oh + 2) * (2 * shape_.pool.ow + 2));
         plan_chunks(workspace, node.max_batch, 1, shape_.oc * 9);
     }

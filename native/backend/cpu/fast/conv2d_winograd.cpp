@@ -12,6 +12,11 @@ bool suits(const ConvShape& s) {
     return is_dense_3x3(s) && s.ic >= kFewestChannels && s.oc >= kFewestChannels;
 }
 
+// Transformed filters: one of 16 elements, as the kernels lay them out.
+int64_t element_floats(int64_t outputs, int64_t inputs) {
+    return round_up(outputs, 16) * inputs + 16;
+}
+
 // Splits and scratch for an image of h x w results.
 class Tiles {
 public:
@@ -27,8 +32,7 @@ public:
             return 16 * rows * shape_.tile_columns * shape_.padded;
         });
         const int64_t tiles = most_rows_ * shape_.tile_columns;
-        shape_.strip_floats =
-            (2 * most_rows_ + 2) * (2 * shape_.tile_columns + 2) * shape_.padded;
+        shape_.strip_floats = (2 * most_rows_ + 2) * (2 * shape_.tile_columns + 2) * shape_.padded;
         // An odd number of cache lines: the 16 streams then fall into different cache sets.
         shape_.transformed_stride = (tiles * shape_.padded / 16 | 1) * 16;
         shape_.product_stride = (tiles * kBlock / 16 | 1) * 16;
@@ -37,7 +41,7 @@ public:
     }
 
     int64_t packed_floats() const {
-        return 16 * round_up(shape_.out_channels, 16) * shape_.channels;
+        return 16 * element_floats(shape_.out_channels, shape_.channels);
     }
 
     // Few images are shared out by rows, then by channels.
@@ -58,7 +62,8 @@ private:
     int64_t most_rows_ = 1;
 };
 
-void pack(Device& device, const ConvShape& s, const float* weights, bool transposed, float* packed) {
+void pack(Device& device, const ConvShape& s, const float* weights, bool transposed,
+          float* packed) {
     const int64_t panels = ceil_div(transposed ? s.ic : s.oc, 16);
     device.pool.parallel_for(static_cast<int>(panels), [&](int panel, int) {
         device.table->f32_conv2d_winograd_pack(s, weights, transposed, panel, packed);
@@ -110,7 +115,8 @@ public:
         const WinogradShape w = tiles_.split(run.count);
         const int64_t tasks = run.count * w.row_tasks * w.column_tasks;
         device.pool.parallel_for(static_cast<int>(tasks), [&](int task, int worker) {
-            device.table->f32_conv2d_winograd_diff_src(op, w, task, workspace_.scratch(run, worker));
+            device.table->f32_conv2d_winograd_diff_src(op, w, task,
+                                                       workspace_.scratch(run, worker));
         });
     }
 
@@ -134,7 +140,7 @@ public:
         sums_.stride = sums_.tiles * sums_.block + 16;
         workspace.need_scratch((12 * sums_.tile_columns + 8) * sums_.block + 32 * sums_.stride);
         plan_chunks(workspace, node.max_batch, sums_.in_blocks * sums_.out_blocks,
-                    16 * round_up(s.oc, 16) * s.ic);
+                    16 * element_floats(s.oc, s.ic));
     }
 
 protected:

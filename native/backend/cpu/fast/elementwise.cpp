@@ -11,8 +11,8 @@ namespace {
 constexpr int64_t kChunk = 16 * 1024;  // elements of one task
 }
 
-void sum_chunks(Device& device, const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
-                int64_t count, bool accumulate) {
+void sum_chunks(Device& device, const float* chunks, int64_t chunk_count, int64_t stride,
+                float* dst, int64_t count, bool accumulate) {
     const int64_t part = std::max<int64_t>(round_up(ceil_div(count, kTasks), 16), 512);
     device.pool.parallel_for(static_cast<int>(ceil_div(count, part)), [&](int task, int) {
         const int64_t at = task * part;

@@ -28,8 +28,12 @@ MN_DECLARE(activation)
 // Enough tasks to keep sixteen cores busy.
 constexpr int64_t kTasks = 32;
 
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+inline int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+inline int64_t round_up(int64_t a, int64_t b) {
+    return ceil_div(a, b) * b;
+}
 
 // NHWC in and out, parameters in panels.
 inline void take_fast_layouts(const mnb_node& node, mnb_support& support) {
@@ -73,7 +77,7 @@ PoolShape pool_shape(const mn_pool2d_desc& pool, int64_t ih, int64_t iw, int64_t
                      int64_t channels);
 
 // The sum of `chunks` arrays, into or onto dst, split into tasks.
-void sum_chunks(Device& device, const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
-                int64_t count, bool accumulate);
+void sum_chunks(Device& device, const float* chunks, int64_t chunk_count, int64_t stride,
+                float* dst, int64_t count, bool accumulate);
 
 }  // namespace mn::cpu::fast

@@ -8,7 +8,9 @@
 namespace mn::cpu::fast {
 namespace {
 
-int64_t features(const mnb_tensor& t) { return t.c * t.h * t.w; }
+int64_t features(const mnb_tensor& t) {
+    return t.c * t.h * t.w;
+}
 
 class LinearForwardKernel : public Kernel {
 public:
@@ -27,12 +29,13 @@ public:
         op.dst = run.dst;
         op.rows = run.count;
         // A block of columns for all rows first; tasks that share weights follow each other.
-        const int64_t panels = ceil_div(op.columns, 16);
-        const int64_t pairs = ceil_div(panels, 2);
-        op.row_tasks = std::min(ceil_div(op.rows, 14), ceil_div(kTasks, pairs));
+        const int64_t pairs = ceil_div(op.columns, 32);
+        op.row_tasks = std::min(ceil_div(op.rows, 8), ceil_div(kTasks, pairs));
         op.rows_per_task = ceil_div(op.rows, op.row_tasks);
         op.row_tasks = ceil_div(op.rows, op.rows_per_task);
-        op.columns_per_task = pairs * op.row_tasks >= kTasks ? 32 : 16;
+        op.columns_per_task = 32;
+        // One image is bound by how fast the weights come: several panels at once.
+        if (op.rows <= 2) op.columns_per_task = 64;
         const int64_t tasks = op.row_tasks * ceil_div(op.columns, op.columns_per_task);
         device.pool.parallel_for(static_cast<int>(tasks), [&](int task, int) {
             device.table->f32_linear_forward(op, task);
@@ -81,15 +84,16 @@ public:
         const int blocks = static_cast<int>(ceil_div(op.depth, op.depth_per_task));
         const int first = op.diff_src ? blocks : 0;
         const int second = op.diff_weights ? blocks : 0;
-        device.pool.parallel_for(first + second + (op.diff_bias ? 1 : 0), [&](int task, int worker) {
-            if (task < first) {
-                table.f32_linear_diff_src(op, task, workspace_.scratch(run, worker));
-            } else if (task < first + second) {
-                table.f32_linear_diff_weights(op, task - first);
-            } else {
-                table.f32_linear_diff_bias(op);
-            }
-        });
+        device.pool.parallel_for(
+            first + second + (op.diff_bias ? 1 : 0), [&](int task, int worker) {
+                if (task < first) {
+                    table.f32_linear_diff_src(op, task, workspace_.scratch(run, worker));
+                } else if (task < first + second) {
+                    table.f32_linear_diff_weights(op, task - first);
+                } else {
+                    table.f32_linear_diff_bias(op);
+                }
+            });
     }
 
 private:

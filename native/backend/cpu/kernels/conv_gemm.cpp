@@ -17,21 +17,6 @@ namespace {
 
 constexpr int64_t kBlock = 32;  // output channels at a time, two panels
 
-// The source strip that result rows [y0, y1) read: where it stands, or copied with its border.
-const float* source_strip(const ConvShape& s, const float* image, int64_t y0, int64_t y1,
-                          bool in_place, float* scratch) {
-    const int64_t top = y0 * s.sh - s.pt;
-    if (in_place) return image + (top * s.iw - s.pl) * s.ic;
-    const int64_t bottom = (y1 - 1) * s.sh - s.pt + (s.kh - 1) * s.dh + 1;
-    const int64_t right = (s.ow - 1) * s.sw - s.pl + (s.kw - 1) * s.dw + 1;
-    copy_with_border({image, s.ih, s.iw, s.ic, s.ic}, s.ic, top, bottom, -s.pl, right, scratch);
-    return scratch;
-}
-
-int64_t strip_width(const ConvShape& s, bool in_place) {
-    return in_place ? s.iw : (s.ow - 1) * s.sw + (s.kw - 1) * s.dw + 1;
-}
-
 }  // namespace
 
 void f32_conv2d_gemm_forward(const ConvForward& op, int64_t task, float* scratch) {
@@ -49,7 +34,8 @@ void f32_conv2d_gemm_forward(const ConvForward& op, int64_t task, float* scratch
         y0 = max_of(row0 * s.pool.sh - s.pool.ph, 0);
         y1 = min_of((row1 - 1) * s.pool.sh - s.pool.ph + s.pool.kh, s.oh);
     }
-    const float* src = source_strip(s, op.src + n * s.ih * s.iw * s.ic, y0, y1, op.in_place, scratch);
+    const float* src =
+        source_strip(s, op.src + n * s.ih * s.iw * s.ic, y0, y1, op.in_place, scratch);
     const int64_t src_row = s.sh * strip_width(s, op.in_place) * s.ic;
     float* before_pool = scratch + op.strip_floats;
 
@@ -132,8 +118,7 @@ void f32_conv2d_gemm_diff_src(const ConvBackward& op, int64_t task, float* scrat
                 for (int64_t j = first; phase.y + j * s.sh < y1; j++) {
                     p.a = scratch + ((j - top) * op.strip_width - op.first_column) * channels +
                           g * group_out;
-                    p.c = op.diff_src +
-                          ((n * s.ih + phase.y + j * s.sh) * s.iw + phase.x) * s.ic +
+                    p.c = op.diff_src + ((n * s.ih + phase.y + j * s.sh) * s.iw + phase.x) * s.ic +
                           g * group_in + c;
                     multiply(p);
                 }
@@ -216,7 +201,8 @@ void f32_conv2d_gemm_pack(const ConvShape& s, const float* weights, const int64_
         for (int64_t k = 0; k < group_out; k += kPanel, packed += kPanel * kPanel) {
             const int64_t columns = min_of(kPanel, group_out - k);
             const float* from =
-                weights + (((group * group_out + k) / kPanel * all + taps[t]) * group_in + i) * kPanel;
+                weights +
+                (((group * group_out + k) / kPanel * all + taps[t]) * group_in + i) * kPanel;
             transpose_panel(from, kPanel, rows, columns, packed, kPanel);
             if (columns < kPanel) packed -= (kPanel - columns) * kPanel;
         }

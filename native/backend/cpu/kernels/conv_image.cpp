@@ -72,6 +72,51 @@ void forward_block(const ConvForward& op, const float* strip, int64_t width, int
     }
 }
 
+// sum[t] += gradient * the pixel that tap t saw where the window was won.
+#if MN_VEC_BYTES == 64
+// The 16 pixels of a window fit a vector, so each lane can pick its own.
+template <int N>
+MN_INLINE void add_window(const float* in, int64_t width, const Vec (&g)[N], const IntVec (&won)[N],
+                          Vec (&sum)[9][N]) {
+    const __m256 above = _mm256_loadu2_m128(in + width, in);
+    const __m256 below = _mm256_loadu2_m128(in + 3 * width, in + 2 * width);
+    const __m512 pixels = _mm512_insertf32x8(_mm512_castps256_ps512(above), below, 1);
+    MN_UNROLL
+    for (int v = 0; v < N; v++) {
+        const IntVec corner = won[v] + (won[v] & 2);  // 0, 1, 4, 5
+        MN_UNROLL
+        for (int t = 0; t < 9; t++) {
+            const IntVec place = corner + (t / 3 * 4 + t % 3);
+            const __m512 seen =
+                _mm512_maskz_permutexvar_ps(0xffff, reinterpret_cast<__m512i>(place), pixels);
+            sum[t][v] += g[v] * reinterpret_cast<Vec>(seen);
+        }
+    }
+}
+#else
+template <int N>
+MN_INLINE void add_window(const float* in, int64_t width, const Vec (&g)[N], const IntVec (&won)[N],
+                          Vec (&sum)[9][N]) {
+    Vec at[4][N];
+    MN_UNROLL
+    for (int v = 0; v < N; v++) {
+        MN_UNROLL
+        for (int q = 0; q < 4; q++) at[q][v] = won[v] == splat_int(q) ? g[v] : Vec{};
+    }
+    MN_UNROLL
+    for (int i = 0; i < 16; i++) {
+        const Vec pixel = splat(in[i / 4 * width + i % 4]);
+        MN_UNROLL
+        for (int q = 0; q < 4; q++) {
+            const int ky = i / 4 - q / 2, kx = i % 4 - q % 2;
+            if (ky < 0 || ky > 2 || kx < 0 || kx > 2) continue;
+            MN_UNROLL
+            for (int v = 0; v < N; v++) sum[3 * ky + kx][v] += pixel * at[q][v];
+        }
+    }
+}
+#endif
+
 template <int N>
 void diff_weights_block(const ConvBackward& op, const float* strip, int64_t width, int64_t n,
                         int64_t o, float* weights, float* bias) {
@@ -93,28 +138,17 @@ void diff_weights_block(const ConvBackward& op, const float* strip, int64_t widt
     for (int64_t y = 0; y < s.pool.oh; y++) {
         const float* in = strip + 2 * y * width;
         for (int64_t x = 0; x < s.pool.ow; x++, in += 2) {
-            Vec at[4][N];
+            Vec g[N];
+            IntVec won[N];
             MN_UNROLL
             for (int v = 0; v < N; v++) {
-                Vec g = load(gradient + v * kLanes);
-                if (s.relu) g = load(value + v * kLanes) <= Vec{} ? Vec{} : g;
-                bias_sum[v] += g;
-                const IntVec won = load_bytes(arg + v * kLanes);
-                MN_UNROLL
-                for (int q = 0; q < 4; q++) at[q][v] = won == splat_int(q) ? g : Vec{};
+                g[v] = load(gradient + v * kLanes);
+                if (s.relu) g[v] = load(value + v * kLanes) <= Vec{} ? Vec{} : g[v];
+                bias_sum[v] += g[v];
+                won[v] = load_bytes(arg + v * kLanes);
             }
             gradient += s.oc, value += s.oc, arg += s.oc;
-            MN_UNROLL
-            for (int i = 0; i < 16; i++) {
-                const Vec pixel = splat(in[i / 4 * width + i % 4]);
-                MN_UNROLL
-                for (int q = 0; q < 4; q++) {
-                    const int ky = i / 4 - q / 2, kx = i % 4 - q % 2;
-                    if (ky < 0 || ky > 2 || kx < 0 || kx > 2) continue;
-                    MN_UNROLL
-                    for (int v = 0; v < N; v++) sum[3 * ky + kx][v] += pixel * at[q][v];
-                }
-            }
+            add_window(in, width, g, won, sum);
         }
     }
     MN_UNROLL

@@ -43,9 +43,10 @@ void add_entries(const Entry* entries, int64_t count, const float* source, float
 }
 
 using AddEntries = void (*)(const Entry*, int64_t, const float*, float*);
-constexpr AddEntries kAddEntries[kMostVecs] = {
-    add_entries<1>, add_entries<2>, add_entries<3>, add_entries<4>,  add_entries<5>,  add_entries<6>,
-    add_entries<7>, add_entries<8>, add_entries<9>, add_entries<10>, add_entries<11>, add_entries<12>};
+constexpr AddEntries kAddEntries[kMostVecs] = {add_entries<1>,  add_entries<2>,  add_entries<3>,
+                                               add_entries<4>,  add_entries<5>,  add_entries<6>,
+                                               add_entries<7>,  add_entries<8>,  add_entries<9>,
+                                               add_entries<10>, add_entries<11>, add_entries<12>};
 
 struct Windows {
     int64_t row0, row1;  // rows of windows
@@ -112,12 +113,11 @@ void f32_conv2d_sparse_diff_weights(const ConvBackward& op, int64_t task, float*
     w.width = (s.ow - 1) * s.sw + (s.kw - 1) * s.dw + 1;
     int32_t arg_offset[256];
     for (int64_t q = 0; q < pool.kh * pool.kw; q++) {
-        arg_offset[q] = static_cast<int32_t>(
-            (q / pool.kw * s.sh * w.width + q % pool.kw * s.sw) * s.ic);
+        arg_offset[q] =
+            static_cast<int32_t>((q / pool.kw * s.sh * w.width + q % pool.kw * s.sw) * s.ic);
     }
     float* masked = scratch + op.strip_floats;
-    Entry* entries =
-        reinterpret_cast<Entry*>(masked + op.rows_per_strip * pool.ow * kChannels);
+    Entry* entries = reinterpret_cast<Entry*>(masked + op.rows_per_strip * pool.ow * kChannels);
     // Pieces of a filter that lie together: a row of it, or with dilation a pixel.
     const int64_t pieces = s.dw == 1 ? s.kh : s.kh * s.kw;
     const int64_t piece = s.dw == 1 ? s.kw * s.ic : s.ic;
@@ -136,9 +136,8 @@ void f32_conv2d_sparse_diff_weights(const ConvBackward& op, int64_t task, float*
             w.y0 = max_of(w.row0 * pool.sh - pool.ph, 0);
             const int64_t y1 = min_of((w.row1 - 1) * pool.sh - pool.ph + pool.kh, s.oh);
             copy_with_border({op.src + n * s.ih * s.iw * s.ic, s.ih, s.iw, s.ic, s.ic}, s.ic,
-                             w.y0 * s.sh - s.pt,
-                             (y1 - 1) * s.sh - s.pt + (s.kh - 1) * s.dh + 1, -s.pl,
-                             w.width - s.pl, scratch);
+                             w.y0 * s.sh - s.pt, (y1 - 1) * s.sh - s.pt + (s.kh - 1) * s.dh + 1,
+                             -s.pl, w.width - s.pl, scratch);
             mask_gradients(op, n, o0, o1 - o0, w, masked, bias + o0);
             const uint8_t* arg = op.saved + n * op.saved_image + w.row0 * pool.ow * s.oc;
             for (int64_t o = o0; o < o1; o++) {
@@ -146,9 +145,8 @@ void f32_conv2d_sparse_diff_weights(const ConvBackward& op, int64_t task, float*
                     list_entries(s, w, masked + o - o0, arg + o, arg_offset, entries);
                 float* filter = filters + o * pieces * piece_floats;
                 for (int64_t i = 0; i < pieces; i++, filter += piece_floats) {
-                    const int64_t tap =
-                        s.dw == 1 ? i * s.dh * w.width
-                                  : i / s.kw * s.dh * w.width + i % s.kw * s.dw;
+                    const int64_t tap = s.dw == 1 ? i * s.dh * w.width
+                                                  : i / s.kw * s.dh * w.width + i % s.kw * s.dw;
                     const float* source = scratch + tap * s.ic;
                     for (int64_t p = 0, v = 0; p < passes; p++) {
                         const int64_t part = vecs / passes + (p < vecs % passes);
@@ -322,8 +320,8 @@ void f32_conv2d_sparse_pack(const ConvShape& s, const float* weights, int64_t pa
         const int64_t inputs = min_of(kPanel, s.ic - panel * kPanel);
         for (int64_t t = 0; t < 9; t++) {
             float turned[kPanel * kPanel];
-            transpose_panel(weights + ((o / kPanel * 9 + t) * s.ic + panel * kPanel) * kPanel, kPanel,
-                            inputs, outputs, turned, kPanel);
+            transpose_panel(weights + ((o / kPanel * 9 + t) * s.ic + panel * kPanel) * kPanel,
+                            kPanel, inputs, outputs, turned, kPanel);
             for (int64_t c = 0; c < kPanel && panel * kPanel + c < s.ic; c += kLanes) {
                 const int64_t block = (panel * kPanel + c) / kLanes;
                 for (int64_t i = 0; i < outputs; i++) {

@@ -4,15 +4,16 @@
 //     result = A^T [ sum over i of (G g G^T) (.) (B^T d B) ] A
 //
 // for the 4 x 4 patch d of channel i and its filter g. The sum over channels is 16 matrix products
-// (tiles x channels x outputs), one for each element of the transform. A task transforms the patches
-// of a strip of tile rows once; then, for 32 output channels at a time, it runs the 16 products and
-// turns their results back, with bias, activation and a 2 x 2 pooling (whose window is just the
-// tile) on the way to memory. The gradient by the weights is
+// (tiles x channels x outputs), one for each element of the transform. A task transforms the
+// patches of a strip of tile rows once; then, for 32 output channels at a time, it runs the 16
+// products and turns their results back, with bias, activation and a 2 x 2 pooling (whose window is
+// just the tile) on the way to memory. The gradient by the weights is
 //
 //     G^T [ sum over tiles of (B^T d B) (.) (A e A^T) ] G
 //
-// for the tile's gradient e: again 16 products, whose depth are the tiles of many images. The grid of tiles starts at the image's corner whatever the strips
-// are, so results do not depend on the split.
+// for the tile's gradient e: again 16 products, whose depth are the tiles of many images. The grid
+// of tiles starts at the image's corner whatever the strips are, so results do not depend on the
+// split.
 
 #include "backend/cpu/kernels/gemm.h"
 #include "backend/cpu/kernels/image.h"
@@ -25,6 +26,12 @@ namespace {
 
 constexpr int64_t kBlock = 32;
 constexpr int64_t kNoTaps[1] = {0};
+
+// Floats from one of the 16 elements of transformed filters to the next. The extra panel keeps the
+// 16 out of each other's cache sets when channels are powers of two.
+MN_INLINE int64_t element_floats(int64_t outputs, int64_t inputs) {
+    return round_up(outputs, kPanel) * inputs + kPanel;
+}
 
 MN_INLINE void transform_patch(const float* in, int64_t row, int64_t pixel, float* out,
                                int64_t stride) {
@@ -65,7 +72,7 @@ void transform_strip(const float* strip, int64_t rows, int64_t columns, int64_t 
 // The 16 products for output channels [o, o + columns), of whole panels.
 void multiply_strip(const WinogradShape& w, const float* transformed, int64_t tiles,
                     const float* packed, int64_t o, int64_t columns, float* products) {
-    const int64_t element = round_up(w.out_channels, kPanel) * w.channels;
+    const int64_t element = element_floats(w.out_channels, w.channels);
     Product p = {};
     p.a_row = w.padded;
     p.a_k = 1;
@@ -190,16 +197,16 @@ void pool_strip(const ConvForward& op, const WinogradShape& w, int64_t n, int64_
 void f32_conv2d_winograd_pack(const ConvShape& s, const float* weights, int64_t transposed,
                               int64_t panel, float* packed) {
     const int64_t inputs = transposed ? s.oc : s.ic, outputs = transposed ? s.ic : s.oc;
-    const int64_t element = round_up(outputs, kPanel) * inputs;
+    const int64_t element = element_floats(outputs, inputs);
     float turned[9][kPanel * kPanel];
     for (int64_t i0 = 0; i0 < inputs; i0 += kPanel) {
         const int64_t count = min_of(kPanel, inputs - i0);
         const float* g[9];
         for (int64_t t = 0; t < 9; t++) {
             if (transposed) {
-                transpose_panel(weights + ((i0 / kPanel * 9 + 8 - t) * s.ic + panel * kPanel) * kPanel,
-                                kPanel, min_of(kPanel, outputs - panel * kPanel), count, turned[t],
-                                kPanel);
+                transpose_panel(
+                    weights + ((i0 / kPanel * 9 + 8 - t) * s.ic + panel * kPanel) * kPanel, kPanel,
+                    min_of(kPanel, outputs - panel * kPanel), count, turned[t], kPanel);
                 g[t] = turned[t];
             } else {
                 g[t] = weights + ((panel * 9 + t) * s.ic + i0) * kPanel;
@@ -213,7 +220,8 @@ void f32_conv2d_winograd_pack(const ConvShape& s, const float* weights, int64_t 
                 Vec t[4][3];
                 MN_UNROLL
                 for (int x = 0; x < 3; x++) {
-                    const Vec g0 = load(g[x] + at), g1 = load(g[3 + x] + at), g2 = load(g[6 + x] + at);
+                    const Vec g0 = load(g[x] + at), g1 = load(g[3 + x] + at),
+                              g2 = load(g[6 + x] + at);
                     t[0][x] = g0;
                     t[1][x] = half * (g0 + g2 + g1);
                     t[2][x] = half * (g0 + g2 - g1);
@@ -243,7 +251,8 @@ void f32_conv2d_winograd_forward(const ConvForward& op, const WinogradShape& w, 
     float* transformed = scratch + w.strip_floats;
     float* products = transformed + 16 * w.transformed_stride;
     copy_with_border({op.src + n * s.ih * s.iw * s.ic, s.ih, s.iw, s.ic, s.ic}, w.padded,
-                     2 * row0 - s.pt, 2 * row1 + 2 - s.pt, -s.pl, 2 * w.tile_columns + 2 - s.pl, scratch);
+                     2 * row0 - s.pt, 2 * row1 + 2 - s.pt, -s.pl, 2 * w.tile_columns + 2 - s.pl,
+                     scratch);
     transform_strip(scratch, row1 - row0, w.tile_columns, w.padded, w.transformed_stride,
                     transformed);
     const int64_t end = min_of((column_task + 1) * w.columns_per_task, s.oc);
@@ -332,7 +341,7 @@ void f32_conv2d_winograd_diff_weights(const ConvBackward& op, const WinogradSums
     const int64_t i0 = in_block * w.block, o0 = task % w.out_blocks * w.block;
     const int64_t inputs = min_of(w.block, s.ic - i0), outputs = min_of(w.block, s.oc - o0);
     const int64_t in_floats = round_up(inputs, kPanel), out_floats = round_up(outputs, kPanel);
-    const int64_t element = round_up(s.oc, kPanel) * s.ic;
+    const int64_t element = element_floats(s.oc, s.ic);
     float* strip = scratch;
     float* gradient = strip + 4 * (2 * w.tile_columns + 2) * w.block;
     float* sources = gradient + 4 * w.tile_columns * w.block;
@@ -361,9 +370,10 @@ void f32_conv2d_winograd_diff_weights(const ConvBackward& op, const WinogradSums
         const ImageView view = {op.src + n * s.ih * s.iw * s.ic + i0, s.ih, s.iw, s.ic, inputs};
         copy_with_border(view, in_floats, 2 * y - s.pt, 2 * y + 4 - s.pt, -s.pl,
                          2 * w.tile_columns + 2 - s.pl, strip);
-        gradient_before_pool(op, n, 2 * y, 2 * y + 2, 0, 2 * w.tile_columns, o0, outputs, out_floats,
-                             gradient);
-        transform_strip(strip, 1, w.tile_columns, in_floats, w.stride, sources + p.inner * in_floats);
+        gradient_before_pool(op, n, 2 * y, 2 * y + 2, 0, 2 * w.tile_columns, o0, outputs,
+                             out_floats, gradient);
+        transform_strip(strip, 1, w.tile_columns, in_floats, w.stride,
+                        sources + p.inner * in_floats);
         transform_gradient(gradient, w.tile_columns, out_floats, w.stride,
                            gradients + p.inner * out_floats);
         p.inner += w.tile_columns;
@@ -390,7 +400,7 @@ void f32_conv2d_winograd_diff_weights(const ConvBackward& op, const WinogradSums
 void f32_conv2d_winograd_sum_filters(const ConvBackward& op, int64_t chunks, int64_t panel,
                                      float* diff_weights, int64_t accumulate) {
     const ConvShape& s = op.shape;
-    const int64_t element = round_up(s.oc, kPanel) * s.ic;
+    const int64_t element = element_floats(s.oc, s.ic);
     const Vec half = splat(0.5f);
     for (int64_t i = 0; i < s.ic; i++) {
         for (int64_t c = 0; c < kPanel; c += kLanes) {
@@ -403,7 +413,8 @@ void f32_conv2d_winograd_sum_filters(const ConvBackward& op, int64_t chunks, int
                 for (int y = 0; y < 4; y++) {
                     const float* at = from + (4 * y + x) * element;
                     m[y] = load(at);
-                    for (int64_t j = 1; j < chunks; j++) m[y] += load(at + j * op.chunk_weights_stride);
+                    for (int64_t j = 1; j < chunks; j++)
+                        m[y] += load(at + j * op.chunk_weights_stride);
                 }
                 t[0][x] = m[0] + half * (m[1] + m[2]);
                 t[1][x] = half * (m[1] - m[2]);
@@ -415,8 +426,7 @@ void f32_conv2d_winograd_sum_filters(const ConvBackward& op, int64_t chunks, int
                                   half * (t[y][1] + t[y][2]) + t[y][3]};
                 MN_UNROLL
                 for (int x = 0; x < 3; x++) {
-                    float* to =
-                        diff_weights + ((panel * 9 + 3 * y + x) * s.ic + i) * kPanel + c;
+                    float* to = diff_weights + ((panel * 9 + 3 * y + x) * s.ic + i) * kPanel + c;
                     store(to, accumulate ? load(to) + g[x] : g[x]);
                 }
             }

@@ -52,7 +52,7 @@ void load_image(const LoadRun& op, int64_t n) {
                 }
             }
             for (; i < op.pixels; i++) {
-                dst[i * op.channels + c] = __builtin_fmaf(static_cast<float>(p[i]), scale, shift);
+                dst[i * op.channels + c] = static_cast<float>(p[i]) * scale + shift;
             }
         } else {
             const float* p = static_cast<const float*>(op.images) + at;

@@ -93,11 +93,11 @@ void tile(const Product& p) {
 
 using TileFunction = void (*)(const Product&);
 
-#define MN_TILES(P, K)                                                                       \
+#define MN_TILES(P, K) \
     { tile<1, P, K>, tile<2, P, K>, tile<3, P, K>, MN_MORE_TILES(P, K) }
 #if MN_VEC_BYTES == 64
-#define MN_MORE_TILES(P, K)                                                                  \
-    tile<4, P, K>, tile<5, P, K>, tile<6, P, K>, tile<7, P, K>, tile<8, P, K>, tile<9, P, K>,  \
+#define MN_MORE_TILES(P, K)                                                                   \
+    tile<4, P, K>, tile<5, P, K>, tile<6, P, K>, tile<7, P, K>, tile<8, P, K>, tile<9, P, K>, \
         tile<10, P, K>, tile<11, P, K>, tile<12, P, K>, tile<13, P, K>, tile<14, P, K>
 #elif MN_VEC_BYTES == 32 || defined(__aarch64__)
 #define MN_MORE_TILES(P, K) tile<4, P, K>, tile<5, P, K>, tile<6, P, K>
@@ -114,6 +114,15 @@ constexpr TileFunction kTiles[2][kMostPanels][kMostRows] = {
     {MN_TILES(1, false)},
     {MN_TILES(1, true)},
 #endif
+};
+
+// A row or two (one image through a linear layer) are bound by how fast B comes, so more panels are
+// read at once.
+constexpr int kWideRows = 2;
+constexpr int kWidePanels = kPanelVecs == 1 ? 4 : 2;
+constexpr TileFunction kWideTiles[2][kWideRows] = {
+    {tile<1, kWidePanels, false>, tile<2, kWidePanels, false>},
+    {tile<1, kWidePanels, true>, tile<2, kWidePanels, true>},
 };
 
 // A last panel of which C has only some columns: computed aside, then copied.
@@ -149,12 +158,20 @@ void multiply(const Product& product) {
     const int64_t tiles = ceil_div(rows, kMostRows);
     const int64_t least = rows / tiles, more = rows % tiles;
     const int contiguous = product.a_k == 1;
-    for (int64_t j = 0; j < product.columns; j += kMostPanels * kPanel) {
+    const bool few = rows <= kWideRows;
+    int64_t j = 0;
+    while (j < product.columns) {
+        const bool wide = few && product.columns - j >= kWidePanels * kPanel;
         Product p = product;
-        p.columns = min_of(product.columns - j, kMostPanels * kPanel);
+        p.columns = min_of(product.columns - j, (wide ? kWidePanels : kMostPanels) * kPanel);
         p.b += j / kPanel * p.b_panel;
         p.c += j / kPanel * p.c_panel;
         if (p.bias) p.bias += j;
+        j += p.columns;
+        if (wide) {
+            kWideTiles[contiguous][rows - 1](p);
+            continue;
+        }
         const int panels = static_cast<int>(ceil_div(p.columns, kPanel));
         for (int64_t i = 0; i < tiles; i++) {
             const int m = static_cast<int>(least + (i < more));

@@ -30,6 +30,20 @@ void copy_with_border(const ImageView& view, int64_t padded, int64_t y0, int64_t
     }
 }
 
+const float* source_strip(const ConvShape& s, const float* image, int64_t y0, int64_t y1,
+                          bool in_place, float* scratch) {
+    const int64_t top = y0 * s.sh - s.pt;
+    if (in_place) return image + (top * s.iw - s.pl) * s.ic;
+    const int64_t bottom = (y1 - 1) * s.sh - s.pt + (s.kh - 1) * s.dh + 1;
+    const int64_t right = (s.ow - 1) * s.sw - s.pl + (s.kw - 1) * s.dw + 1;
+    copy_with_border({image, s.ih, s.iw, s.ic, s.ic}, s.ic, top, bottom, -s.pl, right, scratch);
+    return scratch;
+}
+
+int64_t strip_width(const ConvShape& s, bool in_place) {
+    return in_place ? s.iw : (s.ow - 1) * s.sw + (s.kw - 1) * s.dw + 1;
+}
+
 namespace {
 
 struct Window {
@@ -88,14 +102,18 @@ void max_pool_rows(const PoolShape& pool, const float* in, int64_t in_row, int64
 
 namespace {
 
-// Copies `channels` gradients of a pixel, zero where the activation was not active.
-MN_INLINE void masked_copy(const float* gradient, const float* value, int64_t channels, float* out) {
+// Copies gradients, zero where the activation was not active.
+MN_INLINE void masked_copy(const float* gradient, const float* value, int64_t count, float* out) {
     int64_t c = 0;
-    for (; c + kLanes <= channels; c += kLanes) {
+    for (; c + kLanes <= count; c += kLanes) {
         const Vec g = load(gradient + c);
         store(out + c, value ? (load(value + c) <= Vec{} ? Vec{} : g) : g);
     }
-    for (; c < channels; c++) out[c] = value && value[c] <= 0.0f ? 0.0f : gradient[c];
+    for (; c < count; c++) out[c] = value && value[c] <= 0.0f ? 0.0f : gradient[c];
+}
+
+MN_INLINE void clear(float* out, int64_t count) {
+    memset(out, 0, sizeof(float) * count);
 }
 
 }  // namespace
@@ -106,19 +124,31 @@ void gradient_before_pool(const ConvBackward& op, int64_t n, int64_t y0, int64_t
     const int64_t width = x1 - x0;
     const int64_t left = max_of(x0, 0), right = min_of(x1, s.ow);
     const int64_t top = max_of(y0, 0), bottom = min_of(y1, s.oh);
-    memset(out, 0, sizeof(float) * (y1 - y0) * width * padded);
     if (!s.has_pool) {
-        for (int64_t y = top; y < bottom; y++) {
-            const int64_t from = ((n * s.oh + y) * s.ow + left) * s.oc + c0;
-            float* to = out + ((y - y0) * width + left - x0) * padded;
-            for (int64_t x = 0; x < right - left; x++) {
-                const int64_t at = from + x * s.oc;
-                masked_copy(op.diff_dst + at, s.relu ? op.dst + at : nullptr, channels,
-                            to + x * padded);
+        const int64_t inside = max_of(right - left, 0);
+        for (int64_t y = y0; y < y1; y++, out += width * padded) {
+            if (y < 0 || y >= s.oh || inside == 0) {
+                clear(out, width * padded);
+                continue;
+            }
+            const int64_t at = ((n * s.oh + y) * s.ow + left) * s.oc + c0;
+            const float* gradient = op.diff_dst + at;
+            const float* value = s.relu ? op.dst + at : nullptr;
+            float* to = out + (left - x0) * padded;
+            clear(out, (left - x0) * padded);
+            clear(to + inside * padded, (x1 - right) * padded);
+            if (padded == s.oc) {  // hence all channels: pixels follow each other
+                masked_copy(gradient, value, inside * padded, to);
+                continue;
+            }
+            for (int64_t x = 0; x < inside; x++, to += padded) {
+                masked_copy(gradient + x * s.oc, value ? value + x * s.oc : nullptr, channels, to);
+                clear(to + channels, padded - channels);
             }
         }
         return;
     }
+    clear(out, (y1 - y0) * width * padded);
     const PoolShape& pool = s.pool;
     const int64_t first = max_of(floor_div(top + pool.ph - pool.kh, pool.sh) + 1, 0);
     for (int64_t py = first; py < pool.oh && py * pool.sh - pool.ph < bottom; py++) {

@@ -1,4 +1,5 @@
-// Linear layers. The weights are read where they are stored, [o / 16][k][16], by all three products:
+// Linear layers. The weights are read where they are stored, [o / 16][k][16], by all three
+// products:
 // - forward: rows are images, depth is k, columns are outputs.
 // - gradient by the source, transposed: rows are k, depth is outputs, columns are images; the tile
 //   is turned on its way to memory, which is cheaper than a second copy of the weights.

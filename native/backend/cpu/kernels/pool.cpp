@@ -71,7 +71,8 @@ namespace {
 
 // What the sum of a window is divided by, as PyTorch counts it.
 MN_INLINE float divisor(const PoolShape& s, int64_t top, int64_t left) {
-    const int64_t bottom = min_of(top + s.kh, s.ih + s.ph), right = min_of(left + s.kw, s.iw + s.pw);
+    const int64_t bottom = min_of(top + s.kh, s.ih + s.ph),
+                  right = min_of(left + s.kw, s.iw + s.pw);
     if (s.count_include_pad) return static_cast<float>((bottom - top) * (right - left));
     return static_cast<float>((min_of(bottom, s.ih) - max_of(top, 0)) *
                               (min_of(right, s.iw) - max_of(left, 0)));

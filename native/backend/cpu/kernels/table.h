@@ -28,21 +28,22 @@ struct ConvShape {
     int64_t kh, kw, sh, sw, pt, pl, dh, dw, groups;
     int64_t relu;
     int64_t has_pool;
-    PoolShape pool;      // its ih, iw, channels are oh, ow, oc
+    PoolShape pool;  // its ih, iw, channels are oh, ow, oc
 };
 
 struct ConvForward {
     ConvShape shape;
     const float* src;
     const float* weights;
-    const float* bias;     // null: none
+    const float* bias;  // null: none
     float* dst;
-    uint8_t* saved;        // null at inference; which element of its window won, one a result
-    int64_t saved_image;   // bytes from one image's `saved` to the next
+    uint8_t* saved;       // null at inference; which element of its window won, one a result
+    int64_t saved_image;  // bytes from one image's `saved` to the next
     // task = (image * row_tasks + strip of rows) * column_tasks + block of output channels
-    int64_t row_tasks, rows_per_task;        // rows of dst
+    int64_t row_tasks, rows_per_task;  // rows of dst
     int64_t column_tasks, columns_per_task;
-    const int64_t* taps;   // offsets into the source (strip)
+    const int64_t* taps;     // offsets into the source (strip)
+    const int64_t* tap_ids;  // depthwise: 0, 1, 2 …
     int64_t tap_count, inner;
     int64_t in_place;      // 1: the source needs no zero border and is read where it stands
     int64_t strip_floats;  // part of the scratch for the strip with its border
@@ -51,7 +52,7 @@ struct ConvForward {
 // 3 x 3 convolutions with stride 1 as Winograd's F(2 x 2, 3 x 3): the image falls into tiles of
 // 2 x 2 results. Used for the forward pass and, on the gradient, for the gradient by the source.
 struct WinogradShape {
-    int64_t channels, padded;       // of what is read; padded to whole vectors of any set
+    int64_t channels, padded;  // of what is read; padded to whole vectors of any set
     int64_t out_channels;
     int64_t tile_rows, tile_columns;  // of the whole image
     // Parts of the scratch, in floats: strip with border | transformed | products
@@ -60,8 +61,8 @@ struct WinogradShape {
     int64_t row_tasks, rows_per_task, column_tasks, columns_per_task;
 };
 
-// The gradient by the weights: task = (chunk of images * in_blocks + block of inputs) * out_blocks +
-// block of outputs. Chunks hold [16 of the transform][o / 16][i][16].
+// The gradient by the weights: task = (chunk of images * in_blocks + block of inputs) * out_blocks
+// + block of outputs. Chunks hold sums like the packed filters.
 struct WinogradSums {
     int64_t tile_rows, tile_columns;
     int64_t block, in_blocks, out_blocks;  // channels of a block, a multiple of 16
@@ -88,15 +89,17 @@ struct ConvBackward {
     // gradient by the source: task = image * row_tasks + strip of rows
     float* diff_src;
     const float* packed;
+    const float* weights;  // depthwise: as they are stored
     const ConvPhase* phases;
     const int64_t* taps;
+    const int64_t* tap_ids;  // which element of the kernel a tap is
     int64_t phase_count, row_tasks, rows_per_task;
     int64_t first_column, strip_width;  // of the gradient strip with its border
     // gradient by the weights: task = chunk of images * column_tasks + block of output channels
     int64_t count, images_per_chunk, column_tasks, columns_per_task, rows_per_strip;
-    const int64_t* row_taps;            // where in the source strip each row of the result reads
+    const int64_t* row_taps;  // where in the source strip each row of the result reads
     float* chunk_weights;
-    float* chunk_bias;                  // null: no bias
+    float* chunk_bias;  // null: no bias
     int64_t chunk_weights_stride, chunk_bias_stride;
     int64_t in_place, strip_floats;
 };
@@ -130,8 +133,8 @@ struct LinearBackward {
     float* diff_src;
     float* diff_weights;
     float* diff_bias;
-    float* by_row;     // masked gradient [rows][columns rounded up to 16]
-    float* by_column;  // and transposed, [rows / 16][columns][16]
+    float* by_row;        // masked gradient [rows][columns rounded up to 16]
+    float* by_column;     // and transposed, [rows / 16][columns][16]
     const int64_t* taps;  // i -> i * depth * 16: the panels of the weights
     int64_t rows, depth, columns, relu, accumulate;
     int64_t depth_per_task;
@@ -141,19 +144,19 @@ struct LoadRun {
     const void* images;
     const int32_t* indices;  // null: contiguous
     int64_t is_byte, channels, pixels;
-    const float* scale;      // a channel each: dst = x * scale + shift
+    const float* scale;  // a channel each: dst = x * scale + shift
     const float* shift;
     float* dst;
 };
 
 // One step of an optimizer; the formulas are in elementwise.cpp.
 struct UpdateStep {
-    int64_t adam;                     // 1: Adam, 0: SGD
-    float scale, weight_decay;        // of the gradient; added to it
+    int64_t adam;                             // 1: Adam, 0: SGD
+    float scale, weight_decay;                // of the gradient; added to it
     float learning_rate, momentum, undamped;  // SGD; undamped = 1 - dampening
-    int64_t first, nesterov;          // SGD: the first step fills the momentum buffer
-    float share1, beta2, share2;      // Adam: 1 - beta1, beta2, 1 - beta2
-    float step_size, root_scale, epsilon;  // lr / (1 - beta1^t), 1 / sqrt(1 - beta2^t)
+    int64_t first, nesterov;                  // SGD: the first step fills the momentum buffer
+    float share1, beta2, share2;              // Adam: 1 - beta1, beta2, 1 - beta2
+    float step_size, root_scale, epsilon;     // lr / (1 - beta1^t), 1 / sqrt(1 - beta2^t)
 };
 
 struct KernelTable {
@@ -167,8 +170,14 @@ struct KernelTable {
     void (*f32_conv2d_gemm_pack)(const ConvShape&, const float* weights, const int64_t* taps,
                                  int64_t tap_count, int64_t panel, float* packed);
 
-    // packed[16 of the transform][o / 16][i][16]; of one panel of outputs. transposed: o and i are
-    // swapped and the filter is turned, for the gradient by the source.
+    // Each channel with a filter of its own: the same splits, strips and taps. Scratch behind the
+    // strip is for all channels, rounded up to 16.
+    void (*f32_conv2d_depthwise_forward)(const ConvForward&, int64_t task, float* scratch);
+    void (*f32_conv2d_depthwise_diff_src)(const ConvBackward&, int64_t task, float* scratch);
+    void (*f32_conv2d_depthwise_diff_weights)(const ConvBackward&, int64_t chunk, float* scratch);
+    // packed[16 of the transform][o / 16][i][16], with one more panel after each of the 16; of one
+    // panel of outputs. transposed: o and i are swapped and the filter is turned, for the gradient
+    // by the source.
     void (*f32_conv2d_winograd_pack)(const ConvShape&, const float* weights, int64_t transposed,
                                      int64_t panel, float* packed);
     void (*f32_conv2d_winograd_forward)(const ConvForward&, const WinogradShape&,

@@ -14,8 +14,7 @@ namespace {
 // Interleaves the lower (upper) halves of two vectors.
 #if MN_VEC_BYTES == 64
 #define MN_LOW(a, b) MN_SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
-#define MN_HIGH(a, b) \
-    MN_SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#define MN_HIGH(a, b) MN_SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
 #elif MN_VEC_BYTES == 32
 #define MN_LOW(a, b) MN_SHUFFLE(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
 #define MN_HIGH(a, b) MN_SHUFFLE(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
@@ -54,8 +53,8 @@ void transpose_panel(const float* in, int64_t in_row, int64_t rows, int64_t colu
     for (int64_t i = 0; i < kPanel; i += kLanes) {
         for (int64_t j = 0; j < columns; j += kLanes) {
             if (rows - i >= kLanes && columns - j >= kLanes) {
-                transpose_square(in + i * in_row + j, in_row, kLanes, out + j * out_row + i, out_row,
-                                 kLanes);
+                transpose_square(in + i * in_row + j, in_row, kLanes, out + j * out_row + i,
+                                 out_row, kLanes);
             } else {
                 transpose_square(in + i * in_row + j, in_row, rows - i, out + j * out_row + i,
                                  out_row, columns - j);
