@@ -2,6 +2,8 @@
 // operation that a loss depends on and that has parameters or a source that depends on some. A
 // value with several readers gets a gradient from each of them; these are summed in a fixed order.
 
+#include <algorithm>
+
 #include "passes/program.h"
 
 namespace mn {
@@ -23,7 +25,9 @@ public:
         requires_.assign(program_.storage_count, false);
         for (const Operation& operation : program_.operations) {
             if (operation.dst < 0) continue;
-            bool required = !operation.params.empty();
+            bool required =
+                std::any_of(operation.wants_diff_params.begin(), operation.wants_diff_params.end(),
+                            [](bool b) { return b; });
             if (operation.op == MNB_OP_LOAD) required = input_gradient;
             for (int32_t source : operation.sources) required |= requires_[storage(source)];
             requires_[storage(operation.dst)] = required;

@@ -31,6 +31,9 @@ mnb_node Program::node(const Operation& operation) const {
     if (operation.dst >= 0) node.dst = values[operation.dst].tensor;
     node.param_count = static_cast<int32_t>(operation.params.size());
     for (size_t i = 0; i < operation.params.size(); i++) node.param[i] = operation.params[i];
+    for (size_t i = 0; i < operation.wants_diff_params.size(); i++)
+        node.wants_diff_param[i] = operation.wants_diff_params[i];
+    node.layer = static_cast<uint32_t>(operation.node);
     node.max_batch = max_batch;
     return node;
 }

@@ -38,8 +38,9 @@ struct Operation {
     std::vector<int32_t> sources;  // values
     int32_t dst = -1;              // value; -1: none (a loss)
     std::vector<mnb_param> params;
-    int32_t first_param = -1;  // its place in the parameter store
-    int32_t loss = -1;         // which of the program's losses it is
+    std::vector<bool> wants_diff_params;  // trained: neither frozen nor a running statistic
+    int32_t first_param = -1;             // its place in the parameter store
+    int32_t loss = -1;                    // which of the program's losses it is
 };
 
 // One call of a kernel.
@@ -88,6 +89,7 @@ public:
 struct LowerOptions {
     std::vector<int32_t> outputs;      // nodes
     std::vector<mn_loss_desc> losses;  // each on a node
+    std::vector<bool> frozen;          // of the graph's parameters; empty: none
     bool whole_graph = false;          // lower nodes that no output or loss needs, too
     bool training = false;
     int32_t max_batch = 1;

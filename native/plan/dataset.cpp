@@ -113,13 +113,14 @@ CheckedBatch check_batch(const mn_batch& batch, std::shared_ptr<const Dataset> d
             if (batch.indices[i] < 0 || batch.indices[i] >= dataset->count())
                 fail(MN_INVALID_ARGUMENT, "[batch] indices[", i, "] is ", batch.indices[i],
                      ", the data set has ", dataset->count(), " images");
-        checked.input = {dataset->images(), batch.indices, dataset->labels(), dataset->dtype(),
-                         batch.output_gradients};
+        checked.input = {dataset->images(), batch.indices,          dataset->labels(),
+                         dataset->dtype(),  batch.output_gradients, nullptr};
         checked.dataset = std::move(dataset);
     } else {
         if (batch.indices) fail(MN_INVALID_ARGUMENT, "[batch] indices need a data set");
         check_images("batch", batch.images, batch.images_bytes, batch.count, shape, batch.dtype);
-        checked.input = {batch.images, nullptr, batch.labels, batch.dtype, batch.output_gradients};
+        checked.input = {batch.images,           nullptr, batch.labels, batch.dtype,
+                         batch.output_gradients, nullptr};
     }
 
     check_output_gradients(batch, needs.output_gradients);

@@ -76,6 +76,7 @@ private:
     std::vector<int32_t> outputs_;
     bool fuse_;
     int32_t inference_batch_;
+    uint64_t seed_;
     std::shared_ptr<ParameterStore> store_;
     Inference* forward_ = nullptr;  // the one that gives the outputs
     std::mutex inferences_mutex_;

@@ -12,7 +12,10 @@ Program lower_parameters(const Graph& graph, const Device& device) {
 
 Plan::Plan(std::shared_ptr<const Device> device, const Graph& graph,
            std::shared_ptr<const ParameterStore> store, const PlanOptions& options)
-    : device_(std::move(device)), store_(std::move(store)), program_(lower(graph, options.lower)) {
+    : device_(std::move(device)),
+      store_(std::move(store)),
+      program_(lower(graph, options.lower)),
+      seed_(options.seed) {
     if (options.fuse) fuse(program_, *device_);
     assign_layouts(program_, *device_);
     if (program_.training)
@@ -42,7 +45,7 @@ std::vector<bool> Plan::trained_parameters() const {
         if (step.direction != MNB_BACKWARD) continue;
         const Operation& operation = program_.operations[step.operation];
         for (size_t p = 0; p < operation.params.size(); p++)
-            trained[operation.first_param + p] = true;
+            trained[operation.first_param + p] = operation.wants_diff_params[p];
     }
     return trained;
 }
@@ -101,7 +104,7 @@ mnb_run Plan::bind(const Step& step, size_t index, const DeviceMemory& arena,
     for (size_t p = 0; p < operation.params.size(); p++) {
         const int32_t param = operation.first_param + static_cast<int32_t>(p);
         run.param[p] = store_->value(param);
-        run.diff_param[p] = store_->gradient(param);
+        if (operation.wants_diff_params[p]) run.diff_param[p] = store_->gradient(param);
     }
     if (memory_.saved[step.operation] >= 0)
         run.saved = arena.at<void>(memory_.saved[step.operation]);
@@ -142,7 +145,7 @@ Execution::Execution(Plan& plan)
         runs_.push_back(plan.bind(plan.program_.steps[i], i, arena_, losses_));
 }
 
-void Execution::run(const mnb_input& input, int32_t count, bool accumulate) {
+void Execution::run(const mnb_input& input, int32_t count, bool accumulate, uint64_t step) {
     const mnb_backend& backend = plan_.device_->backend();
     mnb_device* device = plan_.device_->handle();
     plan_.refresh();
@@ -154,6 +157,8 @@ void Execution::run(const mnb_input& input, int32_t count, bool accumulate) {
         mnb_run& run = runs_[i];
         run.count = count;
         run.accumulate = accumulate;
+        run.seed = plan_.seed_;
+        run.step = step;
         run.input = &input_;
         Device::check(backend.run(device, plan_.steps_[i].kernel, &run, &error), error);
     }

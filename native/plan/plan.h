@@ -17,6 +17,7 @@ struct PlanOptions {
     LowerOptions lower;
     bool fuse = true;
     bool input_gradient = false;
+    uint64_t seed = 0;  // of random numbers in training
 };
 
 class Plan {
@@ -57,6 +58,7 @@ private:
     MemoryPlan memory_;
     std::vector<PlannedStep> steps_;
     DeviceMemory packed_;
+    uint64_t seed_;
     std::mutex refresh_mutex_;
     int64_t packed_version_ = 0;
 };
@@ -65,8 +67,8 @@ class Execution {
 public:
     explicit Execution(Plan& plan);
 
-    // Runs all steps for `count` images.
-    void run(const mnb_input& input, int32_t count, bool accumulate);
+    // Runs all steps for `count` images. `step` counts the runs, for random numbers.
+    void run(const mnb_input& input, int32_t count, bool accumulate, uint64_t step = 0);
 
     // After a run: copies an output as N x C x H x W.
     void read_output(int32_t output, int32_t count, float* values);

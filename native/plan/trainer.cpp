@@ -76,6 +76,7 @@ Trainer::Trainer(std::shared_ptr<Model> model, const mn_trainer_desc& desc)
         if (loss.reduction != losses_[0].reduction)
             fail(MN_INVALID_ARGUMENT, "[trainer] all losses must have the same reduction");
     }
+    take_options(desc);
     TrainingRight right(model_->has_trainer_);
     std::lock_guard lock(model_->step_mutex_);
     PlanOptions options;
@@ -83,11 +84,13 @@ Trainer::Trainer(std::shared_ptr<Model> model, const mn_trainer_desc& desc)
     options.input_gradient = desc.flags & MN_TRAINER_INPUT_GRADIENT;
     options.lower.losses = losses_;
     options.lower.training = true;
+    options.seed = model_->seed_;
+    for (const mn_parameter_options& o : options_) options.lower.frozen.push_back(o.frozen);
     options.lower.max_batch = desc.max_batch;
     plan_ = std::make_unique<Plan>(model_->device_, model_->graph_, model_->store_, options);
     ParameterStore& store = *model_->store_;
     ParameterStore::Training training =
-        store.make_training(optimizer_, plan_->trained_parameters());
+        store.make_training(optimizer_, plan_->trained_parameters(), options_);
     store.swap_training(training);
     try {
         execution_ = std::make_unique<Execution>(*plan_);
@@ -96,6 +99,35 @@ Trainer::Trainer(std::shared_ptr<Model> model, const mn_trainer_desc& desc)
         throw;
     }
     right.keep();
+}
+
+// Completes the caller's list to one entry for each parameter.
+void Trainer::take_options(const mn_trainer_desc& desc) {
+    const auto check_clip = [](const char* what, float value) {
+        if (!std::isfinite(value) || value < 0)
+            fail(MN_INVALID_ARGUMENT, "[trainer] ", what, " must be finite and not negative, got ",
+                 value);
+        return value;
+    };
+    clip_norm_ = check_clip("clip_norm", desc.clip_norm);
+    clip_value_ = check_clip("clip_value", desc.clip_value);
+    const int32_t count = static_cast<int32_t>(model_->parameters().size());
+    for (int32_t i = 0; i < count; i++)
+        options_.push_back({sizeof(mn_parameter_options), -1, 0, 1, -1});
+    for (int32_t i = 0; i < desc.option_count; i++) {
+        const mn_parameter_options& o = desc.options[i];
+        const Parameter& parameter = model_->parameter(o.parameter);
+        if (options_[o.parameter].parameter >= 0)
+            fail(MN_INVALID_ARGUMENT, "[", parameter.name, "] has two entries in the options");
+        if (!std::isfinite(o.learning_rate_factor) || o.learning_rate_factor < 0)
+            fail(MN_INVALID_ARGUMENT, "[", parameter.name,
+                 "] learning_rate_factor must be finite and not negative, got ",
+                 o.learning_rate_factor);
+        if (o.weight_decay != -1 && (!std::isfinite(o.weight_decay) || o.weight_decay < 0))
+            fail(MN_INVALID_ARGUMENT, "[", parameter.name,
+                 "] weight_decay must be finite and not negative, or -1, got ", o.weight_decay);
+        options_[o.parameter] = o;
+    }
 }
 
 Trainer::~Trainer() {
@@ -108,7 +140,7 @@ CheckedBatch Trainer::check(const mn_batch& batch, std::shared_ptr<const Dataset
 }
 
 mn_metrics Trainer::forward_backward(const CheckedBatch& batch) {
-    execution_->run(batch.input, batch.count, pending_);
+    execution_->run(batch.input, batch.count, pending_, runs_++);
     LossSum sum(losses_);
     sum.add(*execution_, batch.count);
     const bool mean = losses_[0].reduction == MN_REDUCTION_MEAN;
@@ -121,7 +153,9 @@ mn_metrics Trainer::forward_backward(const CheckedBatch& batch) {
 }
 
 void Trainer::update() {
-    model_->store_->update(optimizer_, 1.0 / denominator_, ++steps_);
+    const mnb_update_options options = {sizeof options, clip_norm_, clip_value_, 1.0 / denominator_,
+                                        ++steps_};
+    model_->store_->update(optimizer_, options);
     pending_ = false;
 }
 

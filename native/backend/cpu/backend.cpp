@@ -246,9 +246,9 @@ int32_t run(mnb_device* device, mnb_kernel* kernel, const mnb_run* run, mnb_erro
 }
 
 int32_t update_parameters(mnb_device* device, const mn_optimizer_desc* optimizer,
-                          const mnb_update* params, int32_t param_count, double scale, int64_t step,
-                          mnb_error* error) {
-    return guard(error, [&] { update(of(device), *optimizer, params, param_count, scale, step); });
+                          const mnb_update* params, int32_t param_count,
+                          const mnb_update_options* options, mnb_error* error) {
+    return guard(error, [&] { update(of(device), *optimizer, params, param_count, *options); });
 }
 
 int32_t synchronize(mnb_device*, mnb_error*) {

@@ -48,7 +48,7 @@ const Implementation* implementations(int op) {
             return activation;
         case MN_OP_SOFTMAX:
             return softmax;
-        case MNB_OP_CROSS_ENTROPY:
+        case MNB_OP_LABEL_LOSS:
             return cross_entropy;
         case MNB_OP_OUTPUT_GRADIENT:
             return output_gradient;

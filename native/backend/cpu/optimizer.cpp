@@ -1,5 +1,5 @@
-// What depends on the step only (bias corrections) is computed in double, once; the rest is float32,
-// in the device's instruction set.
+// What depends on the step only (bias corrections) is computed in double, once; the rest is
+// float32, in the device's instruction set.
 
 #include "backend/cpu/optimizer.h"
 
@@ -35,19 +35,19 @@ void apply(Device& device, const UpdateStep& step, const mnb_update* params, int
 }  // namespace
 
 void update(Device& device, const mn_optimizer_desc& optimizer, const mnb_update* params,
-            int param_count, double scale, int64_t step) {
+            int param_count, const mnb_update_options& options) {
     UpdateStep rule = {};
-    rule.scale = static_cast<float>(scale);
+    rule.scale = static_cast<float>(options.scale);
     rule.weight_decay = optimizer.weight_decay;
     rule.learning_rate = optimizer.learning_rate;
     if (optimizer.kind == MN_OPTIMIZER_SGD) {
         rule.momentum = optimizer.momentum;
         rule.undamped = static_cast<float>(1.0 - static_cast<double>(optimizer.dampening));
-        rule.first = step == 1;
+        rule.first = options.step == 1;
         rule.nesterov = optimizer.nesterov != 0;
     } else if (optimizer.kind == MN_OPTIMIZER_ADAM) {
         const double beta1 = optimizer.beta1, beta2 = optimizer.beta2;
-        const double exponent = static_cast<double>(step);
+        const double exponent = static_cast<double>(options.step);
         rule.adam = 1;
         rule.share1 = static_cast<float>(1.0 - beta1);
         rule.beta2 = optimizer.beta2;
