@@ -28,7 +28,8 @@ enum mnb_op {
     // Reads the batch (uint8 or float32, by index or contiguous), normalises, writes float32.
     MNB_OP_LOAD = 1000,
     // Loss of src[0] by the labels (cross-entropy, NLL): writes mnb_loss_result, and in training
-    // diff_src[0]. Like all losses' it is the gradient of the numerator times the loss's weight.
+    // diff_src[0]. Like all losses' it is the gradient of the numerator times the loss's weight
+    // times mnb_run::loss_scale.
     MNB_OP_LABEL_LOSS = 1001,
     // dst = src[0] in another layout.
     MNB_OP_REORDER = 1002,
@@ -86,7 +87,8 @@ typedef struct mnb_param {
 
 typedef mn_op_desc mnb_desc;
 
-// One (fused) node. Fused is: main op, then bias, then activation, then pooling.
+// One (fused) node. Fused is: main op, then bias, then normalisation, then activation, then
+// pooling.
 typedef struct mnb_node {
     uint32_t struct_size;
     int32_t op;  // mn_op or mnb_op
@@ -104,6 +106,10 @@ typedef struct mnb_node {
     int32_t max_batch;
     uint32_t layer;                            // the user's layer, for random numbers
     int32_t wants_diff_param[MNB_MAX_PARAMS];  // backward must compute it: not frozen
+    // 1: the batch normalisation `norm` by running statistics is folded into a convolution, for
+    // inference only. Its parameters, in their order and plain, follow the convolution's.
+    int32_t has_norm;
+    mn_batch_norm_desc norm;
 } mnb_node;
 
 // What backward reads of the forward pass besides diff_dst; the planner keeps it alive.
@@ -136,7 +142,7 @@ typedef struct mnb_input {
 } mnb_input;
 
 // What a loss kernel reports, in device memory. `correct` counts rows whose first largest value is
-// the label's.
+// the label's; rows whose label is ignored count nowhere.
 typedef struct mnb_loss_result {
     double numerator;
     double denominator;
@@ -160,6 +166,7 @@ typedef struct mnb_run {
     mnb_loss_result* loss;
     uint64_t seed;
     uint64_t step;
+    double loss_scale;  // factor of a loss's gradient
 } mnb_run;
 
 // One parameter for the optimizer. moment buffers may be null where the optimizer has none.

@@ -1,5 +1,6 @@
 // Nodes become operations on values. Input and normalisation become one load, so that the first
-// operation reads pixels; a flattening becomes a view of its source.
+// operation reads pixels; a flattening becomes a view of its source, and so does a dropout that
+// drops nothing.
 
 #include <algorithm>
 
@@ -87,6 +88,12 @@ Program lower(const Graph& graph, const LowerOptions& options) {
             continue;
         }
 
+        if (node.op == MN_OP_DROPOUT && (!options.training || node.desc.dropout.probability == 0)) {
+            const int32_t source = value_of[node.sources[0]];
+            value_of[id] = program.add_view(mnb_tensor(program.values[source].tensor), source);
+            continue;
+        }
+
         if (node.op == MN_OP_NORMALIZE) {
             // The load is the input's. Its value, unnormalised, may be wanted as well.
             Operation load = program.operations.front();
@@ -111,11 +118,11 @@ Program lower(const Graph& graph, const LowerOptions& options) {
                                                 node.op == MN_OP_LINEAR));
         for (size_t p = 0; p < node.parameters.size(); p++) {
             const size_t index = static_cast<size_t>(first_param) + p;
+            operation.param_ids.push_back(static_cast<int32_t>(index));
             operation.wants_diff_params.push_back(
                 node.parameters[p].trainable &&
                 !(index < options.frozen.size() && options.frozen[index]));
         }
-        operation.first_param = first_param;
         operation.dst = program.add_value(tensor_of(node.shape));
         if (node.op != MN_OP_INPUT) {
             // Elementwise ops keep their source's view of features.
@@ -132,6 +139,9 @@ Program lower(const Graph& graph, const LowerOptions& options) {
         Operation operation;
         operation.op = loss_op(loss.kind);
         operation.desc.loss = loss;
+        if (loss.class_weights)
+            operation.class_weights.assign(loss.class_weights,
+                                           loss.class_weights + loss.class_weight_count);
         operation.name = text("loss of ", graph.node(loss.node).name);
         operation.sources.push_back(value_of[loss.node]);
         operation.loss = program.loss_count++;

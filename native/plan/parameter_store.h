@@ -54,8 +54,10 @@ public:
     void read(int32_t index, int32_t part, float* values, uint64_t count) const;
     void write(int32_t index, int32_t part, const float* values, uint64_t count);
 
-    // Grows with every change of a parameter.
+    // Grows with every change of a parameter. The running statistics are changed by the forward
+    // passes of training, outside this class.
     int64_t version() const { return version_; }
+    void mark_changed() { version_++; }
 
     // What the sums in the gradient buffers are multiplied by when they are read; 0: the buffers
     // hold nothing, and zeros are read.
