@@ -28,7 +28,9 @@ private:
     void take_options(const mn_trainer_desc& desc);
 
     std::shared_ptr<Model> model_;
-    std::vector<mn_loss_desc> losses_;
+    LossList losses_;
+    LossSum sum_{losses_};
+    LossScales scales_;
     mn_optimizer_desc optimizer_;
     BatchNeeds needs_;
     std::unique_ptr<Plan> plan_;
@@ -38,7 +40,7 @@ private:
     int64_t steps_ = 0;
     uint64_t runs_ = 0;       // batches seen, for random numbers
     bool pending_ = false;    // gradients wait for an update
-    double denominator_ = 0;  // of the means of the batches in the gradients
+    double denominator_ = 0;  // of the batches in the gradients, see LossScales
     int32_t last_count_ = 0;
     double last_denominator_ = 1;  // of the last batch alone
 };

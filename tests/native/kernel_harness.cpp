@@ -157,6 +157,7 @@ public:
             input_.labels = op_case.labels.data();
             run_.input = &input_;
             run_.loss = &result_.loss;
+            run_.loss_scale = 1;
         }
     }
 

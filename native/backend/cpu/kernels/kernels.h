@@ -28,6 +28,9 @@ void f32_conv2d_sparse_diff_src(const ConvBackward&, int64_t task, float* scratc
 void f32_conv2d_sparse_pack(const ConvShape&, const float* weights, int64_t panel, float* packed);
 void f32_conv2d_image_forward(const ConvForward&, int64_t task, float* scratch);
 void f32_conv2d_image_diff_weights(const ConvBackward&, int64_t chunk, float* scratch);
+void f32_conv2d_depthwise_forward(const ConvForward&, int64_t task);
+void f32_conv2d_depthwise_diff_src(const ConvBackward&, int64_t task);
+void f32_conv2d_depthwise_diff_weights(const ConvBackward&, int64_t task);
 void f32_max_pool_forward(const PoolRun&, int64_t image);
 void f32_max_pool_backward(const PoolRun&, int64_t image);
 void f32_avg_pool_forward(const PoolRun&, int64_t image);
@@ -42,7 +45,7 @@ void f32_relu_backward(const float* dst, const float* diff_dst, float* diff_src,
 void f32_sum_chunks(const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
                     int64_t count, int64_t accumulate);
 void load_image(const LoadRun&, int64_t image);
-void f32_update(const UpdateStep&, float* value, const float* gradient, float* moment1,
-                float* moment2, int64_t count);
+void f32_update(const UpdateStep&, const UpdateRange&);
+double f32_sum_of_squares(const float* g, int64_t count, float scale, float clip_value);
 
 }  // namespace mn::cpu::MN_ISA

@@ -24,6 +24,9 @@ const KernelTable table = {
     f32_conv2d_sparse_pack,
     f32_conv2d_image_forward,
     f32_conv2d_image_diff_weights,
+    f32_conv2d_depthwise_forward,
+    f32_conv2d_depthwise_diff_src,
+    f32_conv2d_depthwise_diff_weights,
     f32_max_pool_forward,
     f32_max_pool_backward,
     f32_avg_pool_forward,
@@ -38,6 +41,7 @@ const KernelTable table = {
     f32_sum_chunks,
     load_image,
     f32_update,
+    f32_sum_of_squares,
 };
 
 }  // namespace mn::cpu::MN_ISA

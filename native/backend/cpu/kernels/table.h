@@ -146,14 +146,25 @@ struct LoadRun {
     float* dst;
 };
 
-// One step of an optimizer; the formulas are in elementwise.cpp.
+// One step of an optimizer on one parameter; the formulas are in optimizers.cpp.
 struct UpdateStep {
-    int64_t adam;                     // 1: Adam, 0: SGD
-    float scale, weight_decay;        // of the gradient; added to it
-    float learning_rate, momentum, undamped;  // SGD; undamped = 1 - dampening
+    int64_t kind;                     // mn_optimizer_kind
+    float scale, clip_value, clip_scale;  // of the gradient: g = clip_scale cut(scale g); 0: no cut
+    float weight_decay, learning_rate;
+    float momentum, undamped;         // SGD, RMSprop; undamped = 1 - dampening
     int64_t first, nesterov;          // SGD: the first step fills the momentum buffer
-    float share1, beta2, share2;      // Adam: 1 - beta1, beta2, 1 - beta2
-    float step_size, root_scale, epsilon;  // lr / (1 - beta1^t), 1 / sqrt(1 - beta2^t)
+    float share1, decay2, share2;     // 1 - beta1; beta2 and 1 - beta2, RMSprop: alpha, 1 - alpha
+    float step_size, root_scale, epsilon;  // Adam: lr / (1 - beta1^t), 1 / sqrt(1 - beta2^t)
+};
+
+// The storage that a step changes; moments that the optimizer does not have are null.
+struct UpdateRange {
+    float* value;
+    const float* gradient;
+    float* moment1;
+    float* moment2;
+    float* moment3;
+    int64_t count;
 };
 
 struct KernelTable {
@@ -200,6 +211,12 @@ struct KernelTable {
     void (*f32_conv2d_image_forward)(const ConvForward&, int64_t task, float* scratch);
     void (*f32_conv2d_image_diff_weights)(const ConvBackward&, int64_t chunk, float* scratch);
 
+    // One filter a channel. Of the gradients, `packed` are the weights as they are stored, and the
+    // columns of the weights' tasks are panels.
+    void (*f32_conv2d_depthwise_forward)(const ConvForward&, int64_t task);
+    void (*f32_conv2d_depthwise_diff_src)(const ConvBackward&, int64_t task);
+    void (*f32_conv2d_depthwise_diff_weights)(const ConvBackward&, int64_t task);
+
     void (*f32_max_pool_forward)(const PoolRun&, int64_t image);
     void (*f32_max_pool_backward)(const PoolRun&, int64_t image);
     void (*f32_avg_pool_forward)(const PoolRun&, int64_t image);
@@ -219,8 +236,9 @@ struct KernelTable {
     void (*f32_sum_chunks)(const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
                            int64_t count, int64_t accumulate);
     void (*load_image)(const LoadRun&, int64_t image);
-    void (*f32_update)(const UpdateStep&, float* value, const float* gradient, float* moment1,
-                       float* moment2, int64_t count);
+    void (*f32_update)(const UpdateStep&, const UpdateRange&);
+    // The sum of squares of cut(scale g), cut to +- clip_value if that is above 0.
+    double (*f32_sum_of_squares)(const float* g, int64_t count, float scale, float clip_value);
 };
 
 namespace base {
