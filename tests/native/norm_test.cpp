@@ -211,8 +211,8 @@ Graph folding_network() {
     x = g.add(MN_OP_MAX_POOL2D, {x}, pool, nullptr);
     block(conv_op(19, 3, 1, 1), 1);
     block(conv_op(19, 3, 1, 0, 19), 1);
-    block(conv_op(21, 1, 0, 1), 0);
-    block(conv_op(15, 3, 1, 0, 3), 1);
+    block(conv_op(32, 1, 0, 1), 0);
+    block(conv_op(32, 3, 1, 0, 2), 1);
     mn_op_desc linear{};
     linear.linear = {sizeof(mn_linear_desc), 5, 1};
     x = g.add(MN_OP_FLATTEN, {x}, {}, nullptr);
