@@ -42,7 +42,8 @@ double max_pooled(const mn_pool2d_desc& p, const Image& src, int64_t c, int64_t 
     double best = -std::numeric_limits<double>::infinity();
     for (int64_t kh = 0; kh < p.kernel_h; ++kh)
         for (int64_t kw = 0; kw < p.kernel_w; ++kw) {
-            const int64_t y = oh * p.stride_h - p.pad_h + kh, x = ow * p.stride_w - p.pad_w + kw;
+            const int64_t y = oh * p.stride_h - p.pad_h + kh * std::max(p.dilation_h, 1);
+            const int64_t x = ow * p.stride_w - p.pad_w + kw * std::max(p.dilation_w, 1);
             if (src.inside(y, x)) best = std::max(best, src.at(c, y, x));
         }
     return best;
@@ -173,6 +174,7 @@ DoubleOperands::DoubleOperands(const OpCase& op_case)
 Doubles double_forward(const OpCase& op_case, const DoubleOperands& operands, bool training) {
     Doubles result;
     if (norm_double_forward(op_case, operands, training, result)) return result;
+    if (structure_double_forward(op_case, operands, result)) return result;
     for (int64_t n = 0; n < op_case.count; ++n) forward_image(op_case, operands, n, result);
     return result;
 }

@@ -23,4 +23,8 @@ Doubles double_forward(const OpCase& op_case, const DoubleOperands& operands, bo
 bool norm_double_forward(const OpCase& op_case, const DoubleOperands& operands, bool training,
                          Doubles& result);
 
+// The same for the ops of op_cases_structure.cpp.
+bool structure_double_forward(const OpCase& op_case, const DoubleOperands& operands,
+                              Doubles& result);
+
 }  // namespace mn::test

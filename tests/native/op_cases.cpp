@@ -392,7 +392,7 @@ std::vector<OpCase> simple_cases() {
 
 std::vector<OpCase> all_cases() {
     std::vector<OpCase> cases = conv2d_cases();
-    for (auto* more : {&pool_cases, &linear_cases, &simple_cases, &norm_cases})
+    for (auto* more : {&pool_cases, &linear_cases, &simple_cases, &norm_cases, &structure_cases})
         for (OpCase& c : (*more)()) cases.push_back(std::move(c));
     // Test names have to be unique.
     for (size_t i = 0; i < cases.size(); ++i) cases[i].name += "_" + std::to_string(i);

@@ -31,13 +31,14 @@ constexpr Implementation max_unpool2d[] = {MN_REFERENCE(max_unpool2d), MN_END};
 constexpr Implementation adaptive_avg_pool2d[] = {MN_REFERENCE(adaptive_avg_pool2d), MN_END};
 constexpr Implementation adaptive_max_pool2d[] = {MN_REFERENCE(adaptive_max_pool2d), MN_END};
 constexpr Implementation upsample[] = {MN_REFERENCE(upsample), MN_END};
-constexpr Implementation binary[] = {MN_REFERENCE(binary), MN_END};
-constexpr Implementation concat[] = {MN_REFERENCE(concat), MN_END};
+constexpr Implementation binary[] = {MN_FAST(binary), MN_REFERENCE(binary), MN_END};
+constexpr Implementation concat[] = {MN_FAST(concat), MN_REFERENCE(concat), MN_END};
 constexpr Implementation copy[] = {MN_REFERENCE(copy), MN_END};
+constexpr Implementation slice[] = {MN_FAST(slice), {"reference", reference::copy_query, reference::copy_create}, MN_END};
 constexpr Implementation scale[] = {MN_REFERENCE(scale), MN_END};
 constexpr Implementation embedding[] = {MN_REFERENCE(embedding), MN_END};
 constexpr Implementation reorder[] = {MN_REFERENCE(reorder), MN_END};
-constexpr Implementation sum[] = {MN_REFERENCE(sum), MN_END};
+constexpr Implementation sum[] = {MN_FAST(sum), MN_REFERENCE(sum), MN_END};
 constexpr Implementation batch_norm[] = {MN_REFERENCE(batch_norm), MN_END};
 constexpr Implementation layer_norm[] = {MN_REFERENCE(layer_norm), MN_END};
 constexpr Implementation group_norm[] = {MN_REFERENCE(group_norm), MN_END};
@@ -89,6 +90,7 @@ const Implementation* implementations(int op) {
         case MN_OP_CONCAT:
             return concat;
         case MN_OP_SLICE:
+            return slice;
         case MN_OP_CHANNEL_SHUFFLE:
         case MN_OP_RESHAPE:
             return copy;
