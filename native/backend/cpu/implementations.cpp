@@ -34,8 +34,9 @@ constexpr Implementation upsample[] = {MN_REFERENCE(upsample), MN_END};
 constexpr Implementation binary[] = {MN_FAST(binary), MN_REFERENCE(binary), MN_END};
 constexpr Implementation concat[] = {MN_FAST(concat), MN_REFERENCE(concat), MN_END};
 constexpr Implementation copy[] = {MN_REFERENCE(copy), MN_END};
+constexpr Implementation channel_shuffle[] = {MN_FAST(channel_shuffle), {"reference", reference::copy_query, reference::copy_create}, MN_END};
 constexpr Implementation slice[] = {MN_FAST(slice), {"reference", reference::copy_query, reference::copy_create}, MN_END};
-constexpr Implementation scale[] = {MN_REFERENCE(scale), MN_END};
+constexpr Implementation scale[] = {MN_FAST(scale), MN_REFERENCE(scale), MN_END};
 constexpr Implementation embedding[] = {MN_REFERENCE(embedding), MN_END};
 constexpr Implementation reorder[] = {MN_REFERENCE(reorder), MN_END};
 constexpr Implementation sum[] = {MN_FAST(sum), MN_REFERENCE(sum), MN_END};
@@ -92,6 +93,7 @@ const Implementation* implementations(int op) {
         case MN_OP_SLICE:
             return slice;
         case MN_OP_CHANNEL_SHUFFLE:
+            return channel_shuffle;
         case MN_OP_RESHAPE:
             return copy;
         case MN_OP_SCALE:

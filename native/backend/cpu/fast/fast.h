@@ -26,6 +26,8 @@ MN_DECLARE(sum)
 MN_DECLARE(binary)
 MN_DECLARE(concat)
 MN_DECLARE(slice)
+MN_DECLARE(channel_shuffle)
+MN_DECLARE(scale)
 
 #undef MN_DECLARE
 

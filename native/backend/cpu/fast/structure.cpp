@@ -1,5 +1,5 @@
-// Sums, binary operations, concatenation and slices of values that lie densely in memory: runs of
-// neighbouring elements instead of one element at a time.
+// Sums, binary operations, concatenation, slices, shuffles and scales of values that lie densely in
+// memory: runs of neighbouring elements instead of one element at a time.
 
 #include <algorithm>
 #include <cstring>
@@ -231,6 +231,87 @@ private:
     std::vector<int64_t> first_, part_;  // of each narrow value, in a run
 };
 
+// NHWC: the channels of every pixel change places.
+class ChannelShuffle : public Kernel {
+public:
+    ChannelShuffle(const mnb_node& node, int direction)
+        : channels_(node.dst.c),
+          pixels_(node.dst.h * node.dst.w),
+          // [groups][each] becomes [each][groups]; backward, the other way round.
+          rows_(direction == MNB_BACKWARD ? node.dst.c / node.desc.channel_shuffle.groups
+                                          : node.desc.channel_shuffle.groups),
+          backward_(direction == MNB_BACKWARD) {}
+
+    void run(Device& device, const mnb_run& run) override {
+        const float* src = backward_ ? run.diff_dst : run.src[0];
+        float* dst = backward_ ? run.diff_src[0] : run.dst;
+        if (!dst) return;
+        const int64_t pixels = pixels_ * run.count, each = std::max<int64_t>(kChunk / channels_, 1);
+        const int64_t columns = channels_ / rows_;
+        device.pool.parallel_for(static_cast<int>(ceil_div(pixels, each)), [&](int task, int) {
+            for (int64_t i = task * each; i < std::min((task + 1) * each, pixels); ++i)
+                for (int64_t c = 0; c < columns; ++c)
+                    for (int64_t r = 0; r < rows_; ++r)
+                        dst[i * channels_ + c * rows_ + r] = src[i * channels_ + r * columns + c];
+        });
+    }
+
+private:
+    int64_t channels_, pixels_, rows_;
+    bool backward_;
+};
+
+// NHWC.
+class Scale : public Kernel {
+public:
+    Scale(const mnb_node& node, int direction)
+        : channels_(node.dst.c),
+          pixels_(node.dst.h * node.dst.w),
+          backward_(direction == MNB_BACKWARD) {}
+
+    void run(Device& device, const mnb_run& run) override {
+        const float* src = backward_ ? run.diff_dst : run.src[0];
+        float* dst = backward_ ? run.diff_src[0] : run.dst;
+        const int64_t pixels = pixels_ * run.count;
+        if (dst) {
+            const int64_t each = std::max<int64_t>(kChunk / channels_, 1);
+            device.pool.parallel_for(static_cast<int>(ceil_div(pixels, each)), [&](int task, int) {
+                for (int64_t i = task * each; i < std::min((task + 1) * each, pixels); ++i)
+                    combine(MN_BINARY_MULTIPLY, src + i * channels_, run.param[0],
+                            dst + i * channels_, channels_);
+            });
+        }
+        if (!backward_ || !run.diff_param[0]) return;
+        device.pool.parallel_for(static_cast<int>(ceil_div(channels_, kBlock)),
+                                 [&](int task, int) { diff_factors(run, task * kBlock); });
+    }
+
+private:
+    static constexpr int64_t kBlock = 16;
+
+    void diff_factors(const mnb_run& run, int64_t first) const {
+        double sums[kBlock] = {};
+        const int64_t count = std::min(kBlock, channels_ - first);
+        for (int64_t i = 0; i < pixels_ * run.count; ++i) {
+            const float* gradient = run.diff_dst + i * channels_ + first;
+            const float* src = run.src[0] + i * channels_ + first;
+            for (int64_t c = 0; c < count; ++c)
+                sums[c] += static_cast<double>(gradient[c] * src[c]);
+        }
+        for (int64_t c = 0; c < count; ++c) {
+            float& diff = run.diff_param[0][first + c];
+            diff = (run.accumulate ? diff : 0.0f) + static_cast<float>(sums[c]);
+        }
+    }
+
+    int64_t channels_, pixels_;
+    bool backward_;
+};
+
+bool is_dense_nhwc(const mnb_tensor& t) {
+    return t.layout == MNB_NHWC && is_dense(t);
+}
+
 // Plain features, or images that agree about their layout where they have one.
 bool runs_agree(const mnb_node& node) {
     const mnb_tensor& dst = node.dst;
@@ -294,6 +375,28 @@ bool slice_query(const Device&, const mnb_node& node, int, mnb_support& support)
 
 std::unique_ptr<Kernel> slice_create(const Device&, const mnb_node& node, int direction) {
     return std::make_unique<Parts>(node, direction);
+}
+
+bool channel_shuffle_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+    if (!is_dense_nhwc(node.src[0]) || !is_dense_nhwc(node.dst)) return false;
+    take_source_layout(node, support);
+    return true;
+}
+
+std::unique_ptr<Kernel> channel_shuffle_create(const Device&, const mnb_node& node, int direction) {
+    return std::make_unique<ChannelShuffle>(node, direction);
+}
+
+bool scale_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+    if (!is_dense_nhwc(node.src[0]) || !is_dense_nhwc(node.dst)) return false;
+    take_source_layout(node, support);
+    for (int i = 0; i < node.param_count; i++) support.param_layout[i] = MNB_PARAM_PLAIN;
+    support.backward_needs = MNB_NEEDS_SRC;
+    return true;
+}
+
+std::unique_ptr<Kernel> scale_create(const Device&, const mnb_node& node, int direction) {
+    return std::make_unique<Scale>(node, direction);
 }
 
 }  // namespace mn::cpu::fast
