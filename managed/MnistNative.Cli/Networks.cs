@@ -1,41 +1,63 @@
+using MnistNative.Models;
+
 namespace MnistNative.Cli;
 
 /// <summary>The networks that commands know by name, written with the public API.</summary>
 public static class Networks
 {
-    private const int Classes = 10;
+    private const int DigitClasses = 10;
+    private const int ImageNetClasses = 1000;
 
-    private static readonly Dictionary<string, Func<Sequential, Sequential>> s_networks = new()
+    private static readonly ImageShape s_digit = new(1, 28, 28);
+    private static readonly ImageShape s_photo = new(3, 224, 224);
+
+    // Builds the network for a number of classes; what train can train takes digits.
+    private sealed record Entry(ImageShape Shape, int Classes, Func<Sequential, int, Sequential> Append);
+
+    private static readonly Dictionary<string, Entry> s_networks = new()
     {
-        ["seed"] = input => input
-            .Conv2d(32, kernel: 3, padding: 1).ReLU().MaxPool2d(2)
-            .Conv2d(64, kernel: 3, padding: 1).ReLU().MaxPool2d(2)
-            .Flatten()
-            .Linear(128).ReLU()
-            .Linear(Classes),
-
-        ["tower"] = input => input
-            .Conv2d(32, kernel: 3, padding: 1).ReLU().MaxPool2d(2)
-            .Conv2d(32, kernel: 3, padding: 1).ReLU().MaxPool2d(2)
-            .Flatten()
-            .Linear(Classes),
-
-        // LeNet-5 (LeCun, Bottou, Bengio and Haffner, 1998) with ReLU and max pooling, padded for 28×28 images.
-        ["lenet"] = input => input
-            .Conv2d(6, kernel: 5, padding: 2).ReLU().MaxPool2d(2)
-            .Conv2d(16, kernel: 5).ReLU().MaxPool2d(2)
-            .Flatten()
-            .Linear(120).ReLU()
-            .Linear(84).ReLU()
-            .Linear(Classes),
+        ["seed"] = new(s_digit, DigitClasses, SmallNetworks.Seed),
+        ["tower"] = new(s_digit, DigitClasses, SmallNetworks.Tower),
+        ["lenet"] = new(s_digit, DigitClasses, SmallNetworks.LeNet),
+        ["simplecnn"] = new(s_digit, DigitClasses, SmallNetworks.SimpleCnn),
+        ["alexnet"] = new(s_photo, ImageNetClasses, AlexNetNetwork.AlexNet),
+        ["vgg16"] = new(s_photo, ImageNetClasses, VggNetworks.Vgg16),
+        ["resnet18"] = new(s_photo, ImageNetClasses, ResNetNetworks.ResNet18),
+        ["resnet50"] = new(s_photo, ImageNetClasses, ResNetNetworks.ResNet50),
+        ["resnext50"] = new(s_photo, ImageNetClasses, ResNetNetworks.ResNeXt50),
+        ["googlenet"] = new(s_photo, ImageNetClasses, (input, classes) => input.GoogLeNet(classes)),
+        ["densenet121"] = new(s_photo, ImageNetClasses, DenseNetNetworks.DenseNet121),
+        ["squeezenet"] = new(s_photo, ImageNetClasses, SqueezeNetNetwork.SqueezeNet),
+        ["shufflenetv2"] = new(s_photo, ImageNetClasses, ShuffleNetNetworks.ShuffleNetV2),
+        ["mobilenetv1"] = new(s_photo, ImageNetClasses, MobileNetNetworks.MobileNetV1),
+        ["mobilenetv2"] = new(s_photo, ImageNetClasses, MobileNetNetworks.MobileNetV2),
+        ["efficientnetb0"] = new(s_photo, ImageNetClasses, EfficientNetNetworks.EfficientNetB0),
+        ["convnexttiny"] = new(s_photo, ImageNetClasses, ConvNeXtNetworks.ConvNeXtTiny),
     };
 
-    /// <summary>The names, in the order of the help text.</summary>
-    public static string[] Names => [.. s_networks.Keys];
+    // Other spellings, torchvision's among them.
+    private static readonly Dictionary<string, string> s_aliases = new()
+    {
+        ["resnext50_32x4d"] = "resnext50",
+        ["squeezenet1_0"] = "squeezenet",
+        ["shufflenet_v2_x1_0"] = "shufflenetv2",
+        ["mobilenet_v1"] = "mobilenetv1",
+        ["mobilenet_v2"] = "mobilenetv2",
+        ["efficientnet_b0"] = "efficientnetb0",
+        ["convnext_tiny"] = "convnexttiny",
+    };
 
-    /// <summary>Shape of the images that the networks take.</summary>
-    public static ImageShape InputShape => new(1, 28, 28);
+    /// <summary>All names, in the order of the help text.</summary>
+    public static string[] Names => [.. s_networks.Keys, .. s_aliases.Keys];
+
+    /// <summary>The names of networks for digits, which <c>train</c> takes.</summary>
+    public static string[] DigitNames => [.. s_networks.Where(pair => pair.Value.Shape == s_digit).Select(pair => pair.Key)];
+
+    /// <summary>Shape of the images that the named network is measured with.</summary>
+    public static ImageShape InputShape(string name) => Find(name).Shape;
 
     /// <summary>Puts the named network behind a beginning: an input, normalised or not.</summary>
-    public static Sequential Append(string name, Sequential input) => s_networks[name](input);
+    public static Sequential Append(string name, Sequential input) => Find(name).Append(input, Find(name).Classes);
+
+    private static Entry Find(string name) => s_networks[s_aliases.GetValueOrDefault(name, name)];
 }

@@ -9,14 +9,14 @@ internal static class SharedOptions
     public static Option<bool> Json() =>
         new("--json") { Description = "Print one JSON object a line." };
 
-    public static Option<string> Network()
+    public static Option<string> Network(params string[] names)
     {
         var option = new Option<string>("--network")
         {
             Description = "The network.",
             DefaultValueFactory = _ => "seed",
         };
-        option.AcceptOnlyFromAmong(Networks.Names);
+        option.AcceptOnlyFromAmong(names);
         return option;
     }
 

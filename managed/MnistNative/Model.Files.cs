@@ -33,7 +33,7 @@ public sealed partial class Model
         SafeTensorsWriter.Write(
             path,
             metadata,
-            [.. Parameters.Select(parameter => new TensorToWrite(parameter.Name, parameter.Shape, parameter.Count))],
+            [.. Parameters.Select(parameter => new TensorToWrite(parameter.Name, parameter.Shape, parameter.Count, parameter.IsCounter))],
             (index, values) => Read(index, MnParameterPart.Value, values));
     }
 
@@ -117,7 +117,7 @@ public sealed partial class Model
             {
                 wrong.Add($"{parameter.Name} is {NativeShape.ToText(tensor.Shape)} instead of {NativeShape.ToText(parameter.Shape)}");
             }
-            else if (!tensor.Type.IsFloat)
+            else if (!tensor.Type.IsFloat && !(parameter.IsCounter && tensor.Type == TensorType.I64))
             {
                 wrong.Add($"{parameter.Name} is of type {tensor.Type.Name}, which cannot be read as floats");
             }

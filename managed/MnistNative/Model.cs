@@ -31,7 +31,8 @@ public sealed partial class Model : IDisposable
         _imageLength = network.InputShape.Length;
         OutputShape = graph.OutputShape;
         OutputLength = checked((int)OutputShape.Aggregate((product, dimension) => product * dimension));
-        Parameters = DescribeParameters(handle);
+        Heads = graph.Heads;
+        Parameters = DescribeParameters(handle, graph.PixelLinears);
         _parameterIndex = Parameters
             .Select((parameter, index) => KeyValuePair.Create(parameter.Name, index))
             .ToDictionary(StringComparer.Ordinal);
@@ -72,6 +73,9 @@ public sealed partial class Model : IDisposable
 
     /// <summary>Id of the node that holds the network's result.</summary>
     internal int OutputNode { get; }
+
+    /// <summary>The auxiliary outputs, whose losses are added in training.</summary>
+    internal IReadOnlyList<AuxiliaryHead> Heads { get; }
 
     /// <summary>
     /// The table of layers with output shapes and parameter counts. PyTorch: <c>torchinfo.summary</c>; Keras:
@@ -137,7 +141,7 @@ public sealed partial class Model : IDisposable
         }
     }
 
-    private static unsafe ParameterInfo[] DescribeParameters(ModelHandle handle)
+    private static unsafe ParameterInfo[] DescribeParameters(ModelHandle handle, IReadOnlySet<int> pixelLinears)
     {
         using NativeHandle.Lease lease = handle.Use();
         int count;
@@ -147,8 +151,18 @@ public sealed partial class Model : IDisposable
         {
             var info = new MnParameterInfo { StructSize = (uint)sizeof(MnParameterInfo) };
             Native.Check(NativeMethods.ModelParameterDescribe(lease.Value, i, &info));
-            parameters[i] = new ParameterInfo(
-                Utf8.FromNative(info.Name), NativeShape.ToArray(info.Shape), checked((int)info.Count), info.Trainable != 0);
+            string name = Utf8.FromNative(info.Name);
+            long[] shape = NativeShape.ToArray(info.Shape);
+            if (pixelLinears.Contains(info.Node) && shape is [long outputs, long inputs, 1, 1])
+            {
+                shape = [outputs, inputs];
+            }
+
+            bool isCounter = info.Trainable == 0 && name.EndsWith(".num_batches_tracked", StringComparison.Ordinal);
+            parameters[i] = new ParameterInfo(name, isCounter ? [] : shape, checked((int)info.Count), info.Trainable != 0)
+            {
+                IsCounter = isCounter,
+            };
         }
 
         return parameters;

@@ -51,10 +51,10 @@ mn_status mn_model_parameter_describe(mn_model model, int32_t index, mn_paramete
         const std::shared_ptr<Model> object = get<Model>(model);
         const Parameter& parameter = object->parameter(index);
         mn_parameter_info info{};
-        info.trainable = parameter.trainable;
+        info.trainable = parameter.spec.trainable;
         info.node = parameter.node;
-        info.shape = parameter.shape;
-        info.count = element_count(parameter.shape);
+        info.shape = parameter.spec.shape;
+        info.count = element_count(parameter.spec.shape);
         copy_name(info.name, parameter.name);
         give(info_out, info);
     });
@@ -115,6 +115,10 @@ mn_status mn_trainer_create(mn_model model, const mn_trainer_desc* desc, mn_trai
         if (d.loss_count < 1)
             fail(MN_INVALID_ARGUMENT, "desc->loss_count must be at least 1, got ", d.loss_count);
         for (int32_t i = 0; i < d.loss_count; i++) require_size(d.losses + i, "desc->losses[i]");
+        if (d.option_count < 0 || (d.option_count && !d.options))
+            fail(MN_INVALID_ARGUMENT, "desc->options must hold option_count entries, got ",
+                 d.option_count);
+        for (int32_t i = 0; i < d.option_count; i++) require_size(d.options + i, "desc->options[i]");
         *trainer_out = HandleTable::instance().add(std::make_shared<Trainer>(get<Model>(model), d));
     });
 }

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 #define MNB_VERSION 1
-#define MNB_MAX_SOURCES 4
+#define MNB_MAX_SOURCES 8
 #define MNB_MAX_PARAMS 8
 
 // Alignment of every buffer that the core hands to a kernel.
@@ -27,15 +27,20 @@ extern "C" {
 enum mnb_op {
     // Reads the batch (uint8 or float32, by index or contiguous), normalises, writes float32.
     MNB_OP_LOAD = 1000,
-    // Loss of src[0] by the labels: writes mnb_loss_result, and in training diff_src[0].
-    MNB_OP_CROSS_ENTROPY = 1001,
+    // Loss of src[0] by the labels (cross-entropy, NLL): writes mnb_loss_result, and in training
+    // diff_src[0]. Like all losses' it is the gradient of the numerator times the loss's weight
+    // times mnb_run::loss_scale.
+    MNB_OP_LABEL_LOSS = 1001,
     // dst = src[0] in another layout.
     MNB_OP_REORDER = 1002,
     // dst = src[0] + src[1]; sums gradients where a value has several readers.
     MNB_OP_SUM = 1003,
     // Loss of src[0] whose gradient comes with the batch: writes mnb_loss_result, and in training
     // diff_src[0].
-    MNB_OP_OUTPUT_GRADIENT = 1004
+    MNB_OP_OUTPUT_GRADIENT = 1004,
+    // Loss of src[0] by the batch's targets (MSE, L1, Huber, BCE with logits): writes
+    // mnb_loss_result, and in training diff_src[0].
+    MNB_OP_TARGET_LOSS = 1005
 };
 
 enum mnb_direction {
@@ -67,7 +72,11 @@ enum mnb_param_layout {
 };
 #define MNB_PANEL 16
 
-enum mnb_param_role { MNB_WEIGHT = 0, MNB_BIAS = 1 };
+enum mnb_param_role {
+    MNB_WEIGHT = 0,
+    MNB_BIAS = 1,
+    MNB_STATISTIC = 2  // running statistics: training forward passes change them
+};
 
 typedef struct mnb_param {
     int32_t role;    // mnb_param_role
@@ -78,7 +87,8 @@ typedef struct mnb_param {
 
 typedef mn_op_desc mnb_desc;
 
-// One (fused) node. Fused is: main op, then bias, then activation, then pooling.
+// One (fused) node. Fused is: main op, then bias, then normalisation, then activation, then
+// pooling.
 typedef struct mnb_node {
     uint32_t struct_size;
     int32_t op;  // mn_op or mnb_op
@@ -94,6 +104,12 @@ typedef struct mnb_node {
     int32_t param_count;
     mnb_param param[MNB_MAX_PARAMS];
     int32_t max_batch;
+    uint32_t layer;                            // the user's layer, for random numbers
+    int32_t wants_diff_param[MNB_MAX_PARAMS];  // backward must compute it: not frozen
+    // 1: the batch normalisation `norm` by running statistics is folded into a convolution, for
+    // inference only. Its parameters, in their order and plain, follow the convolution's.
+    int32_t has_norm;
+    mn_batch_norm_desc norm;
 } mnb_node;
 
 // What backward reads of the forward pass besides diff_dst; the planner keeps it alive.
@@ -122,10 +138,11 @@ typedef struct mnb_input {
     // Where the images are: the batch's gradients for MNB_OP_OUTPUT_GRADIENT, count x the source's
     // c, h, w in that order; or null.
     const float* output_gradients;
+    const float* targets;  // for MNB_OP_TARGET_LOSS, likewise
 } mnb_input;
 
 // What a loss kernel reports, in device memory. `correct` counts rows whose first largest value is
-// the label's.
+// the label's; rows whose label is ignored count nowhere.
 typedef struct mnb_loss_result {
     double numerator;
     double denominator;
@@ -149,6 +166,7 @@ typedef struct mnb_run {
     mnb_loss_result* loss;
     uint64_t seed;
     uint64_t step;
+    double loss_scale;  // factor of a loss's gradient
 } mnb_run;
 
 // One parameter for the optimizer. moment buffers may be null where the optimizer has none.
@@ -157,8 +175,21 @@ typedef struct mnb_update {
     const float* gradient;
     float* moment1;
     float* moment2;
+    float* moment3;
     int64_t count;  // storage elements
+    float learning_rate_factor;
+    float weight_decay;  // instead of the optimizer's
 } mnb_update;
+
+// The gradient g of the optimizer's formulas is: scale * gradient, then cut to +- clip_value (if
+// above 0), then scaled down to a norm over all parameters of clip_norm (if above 0).
+typedef struct mnb_update_options {
+    uint32_t struct_size;
+    float clip_norm;
+    float clip_value;
+    double scale;
+    int64_t step;  // from 1
+} mnb_update_options;
 
 typedef struct mnb_host {
     uint32_t struct_size;
@@ -209,11 +240,10 @@ typedef struct mnb_backend {
                        mnb_error* error);
     int32_t (*run)(mnb_device* device, mnb_kernel* kernel, const mnb_run* run, mnb_error* error);
 
-    // One optimizer step over all parameters. The gradient is multiplied by `scale` first.
-    // `step` counts from 1.
+    // One optimizer step over all parameters.
     int32_t (*update)(mnb_device* device, const mn_optimizer_desc* optimizer,
-                      const mnb_update* params, int32_t param_count, double scale, int64_t step,
-                      mnb_error* error);
+                      const mnb_update* params, int32_t param_count,
+                      const mnb_update_options* options, mnb_error* error);
 
     // Around the calls of one step, so that a backend can record and replay them; may be null.
     // `key` names the sequence: equal keys run equal sequences with equal addresses.

@@ -62,9 +62,10 @@ int32_t Graph::add_input(const mn_shape& shape, const char* name) {
 }
 
 int32_t Graph::add(int32_t op, const std::vector<int32_t>& sources, const mn_op_desc& desc,
-                   const char* name) {
+                   const char* name, const mn_shape* shape) {
     Node node = make(op, name);
     node.desc = desc;
+    if (shape) node.shape = *shape;
     node.sources = sources;
     std::vector<const Node*> nodes;
     for (int32_t source : sources) {

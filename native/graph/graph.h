@@ -12,13 +12,18 @@
 
 namespace mn {
 
+// How first values are drawn.
+enum class Init { kConstant, kUniform, kNormal };
+
 // A parameter that a node owns, in PyTorch's layout.
 struct ParameterSpec {
-    const char* suffix;  // "weight"
+    std::string suffix;  // "weight"; or with `whole_name` the parameter's name
     mn_shape shape;
-    bool trainable;
-    bool bias;
-    int64_t fan_in;  // first values are uniform in +-1 / sqrt(fan_in)
+    bool trainable = true;
+    bool bias = false;
+    Init init = Init::kConstant;
+    double init_value = 0;  // kUniform: half the width; kNormal: deviation; kConstant: the value
+    bool whole_name = false;
 };
 
 struct Node {
@@ -37,9 +42,10 @@ struct Node {
 
 class Graph {
 public:
-    // Adds a node and infers its shape; leaves the graph as it was if that fails.
+    // Adds a node and infers its shape; leaves the graph as it was if that fails. `shape` is the
+    // wanted one, of a reshape.
     int32_t add(int32_t op, const std::vector<int32_t>& sources, const mn_op_desc& desc,
-                const char* name);
+                const char* name, const mn_shape* shape = nullptr);
 
     // As add; the shape of the input is given.
     int32_t add_input(const mn_shape& shape, const char* name);

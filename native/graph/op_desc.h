@@ -12,6 +12,20 @@ typedef union mn_op_desc {
     mn_pool2d_desc pool2d;
     mn_linear_desc linear;
     mn_activation_desc activation;
+    mn_conv_transpose2d_desc conv_transpose2d;
+    mn_pad2d_desc pad2d;
+    mn_adaptive_pool2d_desc adaptive_pool2d;
+    mn_upsample_desc upsample;
+    mn_batch_norm_desc batch_norm;
+    mn_layer_norm_desc layer_norm;
+    mn_group_norm_desc group_norm;
+    mn_local_response_norm_desc local_response_norm;
+    mn_dropout_desc dropout;
+    mn_binary_desc binary;
+    mn_slice_desc slice;
+    mn_scale_desc scale;
+    mn_channel_shuffle_desc channel_shuffle;
+    mn_embedding_desc embedding;
     mn_normalize_desc normalize;  // also of a load; channels = 0: no normalisation
     mn_loss_desc loss;
 } mn_op_desc;

@@ -10,7 +10,7 @@
 namespace mn {
 
 // What numbers are drawn for; part of the counter, so that the streams differ.
-enum class RandomPurpose : uint32_t { kWeight = 1, kBias = 2 };
+enum class RandomPurpose : uint32_t { kWeight = 1, kBias = 2, kDropout = 3 };
 
 struct Philox {
     uint32_t key[2];
@@ -54,5 +54,17 @@ struct Philox {
         for (int i = 0; i < 4; i++) out[i] = c[i];
     }
 };
+
+// The generator of one training step's dropout: `uniform(unit, layer, RandomPurpose::kDropout)`
+// below the probability drops the unit. Units are counted in the order of images, channels, rows
+// and columns of the whole batch, whatever the layout. Its key is drawn from the seed at the place
+// of the step, so that neither two steps nor two seeds share a stream.
+inline Philox dropout_stream(uint64_t seed, uint64_t step) {
+    uint32_t key[4];
+    Philox(seed).block({{static_cast<uint32_t>(step), static_cast<uint32_t>(step >> 32), 0,
+                         static_cast<uint32_t>(RandomPurpose::kDropout)}},
+                       key);
+    return Philox(uint64_t{key[1]} << 32 | key[0]);
+}
 
 }  // namespace mn

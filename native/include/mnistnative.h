@@ -253,7 +253,26 @@ enum mn_op {
     MN_OP_LINEAR = 6,
     MN_OP_ACTIVATION = 7,
     MN_OP_FLATTEN = 8,
-    MN_OP_SOFTMAX = 9
+    MN_OP_SOFTMAX = 9,
+    MN_OP_CONV_TRANSPOSE2D = 10,
+    MN_OP_PAD2D = 11,
+    MN_OP_MAX_UNPOOL2D = 12,
+    MN_OP_ADAPTIVE_AVG_POOL2D = 13,
+    MN_OP_ADAPTIVE_MAX_POOL2D = 14,
+    MN_OP_UPSAMPLE = 15,
+    MN_OP_BATCH_NORM = 16,
+    MN_OP_LAYER_NORM = 17,
+    MN_OP_GROUP_NORM = 18,
+    MN_OP_LOCAL_RESPONSE_NORM = 19,
+    MN_OP_LOG_SOFTMAX = 20,
+    MN_OP_DROPOUT = 21,
+    MN_OP_BINARY = 22,
+    MN_OP_CONCAT = 23,
+    MN_OP_SLICE = 24,
+    MN_OP_SCALE = 25,
+    MN_OP_CHANNEL_SHUFFLE = 26,
+    MN_OP_RESHAPE = 27,
+    MN_OP_EMBEDDING = 28
 };
 
 /// Per-channel normalisation of the input, (x - mean) / std.
@@ -300,6 +319,10 @@ typedef struct mn_conv2d_desc {
     int32_t groups;
     /// 1: a bias is added to every output channel; 0: none.
     int32_t bias;
+    /// 1: a one-dimensional convolution of a {C, L} source (PyTorch's Conv1d): kernel_h, stride_h
+    /// and dilation_h are 1, pad_top and pad_bottom 0, and the weights are reported as
+    /// O x (C / groups) x kernel_w; 0: two dimensions.
+    int32_t one_dimensional;
 } mn_conv2d_desc;
 
 /// Two-dimensional pooling, max or average, as in PyTorch's MaxPool2d and AvgPool2d.
@@ -324,6 +347,13 @@ typedef struct mn_pool2d_desc {
     int32_t ceil_mode;
     /// Average pooling only. 1: padding counts in the divisor; 0: it does not.
     int32_t count_include_pad;
+    /// Max pooling only. Rows between a window's elements; 0 stands for 1, a dense window.
+    int32_t dilation_h;
+    /// Max pooling only. Columns between a window's elements; 0 stands for 1.
+    int32_t dilation_w;
+    /// 1: pooling of a {C, L} source (PyTorch's MaxPool1d, AvgPool1d): kernel_h and stride_h are
+    /// 1, pad_h is 0; 0: two dimensions.
+    int32_t one_dimensional;
 } mn_pool2d_desc;
 
 /// Linear (fully connected) layer, y = x W^T + b. Weights are out_features x in_features.
@@ -339,7 +369,29 @@ typedef struct mn_linear_desc {
 /// Kinds of activation.
 enum mn_activation_kind {
     /// max(0, x); a NaN stays a NaN.
-    MN_ACTIVATION_RELU = 1
+    MN_ACTIVATION_RELU = 1,
+    /// min(max(0, x), 6).
+    MN_ACTIVATION_RELU6 = 2,
+    /// x for x > 0, else alpha x.
+    MN_ACTIVATION_LEAKY_RELU = 3,
+    /// x for x > 0, else alpha (exp(x) - 1).
+    MN_ACTIVATION_ELU = 4,
+    /// x Phi(x), Phi by erf.
+    MN_ACTIVATION_GELU = 5,
+    /// GELU by tanh: x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+    MN_ACTIVATION_GELU_TANH = 6,
+    /// x sigmoid(x).
+    MN_ACTIVATION_SILU = 7,
+    /// 1 / (1 + exp(-x)).
+    MN_ACTIVATION_SIGMOID = 8,
+    /// tanh(x).
+    MN_ACTIVATION_TANH = 9,
+    /// x relu6(x + 3) / 6.
+    MN_ACTIVATION_HARDSWISH = 10,
+    /// relu6(x + 3) / 6.
+    MN_ACTIVATION_HARDSIGMOID = 11,
+    /// log(1 + exp(alpha x)) / alpha, and x where alpha x > threshold.
+    MN_ACTIVATION_SOFTPLUS = 12
 };
 
 /// An elementwise activation.
@@ -348,7 +400,236 @@ typedef struct mn_activation_desc {
     uint32_t struct_size;
     /// An ::mn_activation_kind.
     int32_t kind;
+    /// Leaky ReLU: slope below 0 (PyTorch's default is 0.01). ELU: alpha (1). Softplus: beta (1).
+    float alpha;
+    /// Softplus: where it becomes the identity (20).
+    float threshold;
 } mn_activation_desc;
+
+/// Transposed two-dimensional convolution, as PyTorch's ConvTranspose2d:
+/// H' = (H - 1) * stride_h - 2 * pad_h + dilation_h * (kernel_h - 1) + output_pad_h + 1.
+/// Weights are C x (O / groups) x kernel_h x kernel_w.
+typedef struct mn_conv_transpose2d_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Output channels, a multiple of `groups`.
+    int32_t out_channels;
+    /// Height of the kernel.
+    int32_t kernel_h;
+    /// Width of the kernel.
+    int32_t kernel_w;
+    /// Rows of output from one input row to the next.
+    int32_t stride_h;
+    /// Columns of output from one input column to the next.
+    int32_t stride_w;
+    /// Rows cut from the top and the bottom of the result.
+    int32_t pad_h;
+    /// Columns cut from the left and the right of the result.
+    int32_t pad_w;
+    /// Rows added at the bottom, below stride_h or dilation_h.
+    int32_t output_pad_h;
+    /// Columns added at the right, below stride_w or dilation_w.
+    int32_t output_pad_w;
+    /// Rows between the kernel's elements, 1 for a dense kernel.
+    int32_t dilation_h;
+    /// Columns between the kernel's elements, 1 for a dense kernel.
+    int32_t dilation_w;
+    /// Groups of channels that are convolved apart.
+    int32_t groups;
+    /// 1: a bias is added to every output channel; 0: none.
+    int32_t bias;
+} mn_conv_transpose2d_desc;
+
+/// What a padding is filled with.
+enum mn_pad_mode {
+    /// Zeros.
+    MN_PAD_ZEROS = 0,
+    /// The image mirrored, without repeating its edge; padding below the image's size.
+    MN_PAD_REFLECT = 1,
+    /// The image's edge.
+    MN_PAD_REPLICATE = 2,
+    /// The image's other side; padding at most the image's size.
+    MN_PAD_CIRCULAR = 3
+};
+
+/// Padding of images.
+typedef struct mn_pad2d_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// An ::mn_pad_mode.
+    int32_t mode;
+    /// Rows added above.
+    int32_t top;
+    /// Columns added on the left.
+    int32_t left;
+    /// Rows added below.
+    int32_t bottom;
+    /// Columns added on the right.
+    int32_t right;
+} mn_pad2d_desc;
+
+/// Pooling to a given size, as PyTorch's AdaptiveAvgPool2d and AdaptiveMaxPool2d: output row i
+/// covers the rows floor(i * H / output_h) up to ceil((i + 1) * H / output_h).
+typedef struct mn_adaptive_pool2d_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Height of the result, at least 1.
+    int32_t output_h;
+    /// Width of the result, at least 1.
+    int32_t output_w;
+} mn_adaptive_pool2d_desc;
+
+/// How values between pixels are made.
+enum mn_upsample_mode {
+    /// The nearest pixel.
+    MN_UPSAMPLE_NEAREST = 0,
+    /// Linear in both directions.
+    MN_UPSAMPLE_BILINEAR = 1
+};
+
+/// Enlargement by whole factors, as PyTorch's Upsample(scale_factor).
+typedef struct mn_upsample_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// An ::mn_upsample_mode.
+    int32_t mode;
+    /// Factor of the height, at least 1.
+    int32_t scale_h;
+    /// Factor of the width, at least 1.
+    int32_t scale_w;
+    /// Bilinear: 1 maps corner pixels on corner pixels; 0, PyTorch's default, the edges on edges.
+    int32_t align_corners;
+} mn_upsample_desc;
+
+/// Normalisation over the batch, of every channel of {C, H, W} or {C, L} or every feature of {F},
+/// as PyTorch's BatchNorm2d and BatchNorm1d. Training normalises by the batch's biased variance
+/// and moves the running statistics: running = (1 - momentum) * running + momentum * batch, with
+/// the unbiased variance; otherwise the running statistics normalise.
+typedef struct mn_batch_norm_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Added to the variance, not negative (PyTorch's default is 1e-5).
+    float epsilon;
+    /// Share of the batch in the running statistics, in [0, 1] (0.1).
+    float momentum;
+    /// 1: NAME.weight and NAME.bias scale and shift, a value each a channel; 0: none.
+    int32_t affine;
+} mn_batch_norm_desc;
+
+/// Normalisation of each image over all its dimensions, as PyTorch's LayerNorm((C, H, W)) or
+/// LayerNorm(F); or over the channels of each pixel, as ConvNeXt has it.
+typedef struct mn_layer_norm_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Added to the variance, not negative (1e-5).
+    float epsilon;
+    /// 1: NAME.weight and NAME.bias scale and shift, of the shape that is normalised; 0: none.
+    int32_t affine;
+    /// 1: over the channels of each pixel only, weight and bias of C; 0: over everything.
+    int32_t channels_only;
+} mn_layer_norm_desc;
+
+/// Normalisation of groups of channels of each image, as PyTorch's GroupNorm; as many groups as
+/// channels: InstanceNorm2d.
+typedef struct mn_group_norm_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Number of groups, which divides the channels; 0: one a channel.
+    int32_t groups;
+    /// Added to the variance, not negative (1e-5).
+    float epsilon;
+    /// 1: NAME.weight and NAME.bias scale and shift, a value each a channel; 0: none.
+    int32_t affine;
+} mn_group_norm_desc;
+
+/// Normalisation across neighbouring channels, as PyTorch's LocalResponseNorm:
+/// y = x / (k + alpha / size * sum of x^2 over `size` channels around)^beta.
+typedef struct mn_local_response_norm_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Number of channels in the sum, at least 1: size / 2 before, (size - 1) / 2 after.
+    int32_t size;
+    /// Factor of the sum (1e-4).
+    float alpha;
+    /// Exponent (0.75).
+    float beta;
+    /// Added to the sum (1).
+    float k;
+} mn_local_response_norm_desc;
+
+/// What a dropout drops as one.
+enum mn_dropout_unit {
+    /// Single values (Dropout).
+    MN_DROPOUT_ELEMENT = 0,
+    /// Channels of an image (Dropout2d).
+    MN_DROPOUT_CHANNEL = 1,
+    /// Whole images (stochastic depth, mode "row").
+    MN_DROPOUT_IMAGE = 2
+};
+
+/// Inverted dropout: in training a unit becomes zero with the given probability and is divided by
+/// 1 - probability otherwise; nothing happens without training. Drawn from the model's seed, the
+/// layer and the number of the step.
+typedef struct mn_dropout_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Probability of a unit to be dropped, in [0, 1).
+    float probability;
+    /// An ::mn_dropout_unit.
+    int32_t unit;
+} mn_dropout_desc;
+
+/// Kinds of binary operation.
+enum mn_binary_kind { MN_BINARY_ADD = 0, MN_BINARY_SUBTRACT = 1, MN_BINARY_MULTIPLY = 2 };
+
+/// An elementwise operation of two sources of the same shape; the second may be {C, 1, 1} and is
+/// then repeated over height and width.
+typedef struct mn_binary_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// An ::mn_binary_kind.
+    int32_t kind;
+} mn_binary_desc;
+
+/// A range of channels, or of features.
+typedef struct mn_slice_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// First channel.
+    int32_t first;
+    /// Number of channels, at least 1.
+    int32_t count;
+} mn_slice_desc;
+
+/// A trainable factor for each channel of {C, H, W}, as ConvNeXt's layer scale. The parameter's
+/// shape is C x 1 x 1.
+typedef struct mn_scale_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// First value of every factor.
+    float initial;
+    /// Full name of the parameter; null for NAME.weight.
+    const char* parameter_name;
+} mn_scale_desc;
+
+/// Channels dealt out anew, as ShuffleNet has it: groups x (C / groups) channels transposed.
+typedef struct mn_channel_shuffle_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Number of groups, which divides the channels.
+    int32_t groups;
+} mn_channel_shuffle_desc;
+
+/// Vectors for words: source {L} of whole numbers in [0, count), result {D, L} (PyTorch's
+/// Embedding followed by transpose(1, 2)). NAME.weight is count x D, drawn from N(0, 1).
+typedef struct mn_embedding_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Number of vectors, at least 1.
+    int32_t count;
+    /// Length of a vector, at least 1.
+    int32_t features;
+} mn_embedding_desc;
 
 /// What a node is.
 typedef struct mn_node_info {
@@ -420,6 +701,98 @@ MN_API mn_status mn_graph_flatten(mn_graph graph, int32_t source, const char* na
 MN_API mn_status mn_graph_softmax(mn_graph graph, int32_t source, const char* name,
                                   int32_t* node_out);
 
+/// Adds a logarithm of the softmax over the features of an {F} source.
+MN_API mn_status mn_graph_log_softmax(mn_graph graph, int32_t source, const char* name,
+                                      int32_t* node_out);
+
+/// Adds a transposed convolution of a {C, H, W} source. Parameters: NAME.weight, NAME.bias.
+MN_API mn_status mn_graph_conv_transpose2d(mn_graph graph, int32_t source,
+                                           const mn_conv_transpose2d_desc* desc, const char* name,
+                                           int32_t* node_out);
+
+/// Adds a padding of a {C, H, W} source.
+MN_API mn_status mn_graph_pad2d(mn_graph graph, int32_t source, const mn_pad2d_desc* desc,
+                                const char* name, int32_t* node_out);
+
+/// Adds the reverse of a max pooling: each value goes where the maximum of its window stood, the
+/// rest is zero; the result has the shape of the pooling's source.
+/// @param source id of the node whose values are put back, of the pooling's result's shape.
+/// @param pool id of the ::MN_OP_MAX_POOL2D node.
+MN_API mn_status mn_graph_max_unpool2d(mn_graph graph, int32_t source, int32_t pool,
+                                       const char* name, int32_t* node_out);
+
+/// Adds an average pooling of a {C, H, W} source to a given size.
+MN_API mn_status mn_graph_adaptive_avg_pool2d(mn_graph graph, int32_t source,
+                                              const mn_adaptive_pool2d_desc* desc, const char* name,
+                                              int32_t* node_out);
+
+/// Adds a max pooling of a {C, H, W} source to a given size.
+MN_API mn_status mn_graph_adaptive_max_pool2d(mn_graph graph, int32_t source,
+                                              const mn_adaptive_pool2d_desc* desc, const char* name,
+                                              int32_t* node_out);
+
+/// Adds an enlargement of a {C, H, W} source.
+MN_API mn_status mn_graph_upsample(mn_graph graph, int32_t source, const mn_upsample_desc* desc,
+                                   const char* name, int32_t* node_out);
+
+/// Adds a batch normalisation. Parameters: NAME.weight (ones) and NAME.bias (zeros) if affine;
+/// running statistics, which are not trained: NAME.running_mean (zeros), NAME.running_var (ones)
+/// and NAME.num_batches_tracked (one value, the number of training batches seen).
+MN_API mn_status mn_graph_batch_norm(mn_graph graph, int32_t source, const mn_batch_norm_desc* desc,
+                                     const char* name, int32_t* node_out);
+
+/// Adds a layer normalisation. Parameters if affine: NAME.weight (ones), NAME.bias (zeros).
+MN_API mn_status mn_graph_layer_norm(mn_graph graph, int32_t source, const mn_layer_norm_desc* desc,
+                                     const char* name, int32_t* node_out);
+
+/// Adds a group normalisation of a {C, H, W} source. Parameters if affine: NAME.weight (ones),
+/// NAME.bias (zeros).
+MN_API mn_status mn_graph_group_norm(mn_graph graph, int32_t source, const mn_group_norm_desc* desc,
+                                     const char* name, int32_t* node_out);
+
+/// Adds a local response normalisation of a {C, H, W} source.
+MN_API mn_status mn_graph_local_response_norm(mn_graph graph, int32_t source,
+                                              const mn_local_response_norm_desc* desc,
+                                              const char* name, int32_t* node_out);
+
+/// Adds a dropout.
+MN_API mn_status mn_graph_dropout(mn_graph graph, int32_t source, const mn_dropout_desc* desc,
+                                  const char* name, int32_t* node_out);
+
+/// Adds an elementwise operation of two sources.
+/// @param left id of the first node.
+/// @param right id of the second node.
+MN_API mn_status mn_graph_binary(mn_graph graph, int32_t left, int32_t right,
+                                 const mn_binary_desc* desc, const char* name, int32_t* node_out);
+
+/// Adds a concatenation along the channels, or the features.
+/// @param sources ids of the nodes; all other dimensions agree.
+/// @param source_count number of sources, 2 to 8.
+MN_API mn_status mn_graph_concat(mn_graph graph, const int32_t* sources, int32_t source_count,
+                                 const char* name, int32_t* node_out);
+
+/// Adds a choice of a range of channels, or of features.
+MN_API mn_status mn_graph_slice(mn_graph graph, int32_t source, const mn_slice_desc* desc,
+                                const char* name, int32_t* node_out);
+
+/// Adds a trainable factor for each channel of a {C, H, W} source.
+MN_API mn_status mn_graph_scale(mn_graph graph, int32_t source, const mn_scale_desc* desc,
+                                const char* name, int32_t* node_out);
+
+/// Adds a shuffle of the channels of a {C, H, W} source.
+MN_API mn_status mn_graph_channel_shuffle(mn_graph graph, int32_t source,
+                                          const mn_channel_shuffle_desc* desc, const char* name,
+                                          int32_t* node_out);
+
+/// Adds a change of shape; the values keep their order (C, then H, then W).
+/// @param shape the new shape, of as many values.
+MN_API mn_status mn_graph_reshape(mn_graph graph, int32_t source, const mn_shape* shape,
+                                  const char* name, int32_t* node_out);
+
+/// Adds an embedding of an {L} source.
+MN_API mn_status mn_graph_embedding(mn_graph graph, int32_t source, const mn_embedding_desc* desc,
+                                    const char* name, int32_t* node_out);
+
 /// Describes a node.
 /// @param node its id.
 /// @param info_out receives the description; its struct_size must be set.
@@ -489,6 +862,11 @@ typedef struct mn_batch {
     const float* output_gradients;
     /// Number of values in `output_gradients`.
     uint64_t output_gradient_count;
+    /// For losses that compare with values (MSE, L1, Huber, BCE with logits): count x shape of the
+    /// loss's node, N x C x H x W or N x F; null for other losses.
+    const float* targets;
+    /// Number of values in `targets`.
+    uint64_t target_count;
 } mn_batch;
 
 /// Hands images and labels to a device.
@@ -556,10 +934,12 @@ enum mn_parameter_part {
     /// Its gradient as of the last step, or of the batches accumulated since: the sum divided by
     /// the denominators of the losses' means. Read only.
     MN_PART_GRADIENT = 1,
-    /// The optimizer's first moment (Adam) or momentum buffer (SGD).
+    /// The optimizer's first moment (Adam, AdamW) or momentum buffer (SGD, RMSprop).
     MN_PART_MOMENT1 = 2,
-    /// The optimizer's second moment (Adam).
-    MN_PART_MOMENT2 = 3
+    /// The optimizer's second moment (Adam, AdamW, RMSprop).
+    MN_PART_MOMENT2 = 3,
+    /// Largest second moment so far (AMSGrad), or mean gradient (centered RMSprop).
+    MN_PART_MOMENT3 = 4
 };
 
 /// One result of ::mn_model_forward.
@@ -582,12 +962,26 @@ enum mn_loss_kind {
     /// mn_batch::output_gradients, as in PyTorch's output.backward(gradient). It reports the sum
     /// of result x gradient and no hits; its reduction says whether that and the gradient are
     /// divided by the number of images. A trainer has one at most; evaluation takes none.
-    MN_LOSS_OUTPUT_GRADIENT = 2
+    MN_LOSS_OUTPUT_GRADIENT = 2,
+    /// Negative log-likelihood of log-probabilities {classes}, as PyTorch's NLLLoss.
+    MN_LOSS_NLL = 3,
+    /// (x - t)^2, as PyTorch's MSELoss. This and the losses below compare with mn_batch::targets
+    /// and are taken of a node of any shape; the mean divides by the number of values.
+    MN_LOSS_MSE = 4,
+    /// |x - t|, as PyTorch's L1Loss.
+    MN_LOSS_L1 = 5,
+    /// (x - t)^2 / 2 up to |x - t| = delta, delta (|x - t| - delta / 2) beyond, as PyTorch's
+    /// HuberLoss.
+    MN_LOSS_HUBER = 6,
+    /// Binary cross-entropy of logits: max(x, 0) - x t + log(1 + exp(-|x|)), as PyTorch's
+    /// BCEWithLogitsLoss.
+    MN_LOSS_BCE_WITH_LOGITS = 7
 };
 
 /// How the losses of a batch's images become one number.
 enum mn_reduction {
-    /// Divided by the number of images.
+    /// Divided by the number of images (with class weights or ignored labels: by the sum of the
+    /// labels' weights), or by the number of values for losses that compare with values.
     MN_REDUCTION_MEAN = 0,
     /// Added up.
     MN_REDUCTION_SUM = 1
@@ -606,8 +1000,18 @@ typedef struct mn_loss_desc {
     int32_t reduction;
     /// Factor of this loss in the total.
     float weight;
-    /// Always 0.
-    int32_t reserved;
+    /// Cross-entropy and NLL: 1 if images whose label is `ignore_index` do not count; 0: all do.
+    int32_t ignores;
+    /// Cross-entropy and NLL: the label that does not count.
+    int32_t ignore_index;
+    /// Cross-entropy: share of the target spread over all classes, in [0, 1).
+    float label_smoothing;
+    /// Huber: where it becomes linear, above 0.
+    float delta;
+    /// Length of `class_weights`, the number of classes; 0 without.
+    int32_t class_weight_count;
+    /// Cross-entropy and NLL: a weight for each class, finite and not negative; or null.
+    const float* class_weights;
 } mn_loss_desc;
 
 /// Sums over the images that a call has seen.
@@ -705,7 +1109,13 @@ MN_API mn_status mn_model_memory_plan(mn_model model, mn_memory_plan* plan_out);
 typedef uint64_t mn_trainer;
 
 /// Kinds of optimizer.
-enum mn_optimizer_kind { MN_OPTIMIZER_SGD = 0, MN_OPTIMIZER_ADAM = 1 };
+enum mn_optimizer_kind {
+    MN_OPTIMIZER_SGD = 0,
+    MN_OPTIMIZER_ADAM = 1,
+    /// Adam with decoupled weight decay.
+    MN_OPTIMIZER_ADAMW = 2,
+    MN_OPTIMIZER_RMSPROP = 3
+};
 
 /// An optimizer, with PyTorch's formulas.
 typedef struct mn_optimizer_desc {
@@ -729,7 +1139,27 @@ typedef struct mn_optimizer_desc {
     float weight_decay;
     /// SGD: 1 for Nesterov's momentum, which needs momentum and no dampening; 0 without.
     int32_t nesterov;
+    /// Adam and AdamW: 1 divides by the largest second moment so far; 0 by the current one.
+    int32_t amsgrad;
+    /// RMSprop: decay of the second moment, in [0, 1) (PyTorch's default is 0.99).
+    float alpha;
+    /// RMSprop: 1 subtracts the square of the mean gradient from the second moment; 0 does not.
+    int32_t centered;
 } mn_optimizer_desc;
+
+/// How one parameter's training differs from the optimizer's settings.
+typedef struct mn_parameter_options {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Index of the parameter.
+    int32_t parameter;
+    /// 1: it is not trained, and no gradient is computed for it; 0: it is.
+    int32_t frozen;
+    /// Factor of the learning rate, finite and not negative; 1 changes nothing.
+    float learning_rate_factor;
+    /// Its weight decay, not negative; -1: the optimizer's.
+    float weight_decay;
+} mn_parameter_options;
 
 /// Flags of ::mn_trainer_desc.
 enum mn_trainer_flag {
@@ -751,6 +1181,17 @@ typedef struct mn_trainer_desc {
     uint32_t flags;
     /// The optimizer.
     const mn_optimizer_desc* optimizer;
+    /// Parameters that are trained otherwise than the optimizer says, each at most once; or null.
+    const mn_parameter_options* options;
+    /// Number of `options`.
+    int32_t option_count;
+    /// Before an update, gradients are scaled down so that the norm of all together is at most
+    /// this; 0: never.
+    float clip_norm;
+    /// Before an update, each gradient is cut to +- this; 0: never.
+    float clip_value;
+    /// Always 0.
+    int32_t reserved;
 } mn_trainer_desc;
 
 /// Plans the training of a model and takes the right to it. Gradients and optimizer state start

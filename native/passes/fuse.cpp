@@ -1,6 +1,7 @@
-// Makes one operation of convolution or linear layer -> activation -> max pooling, where
+// Makes one operation of convolution, linear layer or batch normalisation -> ReLU, and of
+// convolution -> ReLU (which does not decrease, so that it commutes with the maximum) -> max
+// pooling, where
 // - the intermediate result has no other reader and is no output,
-// - the activation does not decrease, so that it commutes with the maximum,
 // - a pooling window has at most 255 elements, so that a byte tells which of them won,
 // - and the backend says that it supports the fused operation in every direction of the plan.
 // A normalisation in training mode would stand between and so breaks the chain by itself.
@@ -17,7 +18,7 @@ public:
     void run() {
         for (size_t i = 0; i < program_.operations.size(); i++) {
             const int32_t op = program_.operations[i].op;
-            if (op != MN_OP_CONV2D && op != MN_OP_LINEAR) continue;
+            if (op != MN_OP_CONV2D && op != MN_OP_LINEAR && op != MN_OP_BATCH_NORM) continue;
             absorb(i, MN_OP_ACTIVATION);
             if (op == MN_OP_CONV2D) absorb(i, MN_OP_MAX_POOL2D);
         }
@@ -26,11 +27,13 @@ public:
 private:
     // Tries to take the only reader of operation i's result into it.
     void absorb(size_t i, int32_t op) {
-        const int reader = only_reader(program_.operations[i].dst);
+        const int32_t reader = only_reader(program_, program_.operations[i].dst);
         if (reader < 0 || program_.operations[reader].op != op) return;
         const Operation& next = program_.operations[reader];
         Operation fused = program_.operations[i];
         if (op == MN_OP_ACTIVATION) {
+            // Of the others a backend would have to know the parameters, too.
+            if (next.desc.activation.kind != MN_ACTIVATION_RELU) return;
             fused.activation = next.desc.activation.kind;
         } else {
             if (next.desc.pool2d.kernel_h * next.desc.pool2d.kernel_w > 255) return;
@@ -41,21 +44,6 @@ private:
         if (!supported(fused)) return;
         program_.operations[i] = std::move(fused);
         program_.operations.erase(program_.operations.begin() + reader);
-    }
-
-    // The only operation that reads the value or a view of it; -1 if there are others or none.
-    int only_reader(int32_t value) const {
-        const int32_t storage = program_.values[value].storage;
-        for (int32_t output : program_.outputs)
-            if (program_.values[output].storage == storage) return -1;
-        int reader = -1;
-        for (size_t i = 0; i < program_.operations.size(); i++)
-            for (int32_t source : program_.operations[i].sources)
-                if (program_.values[source].storage == storage) {
-                    if (reader >= 0 || source != value) return -1;
-                    reader = static_cast<int>(i);
-                }
-        return reader;
     }
 
     bool supported(const Operation& operation) const {

@@ -2,10 +2,18 @@
 // operation that a loss depends on and that has parameters or a source that depends on some. A
 // value with several readers gets a gradient from each of them; these are summed in a fixed order.
 
+#include <algorithm>
+
 #include "passes/program.h"
 
 namespace mn {
 namespace {
+
+// Whether a change of that source changes the result: an index or the place of a maximum does not,
+// but in jumps.
+bool is_differentiable(const Operation& operation, size_t source) {
+    return operation.op != MN_OP_EMBEDDING && (operation.op != MN_OP_MAX_UNPOOL2D || source == 0);
+}
 
 class Scheduler {
 public:
@@ -23,9 +31,13 @@ public:
         requires_.assign(program_.storage_count, false);
         for (const Operation& operation : program_.operations) {
             if (operation.dst < 0) continue;
-            bool required = !operation.params.empty();
+            bool required =
+                std::any_of(operation.wants_diff_params.begin(), operation.wants_diff_params.end(),
+                            [](bool b) { return b; });
             if (operation.op == MNB_OP_LOAD) required = input_gradient;
-            for (int32_t source : operation.sources) required |= requires_[storage(source)];
+            for (size_t s = 0; s < operation.sources.size(); s++)
+                required |=
+                    requires_[storage(operation.sources[s])] && is_differentiable(operation, s);
             requires_[storage(operation.dst)] = required;
         }
         for (size_t i = 0; i < count; i++) {
@@ -54,17 +66,38 @@ private:
         }
         Step step{static_cast<int32_t>(i), MNB_BACKWARD};
         step.diff_dst = diff_dst;
-        step.diff_sources = make_diff_sources(i);
-        push(std::move(step));
+        step.diff_sources = make_diff_sources(i, diff_dst);
+        if (has_work(program_.operations[i], step)) push(std::move(step));
+    }
+
+    static bool has_work(const Operation& operation, const Step& step) {
+        const auto wanted = [](int32_t diff) { return diff >= 0; };
+        return std::any_of(step.diff_sources.begin(), step.diff_sources.end(), wanted) ||
+               std::any_of(operation.wants_diff_params.begin(), operation.wants_diff_params.end(),
+                           [](bool wants) { return wants; });
+    }
+
+    // Sums hand their gradient on as it is: a reader of the one is a reader of the other, and
+    // gradients are never changed once they are written.
+    bool hands_on(const Operation& operation, size_t s) const {
+        if (operation.op != MN_OP_BINARY) return false;
+        const int32_t kind = operation.desc.binary.kind;
+        if (kind != MN_BINARY_ADD && (kind != MN_BINARY_SUBTRACT || s != 0)) return false;
+        const mnb_tensor& source = program_.values[operation.sources[s]].tensor;
+        const mnb_tensor& dst = program_.values[operation.dst].tensor;
+        return source.c == dst.c && source.h == dst.h && source.w == dst.w && source.sc == dst.sc &&
+               source.sh == dst.sh && source.sw == dst.sw;
     }
 
     // New values for the gradients of the sources that need one.
-    std::vector<int32_t> make_diff_sources(size_t i) {
+    std::vector<int32_t> make_diff_sources(size_t i, int32_t diff_dst = -1) {
         std::vector<int32_t> result;
         for (size_t s = 0; s < program_.operations[i].sources.size(); s++) {
             const int32_t source = program_.operations[i].sources[s];
             int32_t diff = -1;
-            if (requires_[storage(source)]) {
+            if (requires_[storage(source)] && hands_on(program_.operations[i], s)) {
+                gradients_[storage(source)].push_back(diff_dst);
+            } else if (requires_[storage(source)] && is_differentiable(program_.operations[i], s)) {
                 diff = program_.add_value(mnb_tensor(program_.values[source].tensor));
                 gradients_[storage(source)].push_back(diff);
             }

@@ -1,5 +1,6 @@
 // Nodes become operations on values. Input and normalisation become one load, so that the first
-// operation reads pixels; a flattening becomes a view of its source.
+// operation reads pixels; a flattening becomes a view of its source, and so does a dropout that
+// drops nothing.
 
 #include <algorithm>
 
@@ -9,6 +10,8 @@ namespace mn {
 namespace {
 
 mnb_tensor tensor_of(const mn_shape& shape) {
+    // A sequence {C, L} is an image of one row.
+    if (shape.rank == 2) return dense_tensor(shape.dims[0], 1, shape.dims[1], false, MNB_NCHW);
     return shape.rank == 3
                ? dense_tensor(shape.dims[0], shape.dims[1], shape.dims[2], false, MNB_NCHW)
                : dense_tensor(element_count(shape), 1, 1, true, MNB_NCHW);
@@ -29,18 +32,36 @@ std::vector<bool> needed_nodes(const Graph& graph, const LowerOptions& options) 
 mnb_param param_of(const ParameterSpec& spec, const mnb_tensor& source, bool linear) {
     mnb_param param{};
     param.layout = MNB_PARAM_PLAIN;
+    param.role = !spec.trainable ? MNB_STATISTIC : spec.bias ? MNB_BIAS : MNB_WEIGHT;
     param.o = spec.shape.dims[0];
     param.i = param.h = param.w = 1;
-    if (spec.bias) {
-        param.role = MNB_BIAS;
-    } else if (linear) {
-        param.role = MNB_WEIGHT;
+    if (linear && !spec.bias) {
         param.i = source.c, param.h = source.h, param.w = source.w;
-    } else {
-        param.role = MNB_WEIGHT;
-        param.i = spec.shape.dims[1], param.h = spec.shape.dims[2], param.w = spec.shape.dims[3];
+        return param;
     }
+    // The last dimension of a one-dimensional convolution's weights is the width.
+    if (spec.shape.rank > 1) param.i = spec.shape.dims[1];
+    if (spec.shape.rank == 3) param.w = spec.shape.dims[2];
+    if (spec.shape.rank == 4) param.h = spec.shape.dims[2], param.w = spec.shape.dims[3];
     return param;
+}
+
+bool keeps_view(int32_t op) {
+    return op == MN_OP_ACTIVATION || op == MN_OP_SOFTMAX || op == MN_OP_LOG_SOFTMAX ||
+           op == MN_OP_DROPOUT;
+}
+
+// What of the backend's ops computes a loss.
+int32_t loss_op(int32_t kind) {
+    switch (kind) {
+        case MN_LOSS_OUTPUT_GRADIENT:
+            return MNB_OP_OUTPUT_GRADIENT;
+        case MN_LOSS_CROSS_ENTROPY:
+        case MN_LOSS_NLL:
+            return MNB_OP_LABEL_LOSS;
+        default:
+            return MNB_OP_TARGET_LOSS;
+    }
 }
 
 }  // namespace
@@ -67,6 +88,12 @@ Program lower(const Graph& graph, const LowerOptions& options) {
             continue;
         }
 
+        if (node.op == MN_OP_DROPOUT && (!options.training || node.desc.dropout.probability == 0)) {
+            const int32_t source = value_of[node.sources[0]];
+            value_of[id] = program.add_view(mnb_tensor(program.values[source].tensor), source);
+            continue;
+        }
+
         if (node.op == MN_OP_NORMALIZE) {
             // The load is the input's. Its value, unnormalised, may be wanted as well.
             Operation load = program.operations.front();
@@ -89,13 +116,19 @@ Program lower(const Graph& graph, const LowerOptions& options) {
         for (const ParameterSpec& spec : node.parameters)
             operation.params.push_back(param_of(spec, program.values[operation.sources[0]].tensor,
                                                 node.op == MN_OP_LINEAR));
-        operation.first_param = first_param;
+        for (size_t p = 0; p < node.parameters.size(); p++) {
+            const size_t index = static_cast<size_t>(first_param) + p;
+            operation.param_ids.push_back(static_cast<int32_t>(index));
+            operation.wants_diff_params.push_back(
+                node.parameters[p].trainable &&
+                !(index < options.frozen.size() && options.frozen[index]));
+        }
         operation.dst = program.add_value(tensor_of(node.shape));
         if (node.op != MN_OP_INPUT) {
-            // Activations and softmax keep their source's view of features.
+            // Elementwise ops keep their source's view of features.
             mnb_tensor& dst = program.values[operation.dst].tensor;
             const mnb_tensor& src = program.values[operation.sources[0]].tensor;
-            if (dst.flat && (node.op == MN_OP_ACTIVATION || node.op == MN_OP_SOFTMAX)) dst = src;
+            if (dst.flat && keeps_view(node.op)) dst = src;
         }
         value_of[id] = operation.dst;
         program.operations.push_back(std::move(operation));
@@ -104,10 +137,11 @@ Program lower(const Graph& graph, const LowerOptions& options) {
     for (int32_t output : options.outputs) program.outputs.push_back(value_of[output]);
     for (const mn_loss_desc& loss : options.losses) {
         Operation operation;
-        operation.op = loss.kind == MN_LOSS_OUTPUT_GRADIENT
-                           ? static_cast<int32_t>(MNB_OP_OUTPUT_GRADIENT)
-                           : static_cast<int32_t>(MNB_OP_CROSS_ENTROPY);
+        operation.op = loss_op(loss.kind);
         operation.desc.loss = loss;
+        if (loss.class_weights)
+            operation.class_weights.assign(loss.class_weights,
+                                           loss.class_weights + loss.class_weight_count);
         operation.name = text("loss of ", graph.node(loss.node).name);
         operation.sources.push_back(value_of[loss.node]);
         operation.loss = program.loss_count++;

@@ -22,17 +22,39 @@ mnb_node Program::node(const Operation& operation) const {
         node.desc.normalize.mean = operation.mean.data();
         node.desc.normalize.std = operation.std.data();
     }
+    if (operation.loss >= 0)
+        node.desc.loss.class_weights =
+            operation.class_weights.empty() ? nullptr : operation.class_weights.data();
     node.activation = operation.activation;
     node.has_pool = operation.has_pool;
     node.pool = operation.pool;
+    node.has_norm = operation.has_norm;
+    node.norm = operation.norm;
     node.source_count = static_cast<int32_t>(operation.sources.size());
     for (size_t i = 0; i < operation.sources.size(); i++)
         node.src[i] = values[operation.sources[i]].tensor;
     if (operation.dst >= 0) node.dst = values[operation.dst].tensor;
     node.param_count = static_cast<int32_t>(operation.params.size());
     for (size_t i = 0; i < operation.params.size(); i++) node.param[i] = operation.params[i];
+    for (size_t i = 0; i < operation.wants_diff_params.size(); i++)
+        node.wants_diff_param[i] = operation.wants_diff_params[i];
+    node.layer = static_cast<uint32_t>(operation.node);
     node.max_batch = max_batch;
     return node;
+}
+
+int32_t only_reader(const Program& program, int32_t value) {
+    const int32_t storage = program.values[value].storage;
+    for (int32_t output : program.outputs)
+        if (program.values[output].storage == storage) return -1;
+    int32_t reader = -1;
+    for (size_t i = 0; i < program.operations.size(); i++)
+        for (int32_t source : program.operations[i].sources)
+            if (program.values[source].storage == storage) {
+                if (reader >= 0 || source != value) return -1;
+                reader = static_cast<int32_t>(i);
+            }
+    return reader;
 }
 
 mnb_tensor dense_tensor(int64_t c, int64_t h, int64_t w, bool flat, int32_t layout) {

@@ -2,6 +2,7 @@
 //
 //   lower        nodes become operations on values; input and normalisation become one load,
 //                flattening becomes a view, losses are attached
+//   fold         (inference) batch normalisations become part of the convolutions before them
 //   fuse         chains that the backend can run as one operation become one
 //   layout       every value gets a layout, with reorders where neighbours disagree
 //   gradient     (training) the steps of the backward pass, and values for the gradients
@@ -30,16 +31,20 @@ struct Operation {
     int32_t op = 0;  // mn_op or mnb_op
     mn_op_desc desc{};
     std::string name;
-    int32_t node = -1;  // the graph's node whose parameters it uses
-    std::vector<float> mean, std;
+    int32_t node = -1;                 // the graph's node whose parameters it uses
+    std::vector<float> mean, std;      // of a load
+    std::vector<float> class_weights;  // of a loss
     int32_t activation = 0;
     bool has_pool = false;
     mn_pool2d_desc pool{};
+    bool has_norm = false;
+    mn_batch_norm_desc norm{};
     std::vector<int32_t> sources;  // values
     int32_t dst = -1;              // value; -1: none (a loss)
     std::vector<mnb_param> params;
-    int32_t first_param = -1;  // its place in the parameter store
-    int32_t loss = -1;         // which of the program's losses it is
+    std::vector<bool> wants_diff_params;  // trained: neither frozen nor a running statistic
+    std::vector<int32_t> param_ids;       // their places in the parameter store
+    int32_t loss = -1;                    // which of the program's losses it is
 };
 
 // One call of a kernel.
@@ -88,13 +93,19 @@ public:
 struct LowerOptions {
     std::vector<int32_t> outputs;      // nodes
     std::vector<mn_loss_desc> losses;  // each on a node
+    std::vector<bool> frozen;          // of the graph's parameters; empty: none
     bool whole_graph = false;          // lower nodes that no output or loss needs, too
     bool training = false;
     int32_t max_batch = 1;
 };
 
 Program lower(const Graph& graph, const LowerOptions& options);
+void fold_batch_norm(Program& program, const BackendQuery& backend);
 void fuse(Program& program, const BackendQuery& backend);
+
+// The only operation that reads the value or a view of it; -1 if there are others or none, or if
+// it is read after the run.
+int32_t only_reader(const Program& program, int32_t value);
 void assign_layouts(Program& program, const BackendQuery& backend);
 void schedule_inference(Program& program, const BackendQuery& backend);
 void schedule_training(Program& program, const BackendQuery& backend, bool input_gradient);

@@ -22,18 +22,30 @@ void check_images(const char* what, const void* images, uint64_t bytes, int64_t 
              " bytes, got ", bytes);
 }
 
-void check_output_gradients(const mn_batch& batch, const mn_shape& shape) {
+// Values that come with the batch: needed if `shape` has a rank, refused otherwise.
+void check_values(const char* name, const char* losses, const float* values, uint64_t value_count,
+                  int32_t count, const mn_shape& shape) {
     if (shape.rank == 0) {
-        if (batch.output_gradients)
-            fail(MN_INVALID_ARGUMENT,
-                 "[batch] output_gradients are for a loss of kind MN_LOSS_OUTPUT_GRADIENT");
+        if (values) fail(MN_INVALID_ARGUMENT, "[batch] ", name, " are for ", losses);
         return;
     }
-    if (!batch.output_gradients) fail(MN_INVALID_ARGUMENT, "[batch] output_gradients are needed");
-    const uint64_t expected = static_cast<uint64_t>(batch.count * element_count(shape));
-    if (batch.output_gradient_count != expected)
-        fail(MN_SHAPE_MISMATCH, "[batch] ", batch.count, " output gradients of ", text_of(shape),
-             " are ", expected, " values, got ", batch.output_gradient_count);
+    if (!values) fail(MN_INVALID_ARGUMENT, "[batch] ", name, " are needed");
+    const uint64_t expected = static_cast<uint64_t>(count * element_count(shape));
+    if (value_count != expected)
+        fail(MN_SHAPE_MISMATCH, "[batch] ", count, " ", name, " of ", text_of(shape), " are ",
+             expected, " values, got ", value_count);
+}
+
+void check_labels(const CheckedBatch& batch, const LabelNeeds& needs) {
+    if (!batch.input.labels) fail(MN_INVALID_ARGUMENT, "[batch] labels are needed");
+    for (int32_t i = 0; i < batch.count; i++) {
+        const int32_t at = batch.input.indices ? batch.input.indices[i] : i;
+        const int32_t label = batch.input.labels[at];
+        if (needs.ignores && label == needs.ignore_index) continue;
+        if (label < 0 || label >= needs.classes)
+            fail(MN_INVALID_ARGUMENT, "[batch] the label of image ", at, " is ", label,
+                 ", the network has ", needs.classes, " classes");
+    }
 }
 
 bool same_shape(const mn_shape& a, const mn_shape& b) {
@@ -78,6 +90,7 @@ Dataset::Dataset(std::shared_ptr<const Device> device, const mn_dataset_desc& de
 
 mnb_input CheckedBatch::from(int64_t first, int64_t image_elements) const {
     mnb_input part = input;
+    if (part.targets) part.targets += first * target_elements;
     if (part.indices) {
         part.indices += first;
     } else {
@@ -113,26 +126,23 @@ CheckedBatch check_batch(const mn_batch& batch, std::shared_ptr<const Dataset> d
             if (batch.indices[i] < 0 || batch.indices[i] >= dataset->count())
                 fail(MN_INVALID_ARGUMENT, "[batch] indices[", i, "] is ", batch.indices[i],
                      ", the data set has ", dataset->count(), " images");
-        checked.input = {dataset->images(), batch.indices, dataset->labels(), dataset->dtype(),
-                         batch.output_gradients};
+        checked.input = {dataset->images(), batch.indices,          dataset->labels(),
+                         dataset->dtype(),  batch.output_gradients, batch.targets};
         checked.dataset = std::move(dataset);
     } else {
         if (batch.indices) fail(MN_INVALID_ARGUMENT, "[batch] indices need a data set");
         check_images("batch", batch.images, batch.images_bytes, batch.count, shape, batch.dtype);
-        checked.input = {batch.images, nullptr, batch.labels, batch.dtype, batch.output_gradients};
+        checked.input = {batch.images,           nullptr,      batch.labels, batch.dtype,
+                         batch.output_gradients, batch.targets};
     }
 
-    check_output_gradients(batch, needs.output_gradients);
-    if (needs.classes > 0) {
-        if (!checked.input.labels) fail(MN_INVALID_ARGUMENT, "[batch] labels are needed");
-        for (int32_t i = 0; i < batch.count; i++) {
-            const int32_t at = checked.input.indices ? checked.input.indices[i] : i;
-            const int32_t label = checked.input.labels[at];
-            if (label < 0 || label >= needs.classes)
-                fail(MN_INVALID_ARGUMENT, "[batch] the label of image ", at, " is ", label,
-                     ", the network has ", needs.classes, " classes");
-        }
-    }
+    check_values("output gradients", "a loss of kind MN_LOSS_OUTPUT_GRADIENT",
+                 batch.output_gradients, batch.output_gradient_count, batch.count,
+                 needs.output_gradients);
+    check_values("targets", "losses that compare with values", batch.targets, batch.target_count,
+                 batch.count, needs.targets);
+    if (needs.targets.rank) checked.target_elements = element_count(needs.targets);
+    for (const LabelNeeds& labels : needs.labels) check_labels(checked, labels);
     return checked;
 }
 

@@ -33,16 +33,25 @@ private:
 struct CheckedBatch {
     mnb_input input{};
     int32_t count = 0;
+    int64_t target_elements = 0;  // of one image
     std::shared_ptr<const Dataset> dataset;
 
     // The part that starts at image `first`.
     mnb_input from(int64_t first, int64_t image_elements) const;
 };
 
+// Labels from 0 to classes - 1, or the one that is ignored.
+struct LabelNeeds {
+    int64_t classes;
+    bool ignores;
+    int32_t ignore_index;
+};
+
 // What the losses need of a batch.
 struct BatchNeeds {
-    int64_t classes = 0;             // above 0: labels below that
+    std::vector<LabelNeeds> labels;
     mn_shape output_gradients = {};  // with a rank: a gradient of that shape for each image
+    mn_shape targets = {};           // with a rank: values of that shape for each image
 };
 
 // Checks a batch for a network that takes images of `shape`. `max_batch` 0: any number of images.

@@ -11,39 +11,7 @@ namespace {
 constexpr int64_t kInferenceBytes = int64_t{64} << 20;
 constexpr int32_t kMaxInferenceBatch = 64;
 
-// Whether one inference plan serves both: the weight only scales gradients and sums.
-bool same_loss(const mn_loss_desc& a, const mn_loss_desc& b) {
-    return a.kind == b.kind && a.node == b.node && a.reduction == b.reduction;
-}
-
 }  // namespace
-
-void LossSum::add(Execution& execution, int32_t count) {
-    count_ += count;
-    for (size_t i = 0; i < losses_.size(); i++) {
-        const mnb_loss_result result = execution.read_loss(static_cast<int32_t>(i));
-        numerator_ += result.numerator * static_cast<double>(losses_[i].weight);
-        if (i == 0) {
-            denominator_ += result.denominator;
-            correct_ += result.correct;
-        }
-    }
-}
-
-double LossSum::denominator() const {
-    return losses_[0].reduction == MN_REDUCTION_SUM ? 1.0 : denominator_;
-}
-
-mn_metrics LossSum::metrics() const {
-    mn_metrics metrics{};
-    metrics.struct_size = sizeof metrics;
-    metrics.count = count_;
-    metrics.loss_numerator = numerator_;
-    metrics.loss_denominator = denominator();
-    metrics.loss = numerator_ / metrics.loss_denominator;
-    metrics.correct = correct_;
-    return metrics;
-}
 
 // An execution borrowed from an inference plan for one call.
 class Model::Lease {
@@ -82,8 +50,9 @@ Model::Model(std::shared_ptr<const Device> device, const Graph& graph, const mn_
     for (int32_t output : outputs_) graph_.node(output);
     inference_batch_ = desc.inference_batch ? desc.inference_batch : choose_inference_batch();
     store_ = std::make_shared<ParameterStore>(device_, graph_, lower_parameters(graph_, *device_));
+    seed_ = desc.seed;
     store_->initialize(desc.seed);
-    forward_ = &inference({});
+    forward_ = &inference(LossList());
 }
 
 int32_t Model::choose_inference_batch() const {
@@ -95,19 +64,19 @@ int32_t Model::choose_inference_batch() const {
         std::clamp<int64_t>(kInferenceBytes / bytes, 1, kMaxInferenceBatch));
 }
 
-Model::Inference& Model::inference(const std::vector<mn_loss_desc>& losses) {
+Model::Inference& Model::inference(LossList losses) {
     std::lock_guard lock(inferences_mutex_);
     for (const auto& known : inferences_)
-        if (std::equal(losses.begin(), losses.end(), known->losses.begin(), known->losses.end(),
-                       same_loss))
+        if (std::equal(losses.all().begin(), losses.all().end(), known->losses.all().begin(),
+                       known->losses.all().end(), same_loss))
             return *known;
     PlanOptions options;
     options.fuse = fuse_;
-    if (losses.empty()) options.lower.outputs = outputs_;
-    options.lower.losses = losses;
+    if (losses.size() == 0) options.lower.outputs = outputs_;
+    options.lower.losses = losses.all();
     options.lower.max_batch = inference_batch_;
     auto made = std::make_unique<Inference>();
-    made->losses = losses;
+    made->losses = std::move(losses);
     made->plan = std::make_unique<Plan>(device_, graph_, store_, options);
     inferences_.push_back(std::move(made));
     return *inferences_.back();
@@ -156,41 +125,21 @@ void Model::forward(const mn_batch& batch, std::shared_ptr<const Dataset> datase
     }
 }
 
-void Model::check_loss(const mn_loss_desc& loss) const {
-    const Node& node = graph_.node(loss.node);
-    if (loss.kind != MN_LOSS_CROSS_ENTROPY && loss.kind != MN_LOSS_OUTPUT_GRADIENT)
-        fail(MN_INVALID_ARGUMENT, "[loss] there is no kind ", loss.kind);
-    if (loss.reduction != MN_REDUCTION_MEAN && loss.reduction != MN_REDUCTION_SUM)
-        fail(MN_INVALID_ARGUMENT, "[loss] there is no reduction ", loss.reduction);
-    if (!std::isfinite(loss.weight))
-        fail(MN_INVALID_ARGUMENT, "[loss] weight must be finite, got ", loss.weight);
-    if (loss.kind == MN_LOSS_OUTPUT_GRADIENT) return;
-    if (node.shape.rank != 1)
-        fail(MN_SHAPE_MISMATCH, "[cross_entropy] takes features {classes}, got ",
-             text_of(node.shape), " from \"", node.name, "\"; add a flatten before it");
-    const Node* source = &node;
-    while (source->op == MN_OP_FLATTEN) source = &graph_.node(source->sources[0]);
-    if (source->op == MN_OP_SOFTMAX)
-        fail(MN_INVALID_ARGUMENT, "[cross_entropy] \"", source->name,
-             "\" is a softmax, but cross-entropy takes logits and applies log-softmax itself: "
-             "leave the softmax out for training");
-}
-
 mn_metrics Model::evaluate(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
                            const mn_loss_desc& loss) {
-    check_loss(loss);
+    check_loss(graph_, loss);
     if (loss.kind == MN_LOSS_OUTPUT_GRADIENT)
         fail(MN_INVALID_ARGUMENT,
-             "[loss] evaluation needs a loss of labels, not one whose "
-             "gradient comes with the batch");
+             "[loss] evaluation needs a loss of labels or targets, not one whose gradient comes "
+             "with the batch");
     BatchNeeds needs;
-    needs.classes = graph_.node(loss.node).shape.dims[0];
+    add_needs(graph_, loss, needs);
     const CheckedBatch checked =
         check_batch(batch, std::move(dataset), *device_, input_shape(), needs, 0);
     const int64_t image = element_count(input_shape());
     std::shared_lock lock(step_mutex_);
-    const std::vector<mn_loss_desc> losses{loss};
-    Lease execution(inference(losses));
+    const LossList losses(&loss, 1);
+    Lease execution(inference(LossList(&loss, 1)));
     LossSum sum(losses);
     for (int64_t first = 0; first < checked.count; first += inference_batch_) {
         const int32_t count =

@@ -8,8 +8,7 @@
 #include <shared_mutex>
 #include <vector>
 
-#include "plan/dataset.h"
-#include "plan/plan.h"
+#include "plan/losses.h"
 
 namespace mn {
 
@@ -57,7 +56,7 @@ private:
 
     // A plan without training and its idle executions; as many run at once as are asked for.
     struct Inference {
-        std::vector<mn_loss_desc> losses;
+        LossList losses;
         std::unique_ptr<Plan> plan;
         std::mutex mutex;
         std::vector<std::unique_ptr<Execution>> idle;
@@ -65,9 +64,8 @@ private:
     };
     class Lease;
 
-    Inference& inference(const std::vector<mn_loss_desc>& losses);
+    Inference& inference(LossList losses);
     int32_t choose_inference_batch() const;
-    void check_loss(const mn_loss_desc& loss) const;
 
     const mn_shape& input_shape() const { return graph_.node(0).shape; }
 
@@ -76,6 +74,7 @@ private:
     std::vector<int32_t> outputs_;
     bool fuse_;
     int32_t inference_batch_;
+    uint64_t seed_;
     std::shared_ptr<ParameterStore> store_;
     Inference* forward_ = nullptr;  // the one that gives the outputs
     std::mutex inferences_mutex_;
@@ -83,23 +82,6 @@ private:
     // Held shared by whatever reads parameters, exclusively by what changes them.
     FairSharedMutex step_mutex_;
     std::atomic<bool> has_trainer_{false};
-};
-
-// Adds up what the losses of one run report.
-class LossSum {
-public:
-    explicit LossSum(const std::vector<mn_loss_desc>& losses) : losses_(losses) {}
-
-    void add(Execution& execution, int32_t count);
-    mn_metrics metrics() const;
-    double denominator() const;
-
-private:
-    const std::vector<mn_loss_desc>& losses_;
-    int32_t count_ = 0;
-    double numerator_ = 0;
-    double denominator_ = 0;
-    int64_t correct_ = 0;
 };
 
 }  // namespace mn

@@ -35,9 +35,29 @@ const char* part_name(int32_t part) {
             return "first moment";
         case MN_PART_MOMENT2:
             return "second moment";
+        case MN_PART_MOMENT3:
+            return "third moment";
         default:
             fail(MN_INVALID_ARGUMENT, "a parameter has no part ", part);
     }
+}
+
+double first_value(const Parameter& p, const Philox& random, uint64_t i) {
+    const RandomPurpose purpose = p.spec.bias ? RandomPurpose::kBias : RandomPurpose::kWeight;
+    const uint32_t layer = static_cast<uint32_t>(p.node);
+    switch (p.spec.init) {
+        case Init::kUniform:
+            return (2.0 * random.uniform(i, layer, purpose) - 1.0) * p.spec.init_value;
+        case Init::kNormal: {
+            // Box and Muller's transform; 1 - u is never 0.
+            const double u = 1.0 - random.uniform(2 * i, layer, purpose);
+            const double angle = 6.283185307179586 * random.uniform(2 * i + 1, layer, purpose);
+            return std::sqrt(-2.0 * std::log(u)) * std::cos(angle) * p.spec.init_value;
+        }
+        case Init::kConstant:
+            break;
+    }
+    return p.spec.init_value;
 }
 
 }  // namespace
@@ -51,9 +71,8 @@ ParameterStore::ParameterStore(std::shared_ptr<const Device> device, const Graph
         const Node& node = graph.node(operation.node);
         for (size_t i = 0; i < operation.params.size(); i++) {
             const ParameterSpec& spec = node.parameters[i];
-            parameters_.push_back({node.name + "." + spec.suffix, spec.shape, node.id,
-                                   spec.trainable, spec.bias, spec.fan_in, operation.params[i],
-                                   bytes});
+            parameters_.push_back({spec.whole_name ? spec.suffix : node.name + "." + spec.suffix,
+                                   node.id, spec, operation.params[i], bytes});
             const int64_t size = operation.params[i].storage * static_cast<int64_t>(sizeof(float));
             bytes += (size + MNB_ALIGNMENT - 1) / MNB_ALIGNMENT * MNB_ALIGNMENT;
         }
@@ -66,12 +85,9 @@ void ParameterStore::initialize(uint64_t seed) {
     std::vector<float> values;
     for (size_t index = 0; index < parameters_.size(); index++) {
         const Parameter& p = parameters_[index];
-        const double bound = 1.0 / std::sqrt(static_cast<double>(p.fan_in));
-        const RandomPurpose purpose = p.bias ? RandomPurpose::kBias : RandomPurpose::kWeight;
-        values.resize(static_cast<size_t>(element_count(p.shape)));
+        values.resize(static_cast<size_t>(element_count(p.spec.shape)));
         for (size_t i = 0; i < values.size(); i++)
-            values[i] = static_cast<float>(
-                (2.0 * random.uniform(i, static_cast<uint32_t>(p.node), purpose) - 1.0) * bound);
+            values[i] = static_cast<float>(first_value(p, random, i));
         write(static_cast<int32_t>(index), MN_PART_VALUE, values.data(), values.size());
     }
 }
@@ -82,44 +98,50 @@ const Parameter& ParameterStore::parameter(int32_t index) const {
     return parameters_[index];
 }
 
-ParameterStore::Training ParameterStore::make_training(const mn_optimizer_desc& optimizer,
-                                                       const std::vector<bool>& trained) const {
+ParameterStore::Training ParameterStore::make_training(
+    const mn_optimizer_desc& optimizer, const std::vector<bool>& trained,
+    const std::vector<mn_parameter_options>& options) const {
     const int64_t bytes = values_.bytes();
-    const bool adam = optimizer.kind == MN_OPTIMIZER_ADAM;
+    const bool adam = optimizer.kind == MN_OPTIMIZER_ADAM || optimizer.kind == MN_OPTIMIZER_ADAMW;
+    const bool rmsprop = optimizer.kind == MN_OPTIMIZER_RMSPROP;
+    const bool third = (adam && optimizer.amsgrad) || (rmsprop && optimizer.centered);
     Training made;
     made.gradients = DeviceMemory(device_, bytes);
     made.moments1 = DeviceMemory(device_, adam || optimizer.momentum != 0 ? bytes : 0);
-    made.moments2 = DeviceMemory(device_, adam ? bytes : 0);
+    made.moments2 = DeviceMemory(device_, adam || rmsprop ? bytes : 0);
+    made.moments3 = DeviceMemory(device_, third ? bytes : 0);
     for (size_t i = 0; i < parameters_.size(); i++) {
         const int32_t index = static_cast<int32_t>(i);
-        if (parameters_[i].trainable && trained[i])
-            made.updates.push_back({value(index), at(made.gradients, index),
-                                    at(made.moments1, index), at(made.moments2, index),
-                                    parameters_[i].storage.storage});
+        if (parameters_[i].spec.trainable && trained[i])
+            made.updates.push_back(
+                {value(index), at(made.gradients, index), at(made.moments1, index),
+                 at(made.moments2, index), at(made.moments3, index), parameters_[i].storage.storage,
+                 options[i].learning_rate_factor,
+                 options[i].weight_decay < 0 ? optimizer.weight_decay : options[i].weight_decay});
     }
     return made;
 }
 
-void ParameterStore::update(const mn_optimizer_desc& optimizer, double scale, int64_t step) {
+void ParameterStore::update(const mn_optimizer_desc& optimizer, const mnb_update_options& options) {
     mnb_error error{};
     version_++;
     Device::check(
         device_->backend().update(device_->handle(), &optimizer, training_.updates.data(),
-                                  static_cast<int32_t>(training_.updates.size()), scale, step,
-                                  &error),
+                                  static_cast<int32_t>(training_.updates.size()), &options, &error),
         error);
 }
 
 const DeviceMemory& ParameterStore::part_memory(const Parameter& parameter, int32_t part,
                                                 uint64_t count) const {
     const char* name = part_name(part);
-    if (count != static_cast<uint64_t>(element_count(parameter.shape)))
-        fail(MN_SHAPE_MISMATCH, "[", parameter.name, "] has ", element_count(parameter.shape),
-             " values (", text_of(parameter.shape), "), got a buffer of ", count);
+    if (count != static_cast<uint64_t>(element_count(parameter.spec.shape)))
+        fail(MN_SHAPE_MISMATCH, "[", parameter.name, "] has ", element_count(parameter.spec.shape),
+             " values (", text_of(parameter.spec.shape), "), got a buffer of ", count);
     const DeviceMemory& memory = part == MN_PART_VALUE      ? values_
                                  : part == MN_PART_GRADIENT ? training_.gradients
                                  : part == MN_PART_MOMENT1  ? training_.moments1
-                                                            : training_.moments2;
+                                 : part == MN_PART_MOMENT2  ? training_.moments2
+                                                            : training_.moments3;
     if (!memory.data())
         fail(MN_NOT_FOUND, "[", parameter.name, "] has no ", name,
              part == MN_PART_GRADIENT ? ": the model has not been trained"

@@ -14,11 +14,8 @@ namespace mn {
 
 struct Parameter {
     std::string name;  // "0.weight"
-    mn_shape shape;    // PyTorch's
     int32_t node;
-    bool trainable;
-    bool bias;
-    int64_t fan_in;
+    ParameterSpec spec;
     mnb_param storage;  // layout
     int64_t offset;     // bytes, in each of the store's buffers
 };
@@ -37,28 +34,30 @@ public:
 
     // What one training adds to the parameters.
     struct Training {
-        DeviceMemory gradients, moments1, moments2;
+        DeviceMemory gradients, moments1, moments2, moments3;
         std::vector<mnb_update> updates;
         double gradient_scale = 0;  // see set_gradient_scale
     };
 
     // Gradients and, where the optimizer has them, moments; all zero. `trained`: which of the
     // parameters have gradients; the others are left alone by updates, as in PyTorch.
-    Training make_training(const mn_optimizer_desc& optimizer,
-                           const std::vector<bool>& trained) const;
+    Training make_training(const mn_optimizer_desc& optimizer, const std::vector<bool>& trained,
+                           const std::vector<mn_parameter_options>& options) const;
     void swap_training(Training& other) noexcept { std::swap(training_, other); }
 
     float* value(int32_t index) const { return at(values_, index); }
     float* gradient(int32_t index) const { return at(training_.gradients, index); }
 
-    // One step of the optimizer; the gradients are multiplied by `scale` first.
-    void update(const mn_optimizer_desc& optimizer, double scale, int64_t step);
+    // One step of the optimizer.
+    void update(const mn_optimizer_desc& optimizer, const mnb_update_options& options);
 
     void read(int32_t index, int32_t part, float* values, uint64_t count) const;
     void write(int32_t index, int32_t part, const float* values, uint64_t count);
 
-    // Grows with every change of a parameter.
+    // Grows with every change of a parameter. The running statistics are changed by the forward
+    // passes of training, outside this class.
     int64_t version() const { return version_; }
+    void mark_changed() { version_++; }
 
     // What the sums in the gradient buffers are multiplied by when they are read; 0: the buffers
     // hold nothing, and zeros are read.
@@ -67,7 +66,7 @@ public:
     int64_t parameter_bytes() const { return values_.bytes(); }
     int64_t gradient_bytes() const { return training_.gradients.bytes(); }
     int64_t optimizer_bytes() const {
-        return training_.moments1.bytes() + training_.moments2.bytes();
+        return training_.moments1.bytes() + training_.moments2.bytes() + training_.moments3.bytes();
     }
 
 private:

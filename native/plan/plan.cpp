@@ -12,8 +12,14 @@ Program lower_parameters(const Graph& graph, const Device& device) {
 
 Plan::Plan(std::shared_ptr<const Device> device, const Graph& graph,
            std::shared_ptr<const ParameterStore> store, const PlanOptions& options)
-    : device_(std::move(device)), store_(std::move(store)), program_(lower(graph, options.lower)) {
-    if (options.fuse) fuse(program_, *device_);
+    : device_(std::move(device)),
+      store_(std::move(store)),
+      program_(lower(graph, options.lower)),
+      seed_(options.seed) {
+    if (options.fuse) {
+        fold_batch_norm(program_, *device_);
+        fuse(program_, *device_);
+    }
     assign_layouts(program_, *device_);
     if (program_.training)
         schedule_training(program_, *device_, options.input_gradient);
@@ -42,9 +48,28 @@ std::vector<bool> Plan::trained_parameters() const {
         if (step.direction != MNB_BACKWARD) continue;
         const Operation& operation = program_.operations[step.operation];
         for (size_t p = 0; p < operation.params.size(); p++)
-            trained[operation.first_param + p] = true;
+            trained[operation.param_ids[p]] = operation.wants_diff_params[p];
     }
     return trained;
+}
+
+bool Plan::moves_statistics() const {
+    if (!program_.training) return false;
+    for (const Operation& operation : program_.operations)
+        for (const mnb_param& param : operation.params)
+            if (param.role == MNB_STATISTIC) return true;
+    return false;
+}
+
+void Plan::check_count(int32_t count) const {
+    if (count > 1 || !program_.training) return;
+    for (const Operation& operation : program_.operations) {
+        if (operation.op != MN_OP_BATCH_NORM) continue;
+        const mnb_tensor& source = program_.values[operation.sources[0]].tensor;
+        if (source.flat || source.h * source.w == 1)
+            fail(MN_INVALID_ARGUMENT, "[batch_norm \"", operation.name,
+                 "\"] expects more than 1 value per channel when training, got a batch of 1");
+    }
 }
 
 void Plan::prepare_steps() {
@@ -55,7 +80,7 @@ void Plan::prepare_steps() {
         const Operation& operation = program_.operations[step.operation];
         for (size_t p = 0; p < operation.params.size(); p++) {
             const mnb_param& stored =
-                store_->parameters()[operation.first_param + static_cast<int32_t>(p)].storage;
+                store_->parameters()[operation.param_ids[p]].storage;
             if (stored.layout != operation.params[p].layout)
                 fail(MN_INTERNAL, "[", operation.name,
                      "] the device asks for two layouts of one parameter");
@@ -99,9 +124,9 @@ mnb_run Plan::bind(const Step& step, size_t index, const DeviceMemory& arena,
     for (size_t s = 0; s < step.diff_sources.size(); s++)
         run.diff_src[s] = address(step.diff_sources[s]);
     for (size_t p = 0; p < operation.params.size(); p++) {
-        const int32_t param = operation.first_param + static_cast<int32_t>(p);
+        const int32_t param = operation.param_ids[p];
         run.param[p] = store_->value(param);
-        run.diff_param[p] = store_->gradient(param);
+        if (operation.wants_diff_params[p]) run.diff_param[p] = store_->gradient(param);
     }
     if (memory_.saved[step.operation] >= 0)
         run.saved = arena.at<void>(memory_.saved[step.operation]);
@@ -124,7 +149,7 @@ void Plan::refresh() {
         mnb_run run{};
         run.struct_size = sizeof run;
         for (size_t p = 0; p < operation.params.size(); p++)
-            run.param[p] = store_->value(operation.first_param + static_cast<int32_t>(p));
+            run.param[p] = store_->value(operation.param_ids[p]);
         run.packed = packed_.at<void>(steps_[i].packed);
         mnb_error error{};
         Device::check(device_->backend().refresh(device_->handle(), steps_[i].kernel, &run, &error),
@@ -142,9 +167,11 @@ Execution::Execution(Plan& plan)
         runs_.push_back(plan.bind(plan.program_.steps[i], i, arena_, losses_));
 }
 
-void Execution::run(const mnb_input& input, int32_t count, bool accumulate) {
+void Execution::run(const mnb_input& input, int32_t count, bool accumulate, uint64_t step,
+                    const double* loss_scales) {
     const mnb_backend& backend = plan_.device_->backend();
     mnb_device* device = plan_.device_->handle();
+    plan_.check_count(count);
     plan_.refresh();
     input_ = input;
     mnb_error error{};
@@ -154,7 +181,11 @@ void Execution::run(const mnb_input& input, int32_t count, bool accumulate) {
         mnb_run& run = runs_[i];
         run.count = count;
         run.accumulate = accumulate;
+        run.seed = plan_.seed_;
+        run.step = step;
         run.input = &input_;
+        const int32_t loss = plan_.program_.operations[plan_.program_.steps[i].operation].loss;
+        run.loss_scale = loss_scales && loss >= 0 ? loss_scales[loss] : 1.0;
         Device::check(backend.run(device, plan_.steps_[i].kernel, &run, &error), error);
     }
     if (backend.end) Device::check(backend.end(device, &error), error);

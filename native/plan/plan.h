@@ -17,6 +17,7 @@ struct PlanOptions {
     LowerOptions lower;
     bool fuse = true;
     bool input_gradient = false;
+    uint64_t seed = 0;  // of random numbers in training
 };
 
 class Plan {
@@ -36,6 +37,9 @@ public:
     // Of each of the store's parameters: does a backward step of this plan make its gradient?
     std::vector<bool> trained_parameters() const;
 
+    // Whether a run changes running statistics.
+    bool moves_statistics() const;
+
 private:
     friend class Execution;
 
@@ -44,6 +48,8 @@ private:
         int64_t packed = -1;  // offset
     };
 
+    // Refuses a batch from which a batch normalisation cannot learn, before anything has run.
+    void check_count(int32_t count) const;
     // Rebuilds what was derived from parameters that have changed since.
     void refresh();
     void prepare_steps();
@@ -57,6 +63,7 @@ private:
     MemoryPlan memory_;
     std::vector<PlannedStep> steps_;
     DeviceMemory packed_;
+    uint64_t seed_;
     std::mutex refresh_mutex_;
     int64_t packed_version_ = 0;
 };
@@ -65,8 +72,10 @@ class Execution {
 public:
     explicit Execution(Plan& plan);
 
-    // Runs all steps for `count` images.
-    void run(const mnb_input& input, int32_t count, bool accumulate);
+    // Runs all steps for `count` images. `step` counts the runs, for random numbers; `loss_scales`
+    // are factors of the losses' gradients, null: 1.
+    void run(const mnb_input& input, int32_t count, bool accumulate, uint64_t step = 0,
+             const double* loss_scales = nullptr);
 
     // After a run: copies an output as N x C x H x W.
     void read_output(int32_t output, int32_t count, float* values);

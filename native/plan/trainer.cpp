@@ -13,6 +13,11 @@ void check_learning_rate(float learning_rate) {
              learning_rate);
 }
 
+// 0 where there is nothing to divide: the sums are zeros.
+double inverse(double denominator) {
+    return denominator == 0 ? 0 : 1.0 / denominator;
+}
+
 // Takes the right to train for as long as it lives, unless kept.
 class TrainingRight {
 public:
@@ -38,56 +43,57 @@ void check_optimizer(const mn_optimizer_desc& o) {
     };
     expect(std::isfinite(o.weight_decay) && o.weight_decay >= 0,
            "weight_decay must be finite and not negative", o.weight_decay);
-    if (o.kind == MN_OPTIMIZER_ADAM) {
+    if (o.kind < MN_OPTIMIZER_SGD || o.kind > MN_OPTIMIZER_RMSPROP)
+        fail(MN_INVALID_ARGUMENT, "[optimizer] there is no kind ", o.kind);
+    const bool adam = o.kind == MN_OPTIMIZER_ADAM || o.kind == MN_OPTIMIZER_ADAMW;
+    if (adam) {
         expect(o.beta1 >= 0 && o.beta1 < 1, "beta1 must be in [0, 1)", o.beta1);
         expect(o.beta2 >= 0 && o.beta2 < 1, "beta2 must be in [0, 1)", o.beta2);
-        expect(std::isfinite(o.epsilon) && o.epsilon > 0, "epsilon must be finite and above 0",
-               o.epsilon);
-    } else if (o.kind == MN_OPTIMIZER_SGD) {
+    } else {
         expect(std::isfinite(o.momentum) && o.momentum >= 0,
                "momentum must be finite and not negative", o.momentum);
+    }
+    if (o.kind == MN_OPTIMIZER_RMSPROP)
+        expect(o.alpha >= 0 && o.alpha < 1, "alpha must be in [0, 1)", o.alpha);
+    if (o.kind == MN_OPTIMIZER_SGD) {
         expect(std::isfinite(o.dampening), "dampening must be finite", o.dampening);
         expect(!o.nesterov || (o.momentum > 0 && o.dampening == 0),
                "nesterov needs a momentum above 0 and no dampening; momentum", o.momentum);
     } else {
-        fail(MN_INVALID_ARGUMENT, "[optimizer] there is no kind ", o.kind);
+        expect(std::isfinite(o.epsilon) && o.epsilon > 0, "epsilon must be finite and above 0",
+               o.epsilon);
     }
 }
 
 Trainer::Trainer(std::shared_ptr<Model> model, const mn_trainer_desc& desc)
-    : model_(std::move(model)),
-      losses_(desc.losses, desc.losses + desc.loss_count),
-      optimizer_(*desc.optimizer) {
+    : model_(std::move(model)), optimizer_(*desc.optimizer) {
     if (desc.max_batch < 1 || desc.max_batch > kMaxBatch)
         fail(MN_INVALID_ARGUMENT, "[trainer] max_batch must be 1 to 2^20, got ", desc.max_batch);
     check_optimizer(optimizer_);
-    for (const mn_loss_desc& loss : losses_) {
-        model_->check_loss(loss);
-        const mn_shape& shape = model_->graph_.node(loss.node).shape;
-        if (loss.kind == MN_LOSS_OUTPUT_GRADIENT) {
-            if (needs_.output_gradients.rank)
-                fail(MN_INVALID_ARGUMENT,
-                     "[trainer] only one loss can take its gradient from the batch");
-            needs_.output_gradients = shape;
-        } else {
-            needs_.classes =
-                needs_.classes ? std::min(needs_.classes, shape.dims[0]) : shape.dims[0];
-        }
-        if (loss.reduction != losses_[0].reduction)
+    for (int32_t i = 0; i < desc.loss_count; i++) {
+        const mn_loss_desc& loss = desc.losses[i];
+        check_loss(model_->graph_, loss);
+        add_needs(model_->graph_, loss, needs_);
+        if (loss.reduction != desc.losses[0].reduction)
             fail(MN_INVALID_ARGUMENT, "[trainer] all losses must have the same reduction");
     }
+    losses_ = LossList(desc.losses, desc.loss_count);
+    sum_ = LossSum(losses_);
+    take_options(desc);
     TrainingRight right(model_->has_trainer_);
     std::lock_guard lock(model_->step_mutex_);
     PlanOptions options;
     options.fuse = model_->fuse_;
     options.input_gradient = desc.flags & MN_TRAINER_INPUT_GRADIENT;
-    options.lower.losses = losses_;
+    options.lower.losses = losses_.all();
     options.lower.training = true;
+    options.seed = model_->seed_;
+    for (const mn_parameter_options& o : options_) options.lower.frozen.push_back(o.frozen);
     options.lower.max_batch = desc.max_batch;
     plan_ = std::make_unique<Plan>(model_->device_, model_->graph_, model_->store_, options);
     ParameterStore& store = *model_->store_;
     ParameterStore::Training training =
-        store.make_training(optimizer_, plan_->trained_parameters());
+        store.make_training(optimizer_, plan_->trained_parameters(), options_);
     store.swap_training(training);
     try {
         execution_ = std::make_unique<Execution>(*plan_);
@@ -96,6 +102,35 @@ Trainer::Trainer(std::shared_ptr<Model> model, const mn_trainer_desc& desc)
         throw;
     }
     right.keep();
+}
+
+// Completes the caller's list to one entry for each parameter.
+void Trainer::take_options(const mn_trainer_desc& desc) {
+    const auto check_clip = [](const char* what, float value) {
+        if (!std::isfinite(value) || value < 0)
+            fail(MN_INVALID_ARGUMENT, "[trainer] ", what, " must be finite and not negative, got ",
+                 value);
+        return value;
+    };
+    clip_norm_ = check_clip("clip_norm", desc.clip_norm);
+    clip_value_ = check_clip("clip_value", desc.clip_value);
+    const int32_t count = static_cast<int32_t>(model_->parameters().size());
+    for (int32_t i = 0; i < count; i++)
+        options_.push_back({sizeof(mn_parameter_options), -1, 0, 1, -1});
+    for (int32_t i = 0; i < desc.option_count; i++) {
+        const mn_parameter_options& o = desc.options[i];
+        const Parameter& parameter = model_->parameter(o.parameter);
+        if (options_[o.parameter].parameter >= 0)
+            fail(MN_INVALID_ARGUMENT, "[", parameter.name, "] has two entries in the options");
+        if (!std::isfinite(o.learning_rate_factor) || o.learning_rate_factor < 0)
+            fail(MN_INVALID_ARGUMENT, "[", parameter.name,
+                 "] learning_rate_factor must be finite and not negative, got ",
+                 o.learning_rate_factor);
+        if (o.weight_decay != -1 && (!std::isfinite(o.weight_decay) || o.weight_decay < 0))
+            fail(MN_INVALID_ARGUMENT, "[", parameter.name,
+                 "] weight_decay must be finite and not negative, or -1, got ", o.weight_decay);
+        options_[o.parameter] = o;
+    }
 }
 
 Trainer::~Trainer() {
@@ -108,20 +143,24 @@ CheckedBatch Trainer::check(const mn_batch& batch, std::shared_ptr<const Dataset
 }
 
 mn_metrics Trainer::forward_backward(const CheckedBatch& batch) {
-    execution_->run(batch.input, batch.count, pending_);
-    LossSum sum(losses_);
-    sum.add(*execution_, batch.count);
-    const bool mean = losses_[0].reduction == MN_REDUCTION_MEAN;
-    denominator_ = pending_ && mean ? denominator_ + sum.denominator() : sum.denominator();
+    scales_.compute(model_->graph_, losses_, batch);
+    if (plan_->moves_statistics()) model_->store_->mark_changed();
+    execution_->run(batch.input, batch.count, pending_, runs_++, scales_.scales.data());
+    sum_.clear();
+    sum_.add(*execution_, batch.count);
+    const bool adds = pending_ && losses_[0].reduction == MN_REDUCTION_MEAN;
+    denominator_ = adds ? denominator_ + scales_.denominator : scales_.denominator;
     pending_ = true;
     last_count_ = batch.count;
-    last_denominator_ = sum.denominator();
-    model_->store_->set_gradient_scale(1.0 / denominator_);
-    return sum.metrics();
+    last_denominator_ = scales_.denominator;
+    model_->store_->set_gradient_scale(inverse(denominator_));
+    return sum_.metrics();
 }
 
 void Trainer::update() {
-    model_->store_->update(optimizer_, 1.0 / denominator_, ++steps_);
+    const mnb_update_options options = {sizeof options, clip_norm_, clip_value_,
+                                        inverse(denominator_), ++steps_};
+    model_->store_->update(optimizer_, options);
     pending_ = false;
 }
 
@@ -175,7 +214,8 @@ void Trainer::read_input_gradient(float* values, uint64_t count) {
     execution_->read_input_gradient(last_count_, values);
     if (last_denominator_ != 1)
         for (uint64_t i = 0; i < count; i++)
-            values[i] = static_cast<float>(values[i] / last_denominator_);
+            values[i] =
+                last_denominator_ == 0 ? 0.0f : static_cast<float>(values[i] / last_denominator_);
 }
 
 mn_memory_plan Trainer::memory_plan() const {

@@ -25,16 +25,22 @@ private:
     CheckedBatch check(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) const;
     mn_metrics forward_backward(const CheckedBatch& batch);
     void update();
+    void take_options(const mn_trainer_desc& desc);
 
     std::shared_ptr<Model> model_;
-    std::vector<mn_loss_desc> losses_;
+    LossList losses_;
+    LossSum sum_{losses_};
+    LossScales scales_;
     mn_optimizer_desc optimizer_;
     BatchNeeds needs_;
     std::unique_ptr<Plan> plan_;
     std::unique_ptr<Execution> execution_;
+    std::vector<mn_parameter_options> options_;  // one for each parameter
+    float clip_norm_ = 0, clip_value_ = 0;
     int64_t steps_ = 0;
+    uint64_t runs_ = 0;       // batches seen, for random numbers
     bool pending_ = false;    // gradients wait for an update
-    double denominator_ = 0;  // of the means of the batches in the gradients
+    double denominator_ = 0;  // of the batches in the gradients, see LossScales
     int32_t last_count_ = 0;
     double last_denominator_ = 1;  // of the last batch alone
 };

@@ -154,7 +154,7 @@ void toy_create(toy* t) {
     mn_normalize_desc normalize;
     mn_conv2d_desc conv = conv_3x3(4);
     mn_pool2d_desc pool = pool_2x2();
-    mn_activation_desc relu = {sizeof relu, MN_ACTIVATION_RELU};
+    mn_activation_desc relu = {sizeof relu, MN_ACTIVATION_RELU, 0, 0};
     mn_linear_desc linear = {sizeof linear, kClasses, 1};
     mn_model_desc model;
     int32_t node, outputs[2];

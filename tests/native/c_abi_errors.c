@@ -206,7 +206,7 @@ void check_errors_of_graphs(void) {
     mn_shape shape;
     mn_node_info info;
     mn_linear_desc linear = {sizeof linear, 4, 1};
-    mn_activation_desc activation = {sizeof activation, MN_ACTIVATION_RELU};
+    mn_activation_desc activation = {sizeof activation, MN_ACTIVATION_RELU, 0, 0};
     mn_conv2d_desc conv = conv_3x3(4);
     mn_pool2d_desc pool = pool_2x2();
     char name[400];

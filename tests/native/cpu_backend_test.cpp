@@ -161,16 +161,20 @@ protected:
             for (size_t p = 0; p < value.size(); ++p) {
                 gradient[p] = random.floats(static_cast<int64_t>(value[p].size()));
                 updates.push_back({value[p].data(), gradient[p].data(), moment1[p].data(),
-                                   moment2[p].data(), static_cast<int64_t>(value[p].size())});
+                                   moment2[p].data(), nullptr,
+                                   static_cast<int64_t>(value[p].size()), 1.0f, desc.weight_decay});
                 for (size_t i = 0; i < value[p].size(); ++i)
                     step_one(step, static_cast<double>(gradient[p][i]) * scale, v[p][i], m1[p][i],
                              m2[p][i]);
             }
             mnb_error error{};
-            ASSERT_EQ(
-                cpu_backend()->update(device.handle(), &desc, updates.data(),
-                                      static_cast<int32_t>(updates.size()), scale, step, &error),
-                MN_OK)
+            mnb_update_options options{};
+            options.struct_size = sizeof options;
+            options.scale = scale;
+            options.step = step;
+            ASSERT_EQ(cpu_backend()->update(device.handle(), &desc, updates.data(),
+                                            static_cast<int32_t>(updates.size()), &options, &error),
+                      MN_OK)
                 << error.text;
             for (size_t p = 0; p < value.size(); ++p)
                 EXPECT_LE(relative_error(value[p], Floats(v[p].begin(), v[p].end())), 1e-6)

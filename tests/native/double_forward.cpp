@@ -42,7 +42,8 @@ double max_pooled(const mn_pool2d_desc& p, const Image& src, int64_t c, int64_t 
     double best = -std::numeric_limits<double>::infinity();
     for (int64_t kh = 0; kh < p.kernel_h; ++kh)
         for (int64_t kw = 0; kw < p.kernel_w; ++kw) {
-            const int64_t y = oh * p.stride_h - p.pad_h + kh, x = ow * p.stride_w - p.pad_w + kw;
+            const int64_t y = oh * p.stride_h - p.pad_h + kh * std::max(p.dilation_h, 1);
+            const int64_t x = ow * p.stride_w - p.pad_w + kw * std::max(p.dilation_w, 1);
             if (src.inside(y, x)) best = std::max(best, src.at(c, y, x));
         }
     return best;
@@ -151,7 +152,7 @@ void forward_image(const OpCase& c, const DoubleOperands& o, int64_t n, Doubles&
             for (int64_t i = 0; i < size; ++i)
                 result.push_back(std::exp(src.data[i] - log_sum_exp(src.data, size)));
             break;
-        case MNB_OP_CROSS_ENTROPY:
+        case MNB_OP_LABEL_LOSS:
             if (result.empty()) result.push_back(0);
             result[0] += static_cast<double>(node.desc.loss.weight) *
                          (log_sum_exp(src.data, size) - src.data[c.labels[static_cast<size_t>(n)]]);
@@ -170,8 +171,10 @@ std::vector<Doubles> widen(const std::vector<Floats>& values) {
 DoubleOperands::DoubleOperands(const OpCase& op_case)
     : src(widen(op_case.src)), param(widen(op_case.param)) {}
 
-Doubles double_forward(const OpCase& op_case, const DoubleOperands& operands) {
+Doubles double_forward(const OpCase& op_case, const DoubleOperands& operands, bool training) {
     Doubles result;
+    if (norm_double_forward(op_case, operands, training, result)) return result;
+    if (structure_double_forward(op_case, operands, result)) return result;
     for (int64_t n = 0; n < op_case.count; ++n) forward_image(op_case, operands, n, result);
     return result;
 }

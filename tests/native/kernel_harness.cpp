@@ -136,6 +136,8 @@ public:
         const int batch = node.max_batch;
         run_.struct_size = sizeof run_;
         run_.count = op_case.count;
+        run_.seed = op_case.seed;
+        run_.step = op_case.step;
         for (int s = 0; s < node.source_count; ++s) {
             run_.src[s] = own(lay_out(node.src[s], batch, op_case.count, op_case.src[size(s)]));
             diff_src_.push_back(Buffer::floats(batch_size(node.src[s], batch), unwritten));
@@ -146,7 +148,8 @@ public:
             run_.diff_dst = own(lay_out(node.dst, batch, op_case.count, op_case.diff_dst));
         }
         for (int p = 0; p < node.param_count; ++p) {
-            run_.param[p] = own(lay_out(node.param[p], op_case.param[size(p)]));
+            param_.push_back(lay_out(node.param[p], op_case.param[size(p)]));
+            run_.param[p] = param_.back().get<float>();
             diff_param_.push_back(Buffer::floats(
                 node.param[p].storage, options.accumulate ? options.accumulated : unwritten));
         }
@@ -154,6 +157,7 @@ public:
             input_.labels = op_case.labels.data();
             run_.input = &input_;
             run_.loss = &result_.loss;
+            run_.loss_scale = 1;
         }
     }
 
@@ -164,12 +168,14 @@ public:
         if (gradient) bind_diff_src();
         execute(device, kernel, support);
         if (node_.dst.c > 0) result_.dst = bring_back(node_.dst, case_.count, dst_[0]);
+        for (int p = 0; p < node_.param_count; ++p)
+            result_.param.push_back(bring_back(node_.param[p], param_[size(p)], 0.0f));
     }
 
     void backward(cpu::Device& device, cpu::Kernel& kernel, const mnb_support& support) {
         bind_diff_src();
         for (int p = 0; p < node_.param_count; ++p)
-            run_.diff_param[p] = diff_param_[size(p)].get<float>();
+            if (node_.wants_diff_param[p]) run_.diff_param[p] = diff_param_[size(p)].get<float>();
         run_.accumulate = options_.accumulate;
         // What the kernel does not ask for is not there.
         if (!(support.backward_needs & MNB_NEEDS_SRC))
@@ -181,6 +187,7 @@ public:
 
     OpResult take_result(bool backward) {
         for (const Buffer& buffer : buffers_) buffer.check("operand");
+        for (const Buffer& buffer : param_) buffer.check("param");
         for (const Buffer& buffer : dst_) buffer.check("dst");
         for (const Buffer& buffer : saved_) buffer.check("saved");
         for (int s = 0; s < node_.source_count; ++s) {
@@ -191,10 +198,12 @@ public:
         }
         for (int p = 0; p < node_.param_count; ++p) {
             diff_param_[size(p)].check("diff_param");
-            if (backward)
-                result_.diff_param.push_back(
+            if (!backward) continue;
+            result_.diff_param.emplace_back();
+            if (node_.wants_diff_param[p])
+                result_.diff_param.back() =
                     bring_back(node_.param[p], diff_param_[size(p)],
-                               options_.accumulate ? options_.accumulated : 0.0f));
+                               options_.accumulate ? options_.accumulated : 0.0f);
         }
         return std::move(result_);
     }
@@ -227,7 +236,7 @@ private:
     const RunOptions& options_;
     mnb_run run_{};
     mnb_input input_{};
-    std::vector<Buffer> buffers_, dst_, diff_src_, diff_param_, saved_;
+    std::vector<Buffer> buffers_, param_, dst_, diff_src_, diff_param_, saved_;
     OpResult result_;
 };
 

@@ -28,12 +28,14 @@ struct OpCase {
     Floats diff_dst;
     std::vector<int32_t> labels;  // of a loss
     bool small = true;            // finite differences are affordable
+    uint64_t seed = 7, step = 3;  // of random numbers
 };
 
 struct OpResult {
     Floats dst;
     std::vector<Floats> diff_src;
-    std::vector<Floats> diff_param;
+    std::vector<Floats> diff_param;  // empty: not wanted
+    std::vector<Floats> param;       // after the forward pass, which changes running statistics
     mnb_loss_result loss{};
 };
 

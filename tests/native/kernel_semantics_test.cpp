@@ -157,7 +157,7 @@ TEST(FusedPool, TiesAndNanAsUnfused) {
 
 TEST(CrossEntropy, CountsTheFirstLargestAndNoNan) {
     Random random(1);
-    OpCase c = simple_case(random, MNB_OP_CROSS_ENTROPY, 5, 3, 1, 1, true);
+    OpCase c = simple_case(random, MNB_OP_LABEL_LOSS, 5, 3, 1, 1, true);
     c.src[0] = {1,   1, 0,  // the first of equals: right
                 1,   1, 0,  // the second of equals: wrong
                 0,   5, 1,  // right
@@ -174,7 +174,7 @@ TEST(CrossEntropy, CountsTheFirstLargestAndNoNan) {
 
 TEST(CrossEntropy, LargeLogitsDoNotOverflow) {
     Random random(1);
-    OpCase c = simple_case(random, MNB_OP_CROSS_ENTROPY, 2, 2, 1, 1, true);
+    OpCase c = simple_case(random, MNB_OP_LABEL_LOSS, 2, 2, 1, 1, true);
     c.node.desc.loss.weight = 2;
     c.node.desc.loss.reduction = MN_REDUCTION_MEAN;
     c.src[0] = {1000, 0, -1000, 1000};
@@ -188,10 +188,10 @@ TEST(CrossEntropy, LargeLogitsDoNotOverflow) {
 }
 
 TEST(CrossEntropy, LabelsByIndexAndBadLabels) {
-    for (const cpu::Implementation& implementation : list_implementations(MNB_OP_CROSS_ENTROPY)) {
+    for (const cpu::Implementation& implementation : list_implementations(MNB_OP_LABEL_LOSS)) {
         const TestDevice device;
         Random random(1);
-        const OpCase c = simple_case(random, MNB_OP_CROSS_ENTROPY, 2, 3, 1, 1, true);
+        const OpCase c = simple_case(random, MNB_OP_LABEL_LOSS, 2, 3, 1, 1, true);
         mnb_support support{};
         ASSERT_TRUE(implementation.query(device.get(), c.node, MNB_FORWARD_INFERENCE, support));
         const auto kernel = implementation.create(device.get(), c.node, MNB_FORWARD_INFERENCE);
@@ -199,7 +199,7 @@ TEST(CrossEntropy, LabelsByIndexAndBadLabels) {
         std::vector<double> workspace(static_cast<size_t>(support.workspace_bytes / 8 + 1));
         std::vector<int32_t> labels = {1, 2, 1, 0};
         const int32_t indices[] = {3, 1};
-        mnb_input input = {nullptr, indices, labels.data(), MN_UINT8, nullptr};
+        mnb_input input = {nullptr, indices, labels.data(), MN_UINT8, nullptr, nullptr};
         mnb_loss_result loss{};
         mnb_run run{};
         run.struct_size = sizeof run;
@@ -221,7 +221,7 @@ TEST(OutputGradient, IsTakenAsItIs) {
     Random random(1);
     for (const cpu::Implementation& implementation : list_implementations(MNB_OP_OUTPUT_GRADIENT)) {
         const TestDevice device;
-        mnb_node node = simple_case(random, MNB_OP_CROSS_ENTROPY, 2, 3, 2, 2, false).node;
+        mnb_node node = simple_case(random, MNB_OP_LABEL_LOSS, 2, 3, 2, 2, false).node;
         node.op = MNB_OP_OUTPUT_GRADIENT;
         node.desc.loss.weight = 0.5f;
         node.src[0] = make_tensor(3, 2, 2, false, MNB_NHWC);

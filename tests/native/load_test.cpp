@@ -85,13 +85,13 @@ protected:
 };
 
 TEST_P(LoadTest, FloatsAreTakenAsTheyAre) {
-    const mnb_input input = {floats_.data(), nullptr, nullptr, MN_FLOAT32, nullptr};
+    const mnb_input input = {floats_.data(), nullptr, nullptr, MN_FLOAT32, nullptr, nullptr};
     check(input, images,
           [&](int n, int, int i) { return floats_[static_cast<size_t>(n * image_size + i)]; });
 }
 
 TEST_P(LoadTest, BytesAreDividedBy255) {
-    const mnb_input input = {bytes_.data(), nullptr, nullptr, MN_UINT8, nullptr};
+    const mnb_input input = {bytes_.data(), nullptr, nullptr, MN_UINT8, nullptr, nullptr};
     check(input, images - 1, [&](int n, int, int i) {
         return static_cast<float>(bytes_[static_cast<size_t>(n * image_size + i)]) / 255.0f;
     });
@@ -99,7 +99,7 @@ TEST_P(LoadTest, BytesAreDividedBy255) {
 
 TEST_P(LoadTest, EachChannelIsNormalised) {
     normalize(channels);
-    const mnb_input input = {bytes_.data(), nullptr, nullptr, MN_UINT8, nullptr};
+    const mnb_input input = {bytes_.data(), nullptr, nullptr, MN_UINT8, nullptr, nullptr};
     check(input, images, [&](int n, int c, int i) {
         const float x = static_cast<float>(bytes_[static_cast<size_t>(n * image_size + i)]) / 255;
         return (x - means[c]) / stds[c];
@@ -108,7 +108,7 @@ TEST_P(LoadTest, EachChannelIsNormalised) {
 
 TEST_P(LoadTest, OnePairServesAllChannels) {
     normalize(1);
-    const mnb_input input = {floats_.data(), nullptr, nullptr, MN_FLOAT32, nullptr};
+    const mnb_input input = {floats_.data(), nullptr, nullptr, MN_FLOAT32, nullptr, nullptr};
     check(input, images, [&](int n, int, int i) {
         return (floats_[static_cast<size_t>(n * image_size + i)] - means[0]) / stds[0];
     });
@@ -117,12 +117,12 @@ TEST_P(LoadTest, OnePairServesAllChannels) {
 TEST_P(LoadTest, IndicesChooseImages) {
     normalize(channels);
     const int32_t indices[] = {5, 0, 5, 2};
-    const mnb_input bytes = {bytes_.data(), indices, nullptr, MN_UINT8, nullptr};
+    const mnb_input bytes = {bytes_.data(), indices, nullptr, MN_UINT8, nullptr, nullptr};
     check(bytes, 4, [&](int n, int c, int i) {
         const size_t at = static_cast<size_t>(indices[n] * image_size + i);
         return (static_cast<float>(bytes_[at]) / 255 - means[c]) / stds[c];
     });
-    const mnb_input floats = {floats_.data(), indices, nullptr, MN_FLOAT32, nullptr};
+    const mnb_input floats = {floats_.data(), indices, nullptr, MN_FLOAT32, nullptr, nullptr};
     check(floats, 3, [&](int n, int c, int i) {
         return (floats_[static_cast<size_t>(indices[n] * image_size + i)] - means[c]) / stds[c];
     });

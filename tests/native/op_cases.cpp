@@ -19,8 +19,8 @@ std::string pool_name(const mn_pool2d_desc& d) {
                 "x", d.pad_w, d.ceil_mode ? "_ceil" : "", d.count_include_pad ? "" : "_nopad");
 }
 
-// Fills in what all cases have in common and draws the values. The batch is smaller than the
-// largest that the kernel is prepared for.
+}  // namespace
+
 void finish(OpCase& c, Random& random) {
     mnb_node& node = c.node;
     node.struct_size = sizeof node;
@@ -31,14 +31,13 @@ void finish(OpCase& c, Random& random) {
     for (int p = 0; p < node.param_count; ++p) {
         const mnb_param& param = node.param[p];
         c.param.push_back(random.floats(param.o * param.i * param.h * param.w));
+        node.wants_diff_param[p] = param.role != MNB_STATISTIC;
     }
     if (node.dst.c > 0) c.diff_dst = random.floats(c.count * tensor_size(node.dst));
     // Names are parts of test names.
     for (char& letter : c.name)
         if (!std::isalnum(static_cast<unsigned char>(letter))) letter = '_';
 }
-
-}  // namespace
 
 uint64_t test_seed() {
     static const uint64_t seed = [] {
@@ -191,12 +190,12 @@ OpCase simple_case(Random& random, int op, int count, int64_t c, int64_t h, int6
     node.op = op;
     node.source_count = op == MNB_OP_SUM ? 2 : 1;
     for (int s = 0; s < node.source_count; ++s) node.src[s] = make_tensor(c, h, w, flat, MNB_NCHW);
-    if (op != MNB_OP_CROSS_ENTROPY) node.dst = node.src[0];
+    if (op != MNB_OP_LABEL_LOSS) node.dst = node.src[0];
     const char* name = "";
     switch (op) {
         case MN_OP_ACTIVATION:
             name = "relu";
-            node.desc.activation = {sizeof(mn_activation_desc), MN_ACTIVATION_RELU};
+            node.desc.activation = {sizeof(mn_activation_desc), MN_ACTIVATION_RELU, 0, 0};
             break;
         case MN_OP_SOFTMAX:
             name = "softmax";
@@ -207,7 +206,7 @@ OpCase simple_case(Random& random, int op, int count, int64_t c, int64_t h, int6
         case MNB_OP_SUM:
             name = "sum";
             break;
-        case MNB_OP_CROSS_ENTROPY:
+        case MNB_OP_LABEL_LOSS:
             name = "cross_entropy";
             node.desc.loss.struct_size = sizeof(mn_loss_desc);
             node.desc.loss.kind = MN_LOSS_CROSS_ENTROPY;
@@ -382,7 +381,7 @@ std::vector<OpCase> simple_cases() {
         cases.push_back(simple_case(random, op, 2, 17, 3, 4, true));
         cases.push_back(simple_case(random, op, 5, 130, 1, 1, true));
     }
-    for (int op : {static_cast<int>(MN_OP_SOFTMAX), static_cast<int>(MNB_OP_CROSS_ENTROPY)}) {
+    for (int op : {static_cast<int>(MN_OP_SOFTMAX), static_cast<int>(MNB_OP_LABEL_LOSS)}) {
         cases.push_back(simple_case(random, op, 1, 1, 1, 1, true));
         cases.push_back(simple_case(random, op, 33, 10, 1, 1, true));
         cases.push_back(simple_case(random, op, 2, 5, 2, 3, true));  // a flattened image
@@ -393,7 +392,7 @@ std::vector<OpCase> simple_cases() {
 
 std::vector<OpCase> all_cases() {
     std::vector<OpCase> cases = conv2d_cases();
-    for (auto* more : {&pool_cases, &linear_cases, &simple_cases})
+    for (auto* more : {&pool_cases, &linear_cases, &simple_cases, &norm_cases, &structure_cases})
         for (OpCase& c : (*more)()) cases.push_back(std::move(c));
     // Test names have to be unique.
     for (size_t i = 0; i < cases.size(); ++i) cases[i].name += "_" + std::to_string(i);

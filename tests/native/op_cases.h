@@ -47,10 +47,24 @@ OpCase linear_case(Random& random, int count, int64_t c, int64_t h, int64_t w, i
 // Activation, softmax, cross entropy, reorder, sum.
 OpCase simple_case(Random& random, int op, int count, int64_t c, int64_t h, int64_t w, bool flat);
 
+// Fills in what all cases have in common and draws the values. The batch is smaller than the
+// largest that the kernel is prepared for.
+void finish(OpCase& op_case, Random& random);
+
 std::vector<OpCase> conv2d_cases();
 std::vector<OpCase> pool_cases();
 std::vector<OpCase> linear_cases();
 std::vector<OpCase> simple_cases();
+// op_cases_norm.cpp: activations, softmax, normalisation, dropout.
+OpCase activation_case(Random& random, int count, int64_t c, int64_t h, int64_t w, bool flat,
+                       int kind);
+OpCase batch_norm_case(Random& random, int count, int64_t c, int64_t h, int64_t w, bool flat,
+                       int affine = 1, int activation = 0);
+OpCase dropout_case(Random& random, int count, int64_t c, int64_t h, int64_t w, bool flat,
+                    float probability, int unit);
+std::vector<OpCase> norm_cases();
+// op_cases_structure.cpp: what moves, resizes and combines values; depthwise convolution.
+std::vector<OpCase> structure_cases();
 std::vector<OpCase> all_cases();
 
 }  // namespace mn::test

@@ -14,7 +14,7 @@ internal static class BenchCommand
 
     public static Command Create(CliContext context)
     {
-        Option<string> network = SharedOptions.Network();
+        Option<string> network = SharedOptions.Network(Networks.Names);
         Option<int> batchSize = SharedOptions.BatchSize();
         Option<string> device = SharedOptions.Device();
         Option<int> threads = SharedOptions.Threads();
@@ -29,7 +29,7 @@ internal static class BenchCommand
             int batch = parsed.GetValue(batchSize);
             using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads));
             using Model model = Networks
-                .Append(name, Sequential.Input(Networks.InputShape).Normalize(0.1307f, 0.3081f))
+                .Append(name, Sequential.Input(Networks.InputShape(name)).Normalize(0.1307f, 0.3081f))
                 .Build(seed: 1, processor);
             double train = MeasureTraining(model, batch, cancellation);
             double infer = MeasureInference(model, batch, cancellation);

@@ -7,13 +7,31 @@ internal static class SummaryCommand
 {
     public static Command Create(CliContext context)
     {
-        Option<string> network = SharedOptions.Network();
+        Option<string> network = SharedOptions.Network(Networks.Names);
+        Option<FileInfo?> save = new("--save")
+        {
+            Description = "Write the network with freshly drawn parameters to this file.",
+            HelpName = "FILE",
+        };
         Option<bool> json = SharedOptions.Json();
-        var command = new Command("summary", "Show a network's layers, shapes and parameters.") { network, json };
+        var command = new Command("summary", "Show a network's layers, shapes and parameters.") { network, save, json };
         command.SetAction(parsed =>
         {
             string name = parsed.GetValue(network)!;
-            ModelSummary summary = Networks.Append(name, Sequential.Input(Networks.InputShape)).Summary();
+            Sequential described = Networks.Append(name, Sequential.Input(Networks.InputShape(name)));
+            ModelSummary summary = described.Summary();
+            if (parsed.GetValue(save) is FileInfo file)
+            {
+                if (file.Directory is { Exists: false } folder)
+                {
+                    throw new DirectoryNotFoundException($"--save: the folder \"{folder.FullName}\" does not exist.");
+                }
+
+                using Device device = Device.Cpu();
+                using Model model = described.Build(seed: 1, device);
+                model.Save(file.FullName);
+            }
+
             if (!parsed.GetValue(json))
             {
                 context.Out.WriteLine(summary);

@@ -14,7 +14,7 @@ internal static class TrainCommand
     {
         Option<string> dataset = SharedOptions.Dataset();
         Option<string?> data = SharedOptions.DataFolder();
-        Option<string> network = SharedOptions.Network();
+        Option<string> network = SharedOptions.Network(Networks.DigitNames);
         Option<int> epochs = new Option<int>("--epochs")
         {
             Description = "Passes over the training images.",

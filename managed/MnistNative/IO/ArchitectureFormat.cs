@@ -11,7 +11,13 @@ internal static class ArchitectureFormat
     public const string MetadataKey = "mnistnative.architecture";
 
     /// <summary>Version of the text; it grows when an older library would misread it.</summary>
-    private const int Version = 1;
+    private const int Version = 2;
+
+    /// <summary>The oldest version that is read. Version 1 has neither branches nor padding modes.</summary>
+    private const int OldestVersion = 1;
+
+    /// <summary>Most levels of the text, of which a block takes four.</summary>
+    private const int MaxDepth = 512;
 
     public static string Write(Sequential network)
     {
@@ -27,7 +33,7 @@ internal static class ArchitectureFormat
             json.WriteNumberValue(network.InputShape.Width);
             json.WriteEndArray();
             json.WritePropertyName("layers");
-            network.WriteLayers(json);
+            Layer.WriteAll(json, network.Layers);
             json.WriteEndObject();
         }
 
@@ -39,7 +45,7 @@ internal static class ArchitectureFormat
     {
         try
         {
-            using JsonDocument document = JsonDocument.Parse(text);
+            using JsonDocument document = JsonDocument.Parse(text, new JsonDocumentOptions { MaxDepth = MaxDepth });
             return Read(document.RootElement);
         }
         catch (JsonException e)
@@ -62,9 +68,9 @@ internal static class ArchitectureFormat
             throw new FormatException("it has no version");
         }
 
-        if (number != Version)
+        if (number is < OldestVersion or > Version)
         {
-            throw new FormatException($"it is of version {number}, and this library reads version {Version}");
+            throw new FormatException($"it is of version {number}, and this library reads versions {OldestVersion} to {Version}");
         }
 
         if (!root.TryGetProperty("layers", out JsonElement layers) || layers.ValueKind != JsonValueKind.Array)

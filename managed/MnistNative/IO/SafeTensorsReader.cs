@@ -69,10 +69,10 @@ internal sealed class SafeTensorsReader : IDisposable
 
     public bool TryGet(string name, [NotNullWhen(true)] out TensorEntry? tensor) => _tensors.TryGetValue(name, out tensor);
 
-    /// <summary>Reads a tensor of floats, converting where the file holds another floating-point type.</summary>
+    /// <summary>Reads a tensor as floats, converting where the file holds another floating-point type or int64.</summary>
     public void Read(TensorEntry tensor, Span<float> values)
     {
-        if (!tensor.Type.IsFloat)
+        if (!tensor.Type.IsFloat && tensor.Type != TensorType.I64)
         {
             throw Bad($"tensor \"{tensor.Name}\" is of type {tensor.Type.Name}; floats (F32, F64, F16, BF16) are needed");
         }

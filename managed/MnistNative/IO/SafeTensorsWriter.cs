@@ -5,16 +5,20 @@ using System.Text.Json;
 
 namespace MnistNative.IO;
 
-/// <summary>One float32 tensor to be written.</summary>
+/// <summary>One tensor to be written, of float32 or, for whole numbers, of int64.</summary>
 /// <param name="Name">Its name.</param>
 /// <param name="Shape">Its dimensions.</param>
 /// <param name="Count">Number of elements.</param>
-internal readonly record struct TensorToWrite(string Name, IReadOnlyList<long> Shape, long Count);
+/// <param name="IsWhole">Whether the file holds it as whole numbers.</param>
+internal readonly record struct TensorToWrite(string Name, IReadOnlyList<long> Shape, long Count, bool IsWhole = false)
+{
+    public TensorType Type => IsWhole ? TensorType.I64 : TensorType.F32;
+}
 
 /// <summary>Copies one tensor's values into the span.</summary>
 internal delegate void ReadTensor(int index, Span<float> values);
 
-/// <summary>Writes a safetensors file of float32 tensors, atomically.</summary>
+/// <summary>Writes a safetensors file, atomically.</summary>
 internal static class SafeTensorsWriter
 {
     private const int Alignment = 8;
@@ -40,7 +44,14 @@ internal static class SafeTensorsWriter
             {
                 Span<float> span = values.AsSpan(0, (int)tensors[i].Count);
                 read(i, span);
-                WriteFloats(stream, span);
+                if (tensors[i].IsWhole)
+                {
+                    WriteWhole(stream, span);
+                }
+                else
+                {
+                    WriteFloats(stream, span);
+                }
             }
         });
     }
@@ -66,7 +77,7 @@ internal static class SafeTensorsWriter
             foreach (TensorToWrite tensor in tensors)
             {
                 json.WriteStartObject(tensor.Name);
-                json.WriteString("dtype", TensorType.F32.Name);
+                json.WriteString("dtype", tensor.Type.Name);
                 json.WriteStartArray("shape");
                 foreach (long dimension in tensor.Shape)
                 {
@@ -76,7 +87,7 @@ internal static class SafeTensorsWriter
                 json.WriteEndArray();
                 json.WriteStartArray("data_offsets");
                 json.WriteNumberValue(offset);
-                offset += tensor.Count * sizeof(float);
+                offset += tensor.Count * tensor.Type.Size;
                 json.WriteNumberValue(offset);
                 json.WriteEndArray();
                 json.WriteEndObject();
@@ -94,6 +105,16 @@ internal static class SafeTensorsWriter
         byte[] header = buffer.ToArray();
         BinaryPrimitives.WriteUInt64LittleEndian(header, (ulong)(header.Length - sizeof(ulong)));
         return header;
+    }
+
+    private static void WriteWhole(Stream stream, ReadOnlySpan<float> values)
+    {
+        Span<byte> bytes = stackalloc byte[sizeof(long)];
+        foreach (float value in values)
+        {
+            BinaryPrimitives.WriteInt64LittleEndian(bytes, (long)value);
+            stream.Write(bytes);
+        }
     }
 
     private static void WriteFloats(Stream stream, ReadOnlySpan<float> values)

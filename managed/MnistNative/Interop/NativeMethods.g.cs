@@ -118,6 +118,25 @@ internal enum MnOp
     Activation = 7,
     Flatten = 8,
     Softmax = 9,
+    ConvTranspose2d = 10,
+    Pad2d = 11,
+    MaxUnpool2d = 12,
+    AdaptiveAvgPool2d = 13,
+    AdaptiveMaxPool2d = 14,
+    Upsample = 15,
+    BatchNorm = 16,
+    LayerNorm = 17,
+    GroupNorm = 18,
+    LocalResponseNorm = 19,
+    LogSoftmax = 20,
+    Dropout = 21,
+    Binary = 22,
+    Concat = 23,
+    Slice = 24,
+    Scale = 25,
+    ChannelShuffle = 26,
+    Reshape = 27,
+    Embedding = 28,
 }
 
 /// <summary>Kinds of activation.</summary>
@@ -125,6 +144,86 @@ internal enum MnActivationKind
 {
     /// <summary>max(0, x); a NaN stays a NaN.</summary>
     Relu = 1,
+
+    /// <summary>min(max(0, x), 6).</summary>
+    Relu6 = 2,
+
+    /// <summary>x for x &gt; 0, else alpha x.</summary>
+    LeakyRelu = 3,
+
+    /// <summary>x for x &gt; 0, else alpha (exp(x) - 1).</summary>
+    Elu = 4,
+
+    /// <summary>x Phi(x), Phi by erf.</summary>
+    Gelu = 5,
+
+    /// <summary>GELU by tanh: x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).</summary>
+    GeluTanh = 6,
+
+    /// <summary>x sigmoid(x).</summary>
+    Silu = 7,
+
+    /// <summary>1 / (1 + exp(-x)).</summary>
+    Sigmoid = 8,
+
+    /// <summary>tanh(x).</summary>
+    Tanh = 9,
+
+    /// <summary>x relu6(x + 3) / 6.</summary>
+    Hardswish = 10,
+
+    /// <summary>relu6(x + 3) / 6.</summary>
+    Hardsigmoid = 11,
+
+    /// <summary>log(1 + exp(alpha x)) / alpha, and x where alpha x &gt; threshold.</summary>
+    Softplus = 12,
+}
+
+/// <summary>What a padding is filled with.</summary>
+internal enum MnPadMode
+{
+    /// <summary>Zeros.</summary>
+    Zeros = 0,
+
+    /// <summary>The image mirrored, without repeating its edge; padding below the image's size.</summary>
+    Reflect = 1,
+
+    /// <summary>The image's edge.</summary>
+    Replicate = 2,
+
+    /// <summary>The image's other side; padding at most the image's size.</summary>
+    Circular = 3,
+}
+
+/// <summary>How values between pixels are made.</summary>
+internal enum MnUpsampleMode
+{
+    /// <summary>The nearest pixel.</summary>
+    Nearest = 0,
+
+    /// <summary>Linear in both directions.</summary>
+    Bilinear = 1,
+}
+
+/// <summary>What a dropout drops as one.</summary>
+internal enum MnDropoutUnit
+{
+    /// <summary>Single values (Dropout).</summary>
+    Element = 0,
+
+    /// <summary>Channels of an image (Dropout2d).</summary>
+    Channel = 1,
+
+    /// <summary>Whole images (stochastic depth, mode "row").</summary>
+    Image = 2,
+}
+
+/// <summary>Kinds of binary operation.</summary>
+internal enum MnBinaryKind
+{
+    Add = 0,
+    Subtract = 1,
+    Multiply = 2,
 }
 
 /// <summary>Types of elements.</summary>
@@ -166,11 +265,14 @@ internal enum MnParameterPart
     /// </summary>
     Gradient = 1,
 
-    /// <summary>The optimizer's first moment (Adam) or momentum buffer (SGD).</summary>
+    /// <summary>The optimizer's first moment (Adam, AdamW) or momentum buffer (SGD, RMSprop).</summary>
     Moment1 = 2,
 
-    /// <summary>The optimizer's second moment (Adam).</summary>
+    /// <summary>The optimizer's second moment (Adam, AdamW, RMSprop).</summary>
     Moment2 = 3,
+
+    /// <summary>Largest second moment so far (AMSGrad), or mean gradient (centered RMSprop).</summary>
+    Moment3 = 4,
 }
 
 /// <summary>Kinds of loss.</summary>
@@ -186,12 +288,37 @@ internal enum MnLossKind
     /// trainer has one at most; evaluation takes none.
     /// </summary>
     OutputGradient = 2,
+
+    /// <summary>Negative log-likelihood of log-probabilities {classes}, as PyTorch's NLLLoss.</summary>
+    Nll = 3,
+
+    /// <summary>
+    /// (x - t)^2, as PyTorch's MSELoss. This and the losses below compare with <see cref="MnBatch.Targets"/> and are
+    /// taken of a node of any shape; the mean divides by the number of values.
+    /// </summary>
+    Mse = 4,
+
+    /// <summary>|x - t|, as PyTorch's L1Loss.</summary>
+    L1 = 5,
+
+    /// <summary>
+    /// (x - t)^2 / 2 up to |x - t| = delta, delta (|x - t| - delta / 2) beyond, as PyTorch's HuberLoss.
+    /// </summary>
+    Huber = 6,
+
+    /// <summary>
+    /// Binary cross-entropy of logits: max(x, 0) - x t + log(1 + exp(-|x|)), as PyTorch's BCEWithLogitsLoss.
+    /// </summary>
+    BceWithLogits = 7,
 }
 
 /// <summary>How the losses of a batch's images become one number.</summary>
 internal enum MnReduction
 {
-    /// <summary>Divided by the number of images.</summary>
+    /// <summary>
+    /// Divided by the number of images (with class weights or ignored labels: by the sum of the labels' weights), or by
+    /// the number of values for losses that compare with values.
+    /// </summary>
     Mean = 0,
 
     /// <summary>Added up.</summary>
@@ -203,6 +330,12 @@ internal enum MnOptimizerKind
 {
     Sgd = 0,
     Adam = 1,
+
+    /// <summary>Adam with decoupled weight decay.</summary>
+    Adamw = 2,
+
+    /// <summary>Adam with decoupled weight decay.</summary>
+    Rmsprop = 3,
 }
 
 /// <summary>Flags of <see cref="MnTrainerDesc"/>.</summary>
@@ -376,6 +509,12 @@ internal unsafe struct MnConv2dDesc
 
     /// <summary>1: a bias is added to every output channel; 0: none.</summary>
     public int Bias;
+
+    /// <summary>
+    /// 1: a one-dimensional convolution of a {C, L} source (PyTorch's Conv1d): kernel_h, stride_h and dilation_h are 1,
+    /// pad_top and pad_bottom 0, and the weights are reported as O x (C / groups) x kernel_w; 0: two dimensions.
+    /// </summary>
+    public int OneDimensional;
 }
 
 /// <summary>Two-dimensional pooling, max or average, as in PyTorch's MaxPool2d and AvgPool2d.</summary>
@@ -414,6 +553,18 @@ internal unsafe struct MnPool2dDesc
 
     /// <summary>Average pooling only. 1: padding counts in the divisor; 0: it does not.</summary>
     public int CountIncludePad;
+
+    /// <summary>Max pooling only. Rows between a window's elements; 0 stands for 1, a dense window.</summary>
+    public int DilationH;
+
+    /// <summary>Max pooling only. Columns between a window's elements; 0 stands for 1.</summary>
+    public int DilationW;
+
+    /// <summary>
+    /// 1: pooling of a {C, L} source (PyTorch's MaxPool1d, AvgPool1d): kernel_h and stride_h are 1, pad_h is 0; 0: two
+    /// dimensions.
+    /// </summary>
+    public int OneDimensional;
 }
 
 /// <summary>Linear (fully connected) layer, y = x W^T + b. Weights are out_features x in_features.</summary>
@@ -439,6 +590,296 @@ internal unsafe struct MnActivationDesc
 
     /// <summary>An <see cref="MnActivationKind"/>.</summary>
     public int Kind;
+
+    /// <summary>Leaky ReLU: slope below 0 (PyTorch's default is 0.01). ELU: alpha (1). Softplus: beta (1).</summary>
+    public float Alpha;
+
+    /// <summary>Softplus: where it becomes the identity (20).</summary>
+    public float Threshold;
+}
+
+/// <summary>
+/// Transposed two-dimensional convolution, as PyTorch's ConvTranspose2d: H' = (H - 1) * stride_h - 2 * pad_h +
+/// dilation_h * (kernel_h - 1) + output_pad_h + 1. Weights are C x (O / groups) x kernel_h x kernel_w.
+/// </summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnConvTranspose2dDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Output channels, a multiple of <c>groups</c>.</summary>
+    public int OutChannels;
+
+    /// <summary>Height of the kernel.</summary>
+    public int KernelH;
+
+    /// <summary>Width of the kernel.</summary>
+    public int KernelW;
+
+    /// <summary>Rows of output from one input row to the next.</summary>
+    public int StrideH;
+
+    /// <summary>Columns of output from one input column to the next.</summary>
+    public int StrideW;
+
+    /// <summary>Rows cut from the top and the bottom of the result.</summary>
+    public int PadH;
+
+    /// <summary>Columns cut from the left and the right of the result.</summary>
+    public int PadW;
+
+    /// <summary>Rows added at the bottom, below stride_h or dilation_h.</summary>
+    public int OutputPadH;
+
+    /// <summary>Columns added at the right, below stride_w or dilation_w.</summary>
+    public int OutputPadW;
+
+    /// <summary>Rows between the kernel's elements, 1 for a dense kernel.</summary>
+    public int DilationH;
+
+    /// <summary>Columns between the kernel's elements, 1 for a dense kernel.</summary>
+    public int DilationW;
+
+    /// <summary>Groups of channels that are convolved apart.</summary>
+    public int Groups;
+
+    /// <summary>1: a bias is added to every output channel; 0: none.</summary>
+    public int Bias;
+}
+
+/// <summary>Padding of images.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnPad2dDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>An <see cref="MnPadMode"/>.</summary>
+    public int Mode;
+
+    /// <summary>Rows added above.</summary>
+    public int Top;
+
+    /// <summary>Columns added on the left.</summary>
+    public int Left;
+
+    /// <summary>Rows added below.</summary>
+    public int Bottom;
+
+    /// <summary>Columns added on the right.</summary>
+    public int Right;
+}
+
+/// <summary>
+/// Pooling to a given size, as PyTorch's AdaptiveAvgPool2d and AdaptiveMaxPool2d: output row i covers the rows floor(i
+/// * H / output_h) up to ceil((i + 1) * H / output_h).
+/// </summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnAdaptivePool2dDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Height of the result, at least 1.</summary>
+    public int OutputH;
+
+    /// <summary>Width of the result, at least 1.</summary>
+    public int OutputW;
+}
+
+/// <summary>Enlargement by whole factors, as PyTorch's Upsample(scale_factor).</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnUpsampleDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>An <see cref="MnUpsampleMode"/>.</summary>
+    public int Mode;
+
+    /// <summary>Factor of the height, at least 1.</summary>
+    public int ScaleH;
+
+    /// <summary>Factor of the width, at least 1.</summary>
+    public int ScaleW;
+
+    /// <summary>Bilinear: 1 maps corner pixels on corner pixels; 0, PyTorch's default, the edges on edges.</summary>
+    public int AlignCorners;
+}
+
+/// <summary>
+/// Normalisation over the batch, of every channel of {C, H, W} or {C, L} or every feature of {F}, as PyTorch's
+/// BatchNorm2d and BatchNorm1d. Training normalises by the batch's biased variance and moves the running statistics:
+/// running = (1 - momentum) * running + momentum * batch, with the unbiased variance; otherwise the running statistics
+/// normalise.
+/// </summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnBatchNormDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Added to the variance, not negative (PyTorch's default is 1e-5).</summary>
+    public float Epsilon;
+
+    /// <summary>Share of the batch in the running statistics, in [0, 1] (0.1).</summary>
+    public float Momentum;
+
+    /// <summary>1: NAME.weight and NAME.bias scale and shift, a value each a channel; 0: none.</summary>
+    public int Affine;
+}
+
+/// <summary>
+/// Normalisation of each image over all its dimensions, as PyTorch's LayerNorm((C, H, W)) or LayerNorm(F); or over the
+/// channels of each pixel, as ConvNeXt has it.
+/// </summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnLayerNormDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Added to the variance, not negative (1e-5).</summary>
+    public float Epsilon;
+
+    /// <summary>1: NAME.weight and NAME.bias scale and shift, of the shape that is normalised; 0: none.</summary>
+    public int Affine;
+
+    /// <summary>1: over the channels of each pixel only, weight and bias of C; 0: over everything.</summary>
+    public int ChannelsOnly;
+}
+
+/// <summary>
+/// Normalisation of groups of channels of each image, as PyTorch's GroupNorm; as many groups as channels:
+/// InstanceNorm2d.
+/// </summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnGroupNormDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Number of groups, which divides the channels; 0: one a channel.</summary>
+    public int Groups;
+
+    /// <summary>Added to the variance, not negative (1e-5).</summary>
+    public float Epsilon;
+
+    /// <summary>1: NAME.weight and NAME.bias scale and shift, a value each a channel; 0: none.</summary>
+    public int Affine;
+}
+
+/// <summary>
+/// Normalisation across neighbouring channels, as PyTorch's LocalResponseNorm: y = x / (k + alpha / size * sum of x^2
+/// over <c>size</c> channels around)^beta.
+/// </summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnLocalResponseNormDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Number of channels in the sum, at least 1: size / 2 before, (size - 1) / 2 after.</summary>
+    public int Size;
+
+    /// <summary>Factor of the sum (1e-4).</summary>
+    public float Alpha;
+
+    /// <summary>Exponent (0.75).</summary>
+    public float Beta;
+
+    /// <summary>Added to the sum (1).</summary>
+    public float K;
+}
+
+/// <summary>
+/// Inverted dropout: in training a unit becomes zero with the given probability and is divided by 1 - probability
+/// otherwise; nothing happens without training. Drawn from the model's seed, the layer and the number of the step.
+/// </summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnDropoutDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Probability of a unit to be dropped, in [0, 1).</summary>
+    public float Probability;
+
+    /// <summary>An <see cref="MnDropoutUnit"/>.</summary>
+    public int Unit;
+}
+
+/// <summary>
+/// An elementwise operation of two sources of the same shape; the second may be {C, 1, 1} and is then repeated over
+/// height and width.
+/// </summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnBinaryDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>An <see cref="MnBinaryKind"/>.</summary>
+    public int Kind;
+}
+
+/// <summary>A range of channels, or of features.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnSliceDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>First channel.</summary>
+    public int First;
+
+    /// <summary>Number of channels, at least 1.</summary>
+    public int Count;
+}
+
+/// <summary>
+/// A trainable factor for each channel of {C, H, W}, as ConvNeXt's layer scale. The parameter's shape is C x 1 x 1.
+/// </summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnScaleDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>First value of every factor.</summary>
+    public float Initial;
+
+    /// <summary>Full name of the parameter; null for NAME.weight.</summary>
+    public byte* ParameterName;
+}
+
+/// <summary>Channels dealt out anew, as ShuffleNet has it: groups x (C / groups) channels transposed.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnChannelShuffleDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Number of groups, which divides the channels.</summary>
+    public int Groups;
+}
+
+/// <summary>
+/// Vectors for words: source {L} of whole numbers in [0, count), result {D, L} (PyTorch's Embedding followed by
+/// transpose(1, 2)). NAME.weight is count x D, drawn from N(0, 1).
+/// </summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnEmbeddingDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Number of vectors, at least 1.</summary>
+    public int Count;
+
+    /// <summary>Length of a vector, at least 1.</summary>
+    public int Features;
 }
 
 /// <summary>What a node is.</summary>
@@ -532,6 +973,15 @@ internal unsafe struct MnBatch
 
     /// <summary>Number of values in <c>output_gradients</c>.</summary>
     public ulong OutputGradientCount;
+
+    /// <summary>
+    /// For losses that compare with values (MSE, L1, Huber, BCE with logits): count x shape of the loss's node, N x C x
+    /// H x W or N x F; null for other losses.
+    /// </summary>
+    public float* Targets;
+
+    /// <summary>Number of values in <c>targets</c>.</summary>
+    public ulong TargetCount;
 }
 
 /// <summary>How a model is made.</summary>
@@ -627,8 +1077,25 @@ internal unsafe struct MnLossDesc
     /// <summary>Factor of this loss in the total.</summary>
     public float Weight;
 
-    /// <summary>Always 0.</summary>
-    public int Reserved;
+    /// <summary>
+    /// Cross-entropy and NLL: 1 if images whose label is <c>ignore_index</c> do not count; 0: all do.
+    /// </summary>
+    public int Ignores;
+
+    /// <summary>Cross-entropy and NLL: the label that does not count.</summary>
+    public int IgnoreIndex;
+
+    /// <summary>Cross-entropy: share of the target spread over all classes, in [0, 1).</summary>
+    public float LabelSmoothing;
+
+    /// <summary>Huber: where it becomes linear, above 0.</summary>
+    public float Delta;
+
+    /// <summary>Length of <c>class_weights</c>, the number of classes; 0 without.</summary>
+    public int ClassWeightCount;
+
+    /// <summary>Cross-entropy and NLL: a weight for each class, finite and not negative; or null.</summary>
+    public float* ClassWeights;
 }
 
 /// <summary>Sums over the images that a call has seen.</summary>
@@ -716,6 +1183,35 @@ internal unsafe struct MnOptimizerDesc
 
     /// <summary>SGD: 1 for Nesterov's momentum, which needs momentum and no dampening; 0 without.</summary>
     public int Nesterov;
+
+    /// <summary>Adam and AdamW: 1 divides by the largest second moment so far; 0 by the current one.</summary>
+    public int Amsgrad;
+
+    /// <summary>RMSprop: decay of the second moment, in [0, 1) (PyTorch's default is 0.99).</summary>
+    public float Alpha;
+
+    /// <summary>RMSprop: 1 subtracts the square of the mean gradient from the second moment; 0 does not.</summary>
+    public int Centered;
+}
+
+/// <summary>How one parameter's training differs from the optimizer's settings.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnParameterOptions
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Index of the parameter.</summary>
+    public int Parameter;
+
+    /// <summary>1: it is not trained, and no gradient is computed for it; 0: it is.</summary>
+    public int Frozen;
+
+    /// <summary>Factor of the learning rate, finite and not negative; 1 changes nothing.</summary>
+    public float LearningRateFactor;
+
+    /// <summary>Its weight decay, not negative; -1: the optimizer's.</summary>
+    public float WeightDecay;
 }
 
 /// <summary>How a model is trained.</summary>
@@ -739,6 +1235,23 @@ internal unsafe struct MnTrainerDesc
 
     /// <summary>The optimizer.</summary>
     public MnOptimizerDesc* Optimizer;
+
+    /// <summary>Parameters that are trained otherwise than the optimizer says, each at most once; or null.</summary>
+    public MnParameterOptions* Options;
+
+    /// <summary>Number of <c>options</c>.</summary>
+    public int OptionCount;
+
+    /// <summary>
+    /// Before an update, gradients are scaled down so that the norm of all together is at most this; 0: never.
+    /// </summary>
+    public float ClipNorm;
+
+    /// <summary>Before an update, each gradient is cut to +- this; 0: never.</summary>
+    public float ClipValue;
+
+    /// <summary>Always 0.</summary>
+    public int Reserved;
 }
 
 /// <summary>The integer constants of the header.</summary>
@@ -889,6 +1402,98 @@ internal static unsafe partial class NativeMethods
     /// <summary>Adds a softmax over the features of an {F} source.</summary>
     [LibraryImport(LibraryName, EntryPoint = "mn_graph_softmax")]
     public static partial MnStatus GraphSoftmax(ulong graph, int source, byte* name, int* nodeOut);
+
+    /// <summary>Adds a logarithm of the softmax over the features of an {F} source.</summary>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_log_softmax")]
+    public static partial MnStatus GraphLogSoftmax(ulong graph, int source, byte* name, int* nodeOut);
+
+    /// <summary>Adds a transposed convolution of a {C, H, W} source. Parameters: NAME.weight, NAME.bias.</summary>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_conv_transpose2d")]
+    public static partial MnStatus GraphConvTranspose2d(ulong graph, int source, MnConvTranspose2dDesc* desc, byte* name, int* nodeOut);
+
+    /// <summary>Adds a padding of a {C, H, W} source.</summary>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_pad2d")]
+    public static partial MnStatus GraphPad2d(ulong graph, int source, MnPad2dDesc* desc, byte* name, int* nodeOut);
+
+    /// <summary>
+    /// Adds the reverse of a max pooling: each value goes where the maximum of its window stood, the rest is zero; the
+    /// result has the shape of the pooling's source.
+    /// </summary>
+    /// <param name="source">id of the node whose values are put back, of the pooling's result's shape.</param>
+    /// <param name="pool">id of the <see cref="MnOp.MaxPool2d"/> node.</param>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_max_unpool2d")]
+    public static partial MnStatus GraphMaxUnpool2d(ulong graph, int source, int pool, byte* name, int* nodeOut);
+
+    /// <summary>Adds an average pooling of a {C, H, W} source to a given size.</summary>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_adaptive_avg_pool2d")]
+    public static partial MnStatus GraphAdaptiveAvgPool2d(ulong graph, int source, MnAdaptivePool2dDesc* desc, byte* name, int* nodeOut);
+
+    /// <summary>Adds a max pooling of a {C, H, W} source to a given size.</summary>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_adaptive_max_pool2d")]
+    public static partial MnStatus GraphAdaptiveMaxPool2d(ulong graph, int source, MnAdaptivePool2dDesc* desc, byte* name, int* nodeOut);
+
+    /// <summary>Adds an enlargement of a {C, H, W} source.</summary>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_upsample")]
+    public static partial MnStatus GraphUpsample(ulong graph, int source, MnUpsampleDesc* desc, byte* name, int* nodeOut);
+
+    /// <summary>
+    /// Adds a batch normalisation. Parameters: NAME.weight (ones) and NAME.bias (zeros) if affine; running statistics,
+    /// which are not trained: NAME.running_mean (zeros), NAME.running_var (ones) and NAME.num_batches_tracked (one
+    /// value, the number of training batches seen).
+    /// </summary>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_batch_norm")]
+    public static partial MnStatus GraphBatchNorm(ulong graph, int source, MnBatchNormDesc* desc, byte* name, int* nodeOut);
+
+    /// <summary>Adds a layer normalisation. Parameters if affine: NAME.weight (ones), NAME.bias (zeros).</summary>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_layer_norm")]
+    public static partial MnStatus GraphLayerNorm(ulong graph, int source, MnLayerNormDesc* desc, byte* name, int* nodeOut);
+
+    /// <summary>
+    /// Adds a group normalisation of a {C, H, W} source. Parameters if affine: NAME.weight (ones), NAME.bias (zeros).
+    /// </summary>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_group_norm")]
+    public static partial MnStatus GraphGroupNorm(ulong graph, int source, MnGroupNormDesc* desc, byte* name, int* nodeOut);
+
+    /// <summary>Adds a local response normalisation of a {C, H, W} source.</summary>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_local_response_norm")]
+    public static partial MnStatus GraphLocalResponseNorm(ulong graph, int source, MnLocalResponseNormDesc* desc, byte* name, int* nodeOut);
+
+    /// <summary>Adds a dropout.</summary>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_dropout")]
+    public static partial MnStatus GraphDropout(ulong graph, int source, MnDropoutDesc* desc, byte* name, int* nodeOut);
+
+    /// <summary>Adds an elementwise operation of two sources.</summary>
+    /// <param name="left">id of the first node.</param>
+    /// <param name="right">id of the second node.</param>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_binary")]
+    public static partial MnStatus GraphBinary(ulong graph, int left, int right, MnBinaryDesc* desc, byte* name, int* nodeOut);
+
+    /// <summary>Adds a concatenation along the channels, or the features.</summary>
+    /// <param name="sources">ids of the nodes; all other dimensions agree.</param>
+    /// <param name="sourceCount">number of sources, 2 to 8.</param>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_concat")]
+    public static partial MnStatus GraphConcat(ulong graph, int* sources, int sourceCount, byte* name, int* nodeOut);
+
+    /// <summary>Adds a choice of a range of channels, or of features.</summary>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_slice")]
+    public static partial MnStatus GraphSlice(ulong graph, int source, MnSliceDesc* desc, byte* name, int* nodeOut);
+
+    /// <summary>Adds a trainable factor for each channel of a {C, H, W} source.</summary>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_scale")]
+    public static partial MnStatus GraphScale(ulong graph, int source, MnScaleDesc* desc, byte* name, int* nodeOut);
+
+    /// <summary>Adds a shuffle of the channels of a {C, H, W} source.</summary>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_channel_shuffle")]
+    public static partial MnStatus GraphChannelShuffle(ulong graph, int source, MnChannelShuffleDesc* desc, byte* name, int* nodeOut);
+
+    /// <summary>Adds a change of shape; the values keep their order (C, then H, then W).</summary>
+    /// <param name="shape">the new shape, of as many values.</param>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_reshape")]
+    public static partial MnStatus GraphReshape(ulong graph, int source, MnShape* shape, byte* name, int* nodeOut);
+
+    /// <summary>Adds an embedding of an {L} source.</summary>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_embedding")]
+    public static partial MnStatus GraphEmbedding(ulong graph, int source, MnEmbeddingDesc* desc, byte* name, int* nodeOut);
 
     /// <summary>Describes a node.</summary>
     /// <param name="node">its id.</param>

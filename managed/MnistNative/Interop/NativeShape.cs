@@ -12,6 +12,17 @@ internal static unsafe class NativeShape
         return native;
     }
 
+    public static MnShape From(ReadOnlySpan<long> dimensions)
+    {
+        var native = new MnShape { Rank = dimensions.Length };
+        for (int i = 0; i < dimensions.Length; i++)
+        {
+            native.Dims[i] = dimensions[i];
+        }
+
+        return native;
+    }
+
     public static long[] ToArray(in MnShape shape)
     {
         long[] dimensions = new long[shape.Rank];

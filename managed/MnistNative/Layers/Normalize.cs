@@ -87,6 +87,7 @@ public sealed partial class Sequential
             }
         }
 
-        return Add(new NormalizeLayer(mean.ToArray(), std.ToArray(), null));
+        var layer = new NormalizeLayer(mean.ToArray(), std.ToArray(), null);
+        return Layers is [InputViewLayer] ? new Sequential(InputShape, Layers.Insert(0, layer), _part) : Add(layer);
     }
 }

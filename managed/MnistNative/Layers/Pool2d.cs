@@ -29,7 +29,8 @@ internal abstract record Pool2dLayer(Size2D Kernel, Size2D Stride, Size2D Paddin
     }
 }
 
-internal sealed record MaxPool2dLayer(Size2D Kernel, Size2D Stride, Size2D Padding, bool CeilMode, string? Name)
+internal sealed record MaxPool2dLayer(
+    Size2D Kernel, Size2D Stride, Size2D Padding, bool CeilMode, Size2D Dilation, string? Name)
     : Pool2dLayer(Kernel, Stride, Padding, CeilMode, Name)
 {
     public const string FileKind = "max_pool2d";
@@ -39,18 +40,32 @@ internal sealed record MaxPool2dLayer(Size2D Kernel, Size2D Stride, Size2D Paddi
     public override string Type => "MaxPool2d";
 
     public static Layer Read(LayerReader json) => new MaxPool2dLayer(
-        json.Size("kernel"), json.Size("stride"), json.Size("padding"), json.Bool("ceil_mode"), json.Name);
+        json.Size("kernel"),
+        json.Size("stride"),
+        json.Size("padding"),
+        json.Bool("ceil_mode"),
+        json.Has("dilation") ? json.Size("dilation") : 1,
+        json.Name);
 
     public override unsafe int AddTo(GraphBuilder graph, int source, string? name)
     {
         MnPool2dDesc desc = MakeDesc();
+        desc.DilationH = Dilation.Height;
+        desc.DilationW = Dilation.Width;
         int node;
         fixed (byte* text = Utf8.ToNative(name))
         {
             Native.Check(NativeMethods.GraphMaxPool2d(graph.Value, source, &desc, text, &node));
         }
 
+        graph.AddPool(name, node);
         return node;
+    }
+
+    protected override void WriteParameters(Utf8JsonWriter json)
+    {
+        base.WriteParameters(json);
+        json.WriteSize("dilation", Dilation);
     }
 }
 
@@ -118,21 +133,28 @@ public sealed partial class Sequential
 {
     /// <summary>
     /// The largest value of each window. The first of equal values gets the gradient, and a NaN counts as the largest.
-    /// PyTorch: <c>nn.MaxPool2d(kernel, stride, padding, ceil_mode)</c>; Keras: <c>MaxPooling2D</c>.
+    /// PyTorch: <c>nn.MaxPool2d(kernel, stride, padding, dilation, ceil_mode)</c>; Keras: <c>MaxPooling2D</c>.
     /// </summary>
     /// <param name="kernel">Size of the window: a number, or (height, width).</param>
     /// <param name="stride">Pixels from one window to the next; the window's size when null.</param>
     /// <param name="padding">Pixels of minus infinity around the image, at most half the window.</param>
     /// <param name="ceilMode">Whether the output's size is rounded up instead of down.</param>
     /// <param name="name">Name of the layer; its index when null.</param>
+    /// <param name="dilation">Pixels between a window's elements; 1 when null.</param>
     /// <returns>The longer network.</returns>
     public Sequential MaxPool2d(
-        Size2D kernel, Size2D? stride = null, Size2D padding = default, bool ceilMode = false, string? name = null) =>
+        Size2D kernel,
+        Size2D? stride = null,
+        Size2D padding = default,
+        bool ceilMode = false,
+        string? name = null,
+        Size2D? dilation = null) =>
         Add(new MaxPool2dLayer(
             kernel.AtLeast(1, nameof(kernel)),
             (stride ?? kernel).AtLeast(1, nameof(stride)),
             padding.AtLeast(0, nameof(padding)),
             ceilMode,
+            (dilation ?? 1).AtLeast(1, nameof(dilation)),
             name));
 
     /// <summary>

@@ -3,7 +3,7 @@ using MnistNative.IO;
 
 namespace MnistNative;
 
-internal sealed record ReLULayer(string? Name) : Layer(CheckName(Name))
+internal sealed record ReLULayer(string? Name) : ActivationLayer(Name)
 {
     public const string FileKind = "relu";
 
@@ -13,21 +13,7 @@ internal sealed record ReLULayer(string? Name) : Layer(CheckName(Name))
 
     public static Layer Read(LayerReader json) => new ReLULayer(json.Name);
 
-    public override unsafe int AddTo(GraphBuilder graph, int source, string? name)
-    {
-        var desc = new MnActivationDesc
-        {
-            StructSize = (uint)sizeof(MnActivationDesc),
-            Kind = (int)MnActivationKind.Relu,
-        };
-        int node;
-        fixed (byte* text = Utf8.ToNative(name))
-        {
-            Native.Check(NativeMethods.GraphActivation(graph.Value, source, &desc, text, &node));
-        }
-
-        return node;
-    }
+    private protected override MnActivationDesc Describe() => new() { Kind = (int)MnActivationKind.Relu };
 }
 
 public sealed partial class Sequential

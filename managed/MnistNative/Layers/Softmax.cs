@@ -11,6 +11,8 @@ internal sealed record SoftmaxLayer(string? Name) : Layer(CheckName(Name))
 
     public override string Type => "Softmax";
 
+    public override bool EndsInSoftmax => true;
+
     public static Layer Read(LayerReader json) => new SoftmaxLayer(json.Name);
 
     public override unsafe int AddTo(GraphBuilder graph, int source, string? name)

@@ -28,20 +28,24 @@ public sealed unsafe class Trainer : IDisposable
         _inputGradient = inputGradient;
         _learningRate = optimizer.LearningRate;
         BatchSize = batchSize;
-        MnLossDesc lossDesc = NativeTraining.Describe(loss, model.OutputNode);
+        MnLossDesc[] losses = WithHeads(NativeTraining.Describe(loss, model.OutputNode), model);
         MnOptimizerDesc optimizerDesc = NativeTraining.Describe(optimizer);
-        var desc = new MnTrainerDesc
-        {
-            StructSize = (uint)sizeof(MnTrainerDesc),
-            MaxBatch = batchSize,
-            Losses = &lossDesc,
-            LossCount = 1,
-            Flags = inputGradient ? (uint)MnTrainerFlag.InputGradient : 0,
-            Optimizer = &optimizerDesc,
-        };
         ulong value;
         using NativeHandle.Lease lease = model.Handle.Use();
-        Native.Check(NativeMethods.TrainerCreate(lease.Value, &desc, &value));
+        fixed (MnLossDesc* lossDescs = losses)
+        {
+            var desc = new MnTrainerDesc
+            {
+                StructSize = (uint)sizeof(MnTrainerDesc),
+                MaxBatch = batchSize,
+                Losses = lossDescs,
+                LossCount = losses.Length,
+                Flags = inputGradient ? (uint)MnTrainerFlag.InputGradient : 0,
+                Optimizer = &optimizerDesc,
+            };
+            Native.Check(NativeMethods.TrainerCreate(lease.Value, &desc, &value));
+        }
+
         _handle = new TrainerHandle(value, model.Handle.Device);
     }
 
@@ -221,6 +225,35 @@ public sealed unsafe class Trainer : IDisposable
 
     /// <summary>A step on a batch as the native library takes it.</summary>
     internal StepResult Step(in MnBatch batch) => Run(batch, accumulate: false);
+
+    /// <summary>
+    /// The network's loss, and the same of every auxiliary head with its weight. A loss of the caller's own has gradients
+    /// for the network's output only, so it leaves the heads alone.
+    /// </summary>
+    private static MnLossDesc[] WithHeads(MnLossDesc loss, Model model)
+    {
+        if (loss.Kind == (int)MnLossKind.OutputGradient)
+        {
+            return [loss];
+        }
+
+        var losses = new List<MnLossDesc> { loss };
+        foreach (AuxiliaryHead head in model.Heads)
+        {
+            if (head.Length != model.OutputLength)
+            {
+                throw new ArgumentException(
+                    $"Head \"{head.Name}\" gives {head.Length} values and the network {model.OutputLength}: their loss is of the same labels.");
+            }
+
+            MnLossDesc auxiliary = loss;
+            auxiliary.Node = head.Node;
+            auxiliary.Weight = head.Weight;
+            losses.Add(auxiliary);
+        }
+
+        return [.. losses];
+    }
 
     private StepResult Run<T>(ReadOnlySpan<T> images, ReadOnlySpan<int> labels, bool accumulate)
         where T : unmanaged

@@ -187,6 +187,10 @@ const Implementation* choose(const Device& device, const mnb_node& node, int dir
         support = mnb_support{};
         support.struct_size = sizeof support;
         if (i->query(device, node, direction, support)) {
+            // The parts of a fused node are fast where the whole would run on the reference.
+            const bool fused = node.activation != 0 || node.has_pool;
+            const bool only = i == implementations(node.op);
+            if (last && !only && fused && !device.reference_only) break;
             support.supported = 1;
             return i;
         }
@@ -246,9 +250,9 @@ int32_t run(mnb_device* device, mnb_kernel* kernel, const mnb_run* run, mnb_erro
 }
 
 int32_t update_parameters(mnb_device* device, const mn_optimizer_desc* optimizer,
-                          const mnb_update* params, int32_t param_count, double scale, int64_t step,
-                          mnb_error* error) {
-    return guard(error, [&] { update(of(device), *optimizer, params, param_count, scale, step); });
+                          const mnb_update* params, int32_t param_count,
+                          const mnb_update_options* options, mnb_error* error) {
+    return guard(error, [&] { update(of(device), *optimizer, params, param_count, *options); });
 }
 
 int32_t synchronize(mnb_device*, mnb_error*) {

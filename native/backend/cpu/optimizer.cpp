@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "backend/cpu/kernels/table.h"
 #include "graph/error.h"
@@ -15,51 +16,113 @@ namespace {
 // Elements of one task: fixed, so that the split does not depend on the number of threads.
 constexpr int64_t chunk_size = 16384;
 
-void apply(Device& device, const UpdateStep& step, const mnb_update* params, int param_count) {
-    const auto chunks = [](const mnb_update& u) { return (u.count + chunk_size - 1) / chunk_size; };
-    const bool has_moment = step.adam || step.momentum != 0;
-    int64_t tasks = 0;
-    for (int p = 0; p < param_count; ++p) tasks += chunks(params[p]);
+int64_t chunk_count(const mnb_update& u) {
+    return (u.count + chunk_size - 1) / chunk_size;
+}
+
+// Calls body(parameter, first element, elements, task) for all chunks of all parameters.
+template <class Body>
+void for_each_chunk(Device& device, const mnb_update* params, int64_t tasks, Body&& body) {
     device.pool.parallel_for(static_cast<int>(tasks), [&](int task, int) {
         int64_t chunk = task;
         const mnb_update* u = params;
-        for (; chunk >= chunks(*u); ++u) chunk -= chunks(*u);
+        for (; chunk >= chunk_count(*u); ++u) chunk -= chunk_count(*u);
         const int64_t at = chunk * chunk_size;
-        device.table->f32_update(step, u->value + at, u->gradient + at,
-                                 has_moment && u->moment1 ? u->moment1 + at : nullptr,
-                                 u->moment2 ? u->moment2 + at : nullptr,
-                                 std::min(chunk_size, u->count - at));
+        body(*u, at, std::min(chunk_size, u->count - at), task);
     });
+}
+
+// As torch.nn.utils.clip_grad_norm_. Squares are summed in double, chunk by chunk in their order.
+double clip_scale(Device& device, const mnb_update* params, int64_t tasks,
+                  const mnb_update_options& options) {
+    // Grows at a thread's first updates only.
+    thread_local std::vector<double> parts;
+    parts.resize(static_cast<size_t>(tasks));
+    double* sums = parts.data();
+    for_each_chunk(
+        device, params, tasks, [&](const mnb_update& u, int64_t at, int64_t count, int task) {
+            sums[task] = device.table->f32_sum_of_squares(
+                u.gradient + at, count, static_cast<float>(options.scale), options.clip_value);
+        });
+    double sum = 0;
+    for (int64_t i = 0; i < tasks; ++i) sum += sums[i];
+    const double scale = static_cast<double>(options.clip_norm) / (std::sqrt(sum) + 1e-6);
+    return scale > 1 ? 1 : scale;
+}
+
+// Which moments an optimizer has.
+struct Moments {
+    bool first, second, third;
+
+    explicit Moments(const mn_optimizer_desc& o) {
+        const bool adam = o.kind == MN_OPTIMIZER_ADAM || o.kind == MN_OPTIMIZER_ADAMW;
+        const bool rmsprop = o.kind == MN_OPTIMIZER_RMSPROP;
+        first = adam || o.momentum != 0;
+        second = adam || rmsprop;
+        third = (adam && o.amsgrad) || (rmsprop && o.centered);
+    }
+};
+
+// What is the same for all parameters.
+UpdateStep common_step(const mn_optimizer_desc& o, const mnb_update_options& options) {
+    UpdateStep step = {};
+    step.kind = o.kind;
+    step.scale = static_cast<float>(options.scale);
+    step.clip_value = options.clip_value;
+    step.epsilon = o.epsilon;
+    step.momentum = o.momentum;
+    const double exponent = static_cast<double>(options.step);
+    switch (o.kind) {
+        case MN_OPTIMIZER_SGD:
+            step.undamped = static_cast<float>(1.0 - static_cast<double>(o.dampening));
+            step.first = options.step == 1;
+            step.nesterov = o.nesterov != 0;
+            break;
+        case MN_OPTIMIZER_ADAM:
+        case MN_OPTIMIZER_ADAMW:
+            step.share1 = static_cast<float>(1.0 - static_cast<double>(o.beta1));
+            step.decay2 = o.beta2;
+            step.share2 = static_cast<float>(1.0 - static_cast<double>(o.beta2));
+            step.root_scale = static_cast<float>(
+                1.0 / std::sqrt(1.0 - std::pow(static_cast<double>(o.beta2), exponent)));
+            break;
+        case MN_OPTIMIZER_RMSPROP:
+            step.decay2 = o.alpha;
+            step.share2 = static_cast<float>(1.0 - static_cast<double>(o.alpha));
+            break;
+        default:
+            fail(MN_UNSUPPORTED, "the CPU has no optimizer of kind ", o.kind);
+    }
+    return step;
 }
 
 }  // namespace
 
 void update(Device& device, const mn_optimizer_desc& optimizer, const mnb_update* params,
-            int param_count, double scale, int64_t step) {
-    UpdateStep rule = {};
-    rule.scale = static_cast<float>(scale);
-    rule.weight_decay = optimizer.weight_decay;
-    rule.learning_rate = optimizer.learning_rate;
-    if (optimizer.kind == MN_OPTIMIZER_SGD) {
-        rule.momentum = optimizer.momentum;
-        rule.undamped = static_cast<float>(1.0 - static_cast<double>(optimizer.dampening));
-        rule.first = step == 1;
-        rule.nesterov = optimizer.nesterov != 0;
-    } else if (optimizer.kind == MN_OPTIMIZER_ADAM) {
-        const double beta1 = optimizer.beta1, beta2 = optimizer.beta2;
-        const double exponent = static_cast<double>(step);
-        rule.adam = 1;
-        rule.share1 = static_cast<float>(1.0 - beta1);
-        rule.beta2 = optimizer.beta2;
-        rule.share2 = static_cast<float>(1.0 - beta2);
-        rule.step_size = static_cast<float>(static_cast<double>(optimizer.learning_rate) /
-                                            (1.0 - std::pow(beta1, exponent)));
-        rule.root_scale = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(beta2, exponent)));
-        rule.epsilon = optimizer.epsilon;
-    } else {
-        fail(MN_UNSUPPORTED, "the CPU has no optimizer of kind ", optimizer.kind);
-    }
-    apply(device, rule, params, param_count);
+            int param_count, const mnb_update_options& options) {
+    UpdateStep common = common_step(optimizer, options);
+    int64_t tasks = 0;
+    for (int p = 0; p < param_count; ++p) tasks += chunk_count(params[p]);
+    common.clip_scale = 1;
+    if (options.clip_norm > 0)
+        common.clip_scale = static_cast<float>(clip_scale(device, params, tasks, options));
+    const Moments has(optimizer);
+    const double correction1 =
+        1.0 - std::pow(static_cast<double>(optimizer.beta1), static_cast<double>(options.step));
+    for_each_chunk(device, params, tasks, [&](const mnb_update& u, int64_t at, int64_t count, int) {
+        const double rate = static_cast<double>(optimizer.learning_rate) *
+                            static_cast<double>(u.learning_rate_factor);
+        UpdateStep step = common;
+        step.weight_decay = u.weight_decay;
+        step.learning_rate = static_cast<float>(rate);
+        step.step_size = static_cast<float>(rate / correction1);
+        const auto part = [&](bool used, float* moment) {
+            return used && moment ? moment + at : nullptr;
+        };
+        device.table->f32_update(step,
+                                 {u.value + at, u.gradient + at, part(has.first, u.moment1),
+                                  part(has.second, u.moment2), part(has.third, u.moment3), count});
+    });
 }
 
 }  // namespace mn::cpu

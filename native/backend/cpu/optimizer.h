@@ -7,6 +7,6 @@
 namespace mn::cpu {
 
 void update(Device& device, const mn_optimizer_desc& optimizer, const mnb_update* params,
-            int param_count, double scale, int64_t step);
+            int param_count, const mnb_update_options& options);
 
 }  // namespace mn::cpu

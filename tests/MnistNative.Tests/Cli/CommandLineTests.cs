@@ -58,7 +58,7 @@ public sealed class CommandLineTests
     {
         using var folder = new TempFolder();
         string model = folder.File("model.safetensors");
-        using (Model one = Networks.Append("tower", Sequential.Input(Networks.InputShape)).Build(seed: 1))
+        using (Model one = Networks.Append("tower", Sequential.Input(Networks.InputShape("tower"))).Build(seed: 1))
         {
             one.Save(model);
         }

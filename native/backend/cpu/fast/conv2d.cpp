@@ -2,6 +2,8 @@
 
 #include "backend/cpu/fast/conv2d.h"
 
+#include "backend/cpu/folded_norm.h"
+
 namespace mn::cpu::fast {
 
 ConvShape conv_shape(const mnb_node& node) {
@@ -48,18 +50,49 @@ int64_t rows_before_pool(const ConvShape& s, int64_t rows) {
 }
 
 ConvForwardKernel::ConvForwardKernel(const mnb_node& node, int direction)
-    : training_(direction == MNB_FORWARD_TRAINING) {
+    : training_(direction == MNB_FORWARD_TRAINING), node_(node) {
     op_ = {};
     op_.shape = conv_shape(node);
     const PoolShape& pool = op_.shape.pool;
     op_.saved_image = op_.shape.has_pool ? pool.oh * pool.ow * op_.shape.oc : 0;
+    // A query may come before the weights' storage is known: it follows from their shape.
+    mnb_param& weights = node_.param[0];
+    const int64_t columns = round_up(weights.o, MNB_PANEL);
+    weights.storage = columns * weights.i * weights.h * weights.w;
+    if (node.has_norm) folded_floats_ = weights.storage + columns;
+}
+
+void ConvForwardKernel::refresh(Device& device, const mnb_run& run) {
+    const float* weights = run.param[0];
+    if (node_.has_norm) {
+        float *folded = folded_weights(run), *bias = folded_bias(run);
+        const int64_t channels = node_.param[0].o, panels = ceil_div(channels, MNB_PANEL);
+        const int64_t rows = node_.param[0].storage / (panels * MNB_PANEL);
+        device.pool.parallel_for(static_cast<int>(panels), [&](int panel, int) {
+            float factors[MNB_PANEL] = {};
+            for (int64_t i = 0; i < MNB_PANEL; i++) {
+                const int64_t channel = panel * MNB_PANEL + i;
+                bias[channel] = 0;
+                if (channel >= channels) continue;
+                const FoldedNorm norm(node_, run, channel);
+                factors[i] = static_cast<float>(norm.factor);
+                bias[channel] = static_cast<float>(norm.shift);
+            }
+            const int64_t first = panel * rows * MNB_PANEL;
+            for (int64_t at = 0; at < rows * MNB_PANEL; at++)
+                folded[first + at] = weights[first + at] * factors[at % MNB_PANEL];
+        });
+        weights = folded;
+    }
+    pack(device, weights, static_cast<float*>(run.packed));
 }
 
 ConvForward ConvForwardKernel::bind(const mnb_run& run) const {
     ConvForward op = op_;
     op.src = run.src[0];
-    op.weights = run.param[0];
-    op.bias = run.param[1];
+    op.weights = node_.has_norm ? folded_weights(run) : run.param[0];
+    op.bias = node_.desc.conv2d.bias ? run.param[1] : nullptr;
+    if (node_.has_norm) op.bias = folded_bias(run);
     op.dst = run.dst;
     op.saved = training_ && op.shape.has_pool ? static_cast<uint8_t*>(run.saved) : nullptr;
     return op;
@@ -75,7 +108,8 @@ void ConvDiffWeights::plan_chunks(Workspace& workspace, int64_t max_batch, int64
 }
 
 void ConvDiffWeights::run(Device& device, const mnb_run& run, ConvBackward op) {
-    if (!run.diff_param[0]) return;
+    float* diff_bias = has_bias_ ? run.diff_param[1] : nullptr;
+    if (!run.diff_param[0] && !diff_bias) return;
     op.chunk_weights = workspace_.shared(run, weights_);
     op.chunk_bias = workspace_.shared(run, bias_);
     op.chunk_weights_stride = weight_floats_;
@@ -86,10 +120,10 @@ void ConvDiffWeights::run(Device& device, const mnb_run& run, ConvBackward op) {
     device.pool.parallel_for(static_cast<int>(chunks * column_tasks_), [&](int task, int worker) {
         run_task(device, op, task, workspace_.scratch(run, worker));
     });
-    sum(device, op, chunks, run.diff_param[0], run.accumulate != 0);
-    if (!has_bias_) return;
-    device.table->f32_sum_chunks(op.chunk_bias, chunks, op.chunk_bias_stride, run.diff_param[1],
-                                 op.chunk_bias_stride, run.accumulate);
+    if (run.diff_param[0]) sum(device, op, chunks, run.diff_param[0], run.accumulate != 0);
+    if (diff_bias)
+        device.table->f32_sum_chunks(op.chunk_bias, chunks, op.chunk_bias_stride, diff_bias,
+                                     op.chunk_bias_stride, run.accumulate);
 }
 
 void ConvDiffWeights::sum(Device& device, const ConvBackward& op, int64_t chunks,
@@ -165,13 +199,18 @@ private:
 bool conv2d_query(const Device& device, const mnb_node& node, int direction, mnb_support& support) {
     const mn_conv2d_desc& d = node.desc.conv2d;
     if (!only_relu(node)) return false;
+    if (node.has_norm && direction != MNB_FORWARD_INFERENCE) return false;
+    if (node.has_pool &&
+        (int64_t{node.pool.kernel_h} * node.pool.kernel_w > 255 || is_dilated(node.pool)))
+        return false;
     // Groups must be whole panels on both sides, or single channels.
     const ConvShape shape = conv_shape(node);
     if (d.groups > 1 && !is_depthwise(shape) &&
         (d.out_channels / d.groups % 16 || node.src[0].c / d.groups % 16))
         return false;
-    if (node.has_pool && int64_t{node.pool.kernel_h} * node.pool.kernel_w > 255) return false;
     take_fast_layouts(node, support);
+    for (int p = 1 + d.bias; p < node.param_count; p++)
+        support.param_layout[p] = MNB_PARAM_PLAIN;  // of a folded normalisation
     support.backward_needs = MNB_NEEDS_SRC | (node.activation ? MNB_NEEDS_DST : 0) |
                              (node.has_pool ? MNB_NEEDS_SAVED : 0);
     if (direction == MNB_BACKWARD) {

@@ -50,16 +50,33 @@ public:
     ConvForwardKernel(const mnb_node& node, int direction);
 
     int64_t workspace_bytes(const Device& device) const { return workspace_.bytes(device); }
-    int64_t packed_bytes() const { return packed_floats_ * int64_t{sizeof(float)}; }
+    int64_t packed_bytes() const {
+        return (packed_floats_ + folded_floats_) * int64_t{sizeof(float)};
+    }
     int64_t saved_bytes() const { return op_.saved_image; }
+    void refresh(Device& device, const mnb_run& run) override;
 
 protected:
     ConvForward bind(const mnb_run& run) const;
+    // Fills the first packed_floats_ of run.packed.
+    virtual void pack(Device&, const float* /*weights*/, float* /*packed*/) {}
 
     ConvForward op_;
     bool training_;
     int64_t packed_floats_ = 0;
     Workspace workspace_;
+
+private:
+    // Behind what is packed: weights and bias with the normalisation folded in, where there is one.
+    float* folded_weights(const mnb_run& run) const {
+        return static_cast<float*>(run.packed) + packed_floats_;
+    }
+    float* folded_bias(const mnb_run& run) const {
+        return folded_weights(run) + node_.param[0].storage;
+    }
+
+    mnb_node node_;
+    int64_t folded_floats_ = 0;
 };
 
 // One of the two gradients. Scratch is laid out in a workspace that the two share, since they run

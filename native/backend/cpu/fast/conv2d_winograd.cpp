@@ -62,8 +62,8 @@ private:
     int64_t most_rows_ = 1;
 };
 
-void pack(Device& device, const ConvShape& s, const float* weights, bool transposed,
-          float* packed) {
+void transform(Device& device, const ConvShape& s, const float* weights, bool transposed,
+               float* packed) {
     const int64_t panels = ceil_div(transposed ? s.ic : s.oc, 16);
     device.pool.parallel_for(static_cast<int>(panels), [&](int panel, int) {
         device.table->f32_conv2d_winograd_pack(s, weights, transposed, panel, packed);
@@ -80,10 +80,6 @@ public:
         packed_floats_ = tiles_.packed_floats();
     }
 
-    void refresh(Device& device, const mnb_run& run) override {
-        pack(device, op_.shape, run.param[0], false, static_cast<float*>(run.packed));
-    }
-
     void run(Device& device, const mnb_run& run) override {
         const ConvForward op = bind(run);
         const WinogradShape w = tiles_.split(run.count);
@@ -93,6 +89,11 @@ public:
             device.table->f32_conv2d_winograd_forward(op, w, packed, task,
                                                       workspace_.scratch(run, worker));
         });
+    }
+
+protected:
+    void pack(Device& device, const float* weights, float* packed) override {
+        transform(device, op_.shape, weights, false, packed);
     }
 
 private:
@@ -108,7 +109,7 @@ public:
     }
 
     void refresh(Device& device, const float* weights, float* packed) override {
-        pack(device, shape_, weights, true, packed);
+        transform(device, shape_, weights, true, packed);
     }
 
     void run(Device& device, const mnb_run& run, ConvBackward op) override {

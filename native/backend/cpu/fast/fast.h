@@ -22,6 +22,12 @@ MN_DECLARE(avg_pool2d)
 MN_DECLARE(global_avg_pool2d)
 MN_DECLARE(linear)
 MN_DECLARE(activation)
+MN_DECLARE(sum)
+MN_DECLARE(binary)
+MN_DECLARE(concat)
+MN_DECLARE(slice)
+MN_DECLARE(channel_shuffle)
+MN_DECLARE(scale)
 
 #undef MN_DECLARE
 
@@ -72,6 +78,10 @@ public:
 private:
     int64_t shared_ = 0, scratch_ = 0;
 };
+
+inline bool is_dilated(const mn_pool2d_desc& pool) {
+    return pool.dilation_h > 1 || pool.dilation_w > 1;
+}
 
 PoolShape pool_shape(const mn_pool2d_desc& pool, int64_t ih, int64_t iw, int64_t oh, int64_t ow,
                      int64_t channels);

@@ -64,7 +64,7 @@ private:
 
 bool max_pool2d_query(const Device&, const mnb_node& node, int direction, mnb_support& support) {
     const mn_pool2d_desc& pool = node.desc.pool2d;
-    if (int64_t{pool.kernel_h} * pool.kernel_w > 255) return false;
+    if (int64_t{pool.kernel_h} * pool.kernel_w > 255 || is_dilated(pool)) return false;
     take_fast_layouts(node, support);
     support.backward_needs = MNB_NEEDS_SAVED;
     if (direction == MNB_FORWARD_TRAINING)

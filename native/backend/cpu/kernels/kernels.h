@@ -45,7 +45,7 @@ void f32_relu_backward(const float* dst, const float* diff_dst, float* diff_src,
 void f32_sum_chunks(const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
                     int64_t count, int64_t accumulate);
 void load_image(const LoadRun&, int64_t image);
-void f32_update(const UpdateStep&, float* value, const float* gradient, float* moment1,
-                float* moment2, int64_t count);
+void f32_update(const UpdateStep&, const UpdateRange&);
+double f32_sum_of_squares(const float* g, int64_t count, float scale, float clip_value);
 
 }  // namespace mn::cpu::MN_ISA

@@ -41,6 +41,7 @@ const KernelTable table = {
     f32_sum_chunks,
     load_image,
     f32_update,
+    f32_sum_of_squares,
 };
 
 }  // namespace mn::cpu::MN_ISA

@@ -149,14 +149,25 @@ struct LoadRun {
     float* dst;
 };
 
-// One step of an optimizer; the formulas are in elementwise.cpp.
+// One step of an optimizer on one parameter; the formulas are in optimizers.cpp.
 struct UpdateStep {
-    int64_t adam;                             // 1: Adam, 0: SGD
-    float scale, weight_decay;                // of the gradient; added to it
-    float learning_rate, momentum, undamped;  // SGD; undamped = 1 - dampening
-    int64_t first, nesterov;                  // SGD: the first step fills the momentum buffer
-    float share1, beta2, share2;              // Adam: 1 - beta1, beta2, 1 - beta2
-    float step_size, root_scale, epsilon;     // lr / (1 - beta1^t), 1 / sqrt(1 - beta2^t)
+    int64_t kind;                         // mn_optimizer_kind
+    float scale, clip_value, clip_scale;  // of the gradient: g = clip_scale cut(scale g); 0: no cut
+    float weight_decay, learning_rate;
+    float momentum, undamped;      // SGD, RMSprop; undamped = 1 - dampening
+    int64_t first, nesterov;       // SGD: the first step fills the momentum buffer
+    float share1, decay2, share2;  // 1 - beta1; beta2 and 1 - beta2, RMSprop: alpha, 1 - alpha
+    float step_size, root_scale, epsilon;  // Adam: lr / (1 - beta1^t), 1 / sqrt(1 - beta2^t)
+};
+
+// The storage that a step changes; moments that the optimizer does not have are null.
+struct UpdateRange {
+    float* value;
+    const float* gradient;
+    float* moment1;
+    float* moment2;
+    float* moment3;
+    int64_t count;
 };
 
 struct KernelTable {
@@ -228,8 +239,9 @@ struct KernelTable {
     void (*f32_sum_chunks)(const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
                            int64_t count, int64_t accumulate);
     void (*load_image)(const LoadRun&, int64_t image);
-    void (*f32_update)(const UpdateStep&, float* value, const float* gradient, float* moment1,
-                       float* moment2, int64_t count);
+    void (*f32_update)(const UpdateStep&, const UpdateRange&);
+    // The sum of squares of cut(scale g), cut to +- clip_value if that is above 0.
+    double (*f32_sum_of_squares)(const float* g, int64_t count, float scale, float clip_value);
 };
 
 namespace base {

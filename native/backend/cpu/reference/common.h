@@ -102,12 +102,14 @@ public:
     }
 
     void set(int64_t index, int64_t kh, int64_t kw) const {
-        const int64_t element = kh * kernel_w_ + kw;
+        const int64_t element = kh < 0 ? -1 : kh * kernel_w_ + kw;
         if (small_)
             static_cast<uint8_t*>(saved_)[index] = static_cast<uint8_t>(element);
         else
             static_cast<int32_t*>(saved_)[index] = static_cast<int32_t>(element);
     }
+    // A window with dilation may have no element in the image.
+    bool none(int64_t index) const { return get(index) == (small_ ? 255 : -1); }
     int64_t kh(int64_t index) const { return get(index) / kernel_w_; }
     int64_t kw(int64_t index) const { return get(index) % kernel_w_; }
 
@@ -122,6 +124,15 @@ private:
     int64_t kernel_w_;
 };
 
+// Where element kh or kw of a pooling window stands. Zero stands for a dilation of one.
+inline int64_t window_row(const mn_pool2d_desc& p, int64_t oh, int64_t kh) {
+    return oh * p.stride_h - p.pad_h + kh * (p.dilation_h > 1 ? p.dilation_h : 1);
+}
+
+inline int64_t window_column(const mn_pool2d_desc& p, int64_t ow, int64_t kw) {
+    return ow * p.stride_w - p.pad_w + kw * (p.dilation_w > 1 ? p.dilation_w : 1);
+}
+
 struct Maximum {
     float value;
     int64_t kh, kw;
@@ -134,10 +145,10 @@ Maximum max_of_window(const mn_pool2d_desc& p, int64_t height, int64_t width, in
                       int64_t ow, Read&& read) {
     Maximum best = {-std::numeric_limits<float>::infinity(), -1, -1};
     for (int64_t kh = 0; kh < p.kernel_h; ++kh) {
-        const int64_t h = oh * p.stride_h - p.pad_h + kh;
+        const int64_t h = window_row(p, oh, kh);
         if (h < 0 || h >= height) continue;
         for (int64_t kw = 0; kw < p.kernel_w; ++kw) {
-            const int64_t w = ow * p.stride_w - p.pad_w + kw;
+            const int64_t w = window_column(p, ow, kw);
             if (w < 0 || w >= width) continue;
             const float value = read(h, w);
             if (best.kh < 0 || value > best.value || std::isnan(value)) best = {value, kh, kw};

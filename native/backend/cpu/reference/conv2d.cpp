@@ -1,4 +1,5 @@
-// Convolution, with bias, activation and max pooling fused where the node says so.
+// Convolution, with bias, normalisation (inference), activation and max pooling fused where the node
+// says so.
 //
 // Sources and gradients of sources are handled one image and group at a time in a dense copy in
 // double precision with the padding around it, so that the loops over the kernel need no tests at
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 
+#include "backend/cpu/folded_norm.h"
 #include "backend/cpu/reference/common.h"
 
 namespace mn::cpu::reference {
@@ -84,7 +86,7 @@ public:
                      [&](int64_t n, int64_t group, int64_t first, int64_t last, int worker) {
                          backward_source(run, n, group, first, last, scratch_.of(run, worker));
                      });
-        if (run.diff_param[0] != nullptr)
+        if (run.diff_param[0] != nullptr || run.diff_param[1] != nullptr)
             parallel(device, 1, g_.oc,
                      [&](int64_t, int64_t group, int64_t first, int64_t last, int worker) {
                          backward_weights(run, group, first, last, scratch_.of(run, worker));
@@ -131,14 +133,19 @@ private:
         float* plane = reinterpret_cast<float*>(sum + g_.oh * g_.ow);
         read_padded(run.src[0], n, group, padded);
         for (int64_t oc = group * g_.oc + first; oc < group * g_.oc + last; ++oc) {
-            const double bias = d_.bias ? static_cast<double>(run.param[1][oc]) : 0.0;
-            std::fill_n(sum, g_.oh * g_.ow, bias);
+            double factor = 1, shift = d_.bias ? static_cast<double>(run.param[1][oc]) : 0.0;
+            if (node_.has_norm) {
+                const FoldedNorm norm(node_, run, oc);
+                factor = norm.factor;
+                shift = norm.shift;
+            }
+            std::fill_n(sum, g_.oh * g_.ow, 0.0);
             for (int64_t ic = 0; ic < g_.ic; ++ic)
                 for (int64_t kh = 0; kh < g_.kh; ++kh)
                     for (int64_t kw = 0; kw < g_.kw; ++kw)
                         add_shifted(padded, ic, kh, kw, weight(run, oc, ic, kh, kw), sum);
             for (int64_t i = 0; i < g_.oh * g_.ow; ++i)
-                plane[i] = activate(node_.activation, static_cast<float>(sum[i]));
+                plane[i] = activate(node_.activation, static_cast<float>(sum[i] * factor + shift));
             write(run, n, oc, plane);
         }
     }
@@ -184,8 +191,9 @@ private:
                 int64_t y = h, x = w;
                 if (node_.has_pool) {
                     const int64_t index = dense_index(t, n, oc, h, w);
-                    y = h * node_.pool.stride_h - node_.pool.pad_h + argmax.kh(index);
-                    x = w * node_.pool.stride_w - node_.pool.pad_w + argmax.kw(index);
+                    if (argmax.none(index)) continue;
+                    y = window_row(node_.pool, h, argmax.kh(index));
+                    x = window_column(node_.pool, w, argmax.kw(index));
                 }
                 plane[y * g_.ow + x] += static_cast<double>(run.diff_dst[at]);
             }
@@ -241,13 +249,14 @@ private:
         }
         for (int64_t o = 0; o < last - first; ++o) {
             const int64_t oc = group * g_.oc + first + o;
-            for (int64_t ic = 0; ic < g_.ic; ++ic)
+            for (int64_t ic = 0; ic < g_.ic && run.diff_param[0] != nullptr; ++ic)
                 for (int64_t kh = 0; kh < g_.kh; ++kh)
                     for (int64_t kw = 0; kw < g_.kw; ++kw)
                         write_gradient(
                             run.diff_param[0][param_offset(node_.param[0], oc, ic, kh, kw)],
                             weights[o * filter + (ic * g_.kh + kh) * g_.kw + kw], run.accumulate);
-            if (d_.bias) write_gradient(run.diff_param[1][oc], biases[o], run.accumulate);
+            if (run.diff_param[1] != nullptr)
+                write_gradient(run.diff_param[1][oc], biases[o], run.accumulate);
         }
     }
 
@@ -273,6 +282,7 @@ private:
 
 bool conv2d_query(const Device& device, const mnb_node& node, int direction, mnb_support& support) {
     if (node.activation != 0 && node.activation != MN_ACTIVATION_RELU) return false;
+    if (node.has_norm && direction != MNB_FORWARD_INFERENCE) return false;
     if (node.has_pool && !Argmax::fits_byte(node.pool)) return false;
     take_layouts(node, support);
     support.workspace_bytes = Conv2d::workspace(device, node, direction);

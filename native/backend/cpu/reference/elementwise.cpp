@@ -1,4 +1,4 @@
-// Activation, reorder and sum: every element by itself. A task is one channel of one image.
+// Reorder and sum: every element by itself. A task is a few channels of one image.
 
 #include <algorithm>
 
@@ -32,27 +32,6 @@ protected:
 
 private:
     static constexpr int64_t block = 16;  // channels of a task: features are channels too
-};
-
-class Activation : public Elementwise {
-public:
-    using Elementwise::Elementwise;
-
-    void run(Device& device, const mnb_run& run) override {
-        const mnb_tensor &src = node_.src[0], &dst = node_.dst;
-        const int32_t kind = node_.desc.activation.kind;
-        if (direction_ != MNB_BACKWARD)
-            for_each(device, run, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
-                run.dst[offset(dst, n, c, h, w)] =
-                    activate(kind, run.src[0][offset(src, n, c, h, w)]);
-            });
-        else if (run.diff_src[0] != nullptr)
-            for_each(device, run, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
-                const int64_t at = offset(dst, n, c, h, w);
-                run.diff_src[0][offset(src, n, c, h, w)] =
-                    passes(kind, run.dst[at]) ? run.diff_dst[at] : 0.0f;
-            });
-    }
 };
 
 class Reorder : public Elementwise {
@@ -95,18 +74,6 @@ public:
 };
 
 }  // namespace
-
-bool activation_query(const Device&, const mnb_node& node, int, mnb_support& support) {
-    if (node.desc.activation.kind != MN_ACTIVATION_RELU) return false;
-    take_layouts(node, support);
-    support.backward_needs = MNB_NEEDS_DST;
-    return true;
-}
-
-std::unique_ptr<Kernel> activation_create(const Device& device, const mnb_node& node,
-                                          int direction) {
-    return std::make_unique<Activation>(device, node, direction);
-}
 
 bool reorder_query(const Device&, const mnb_node& node, int, mnb_support& support) {
     take_layouts(node, support);

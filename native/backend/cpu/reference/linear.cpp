@@ -48,7 +48,7 @@ public:
                 static_cast<int>(divide_up(run.count, block)), [&](int task, int worker) {
                     backward_source(run, task * block, scratch_.of(run, worker));
                 });
-        if (run.diff_param[0] != nullptr)
+        if (run.diff_param[0] != nullptr || run.diff_param[1] != nullptr)
             device.pool.parallel_for(
                 static_cast<int>(divide_up(outputs_, block)), [&](int task, int worker) {
                     backward_weights(run, task * block, scratch_.of(run, worker));
@@ -132,10 +132,10 @@ private:
             }
         }
         for (int64_t o = first; o < last; ++o) {
-            for (int64_t f = 0; f < inputs_; ++f)
+            for (int64_t f = 0; f < inputs_ && run.diff_param[0] != nullptr; ++f)
                 write_gradient(run.diff_param[0][weight_offset(o, f)],
                                rows[(o - first) * inputs_ + f], run.accumulate);
-            if (node_.desc.linear.bias)
+            if (run.diff_param[1] != nullptr)
                 write_gradient(run.diff_param[1][o], biases[o - first], run.accumulate);
         }
     }

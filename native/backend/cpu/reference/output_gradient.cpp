@@ -25,11 +25,13 @@ private:
         const int64_t features = feature_count(src_);
         const float* gradients = run.input->output_gradients + n * features;
         float* diff = training_ ? run.diff_src[0] : nullptr;
+        const double factor = run.loss_scale * static_cast<double>(loss_.weight);
         double product = 0;
         for (int64_t f = 0; f < features; ++f) {
             const int64_t at = feature_offset(src_, n, f);
             product += static_cast<double>(run.src[0][at]) * static_cast<double>(gradients[f]);
-            if (diff) diff[at] = loss_.weight * gradients[f];
+            if (diff)
+                diff[at] = static_cast<float>(factor * static_cast<double>(gradients[f]));
         }
         return product;
     }

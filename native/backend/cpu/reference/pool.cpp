@@ -1,55 +1,23 @@
 // Max, average and global average pooling, with PyTorch's rules for padding and divisors. A task is
-// one channel of one image. Gradients are added up in a plane in double precision, since windows
-// may overlap.
+// one channel of one image. Max unpooling is here too: it asks the same windows.
 
-#include <algorithm>
-
-#include "backend/cpu/reference/common.h"
+#include "backend/cpu/reference/plane.h"
 
 namespace mn::cpu::reference {
 namespace {
 
-class PlaneKernel : public Kernel {
+class PoolKernel : public PlaneKernel {
 public:
-    PlaneKernel(const Device& device, const mnb_node& node, int direction)
-        : node_(node),
-          pool_(node_.desc.pool2d),
-          direction_(direction),
-          scratch_(scratch(device, node, direction)) {}
-
-    static Scratch scratch(const Device& device, const mnb_node& node, int direction) {
-        return Scratch(device, direction == MNB_BACKWARD ? node.src[0].h * node.src[0].w : 0);
-    }
-
-    void run(Device& device, const mnb_run& run) override {
-        const mnb_tensor& t = node_.src[0];
-        if (direction_ == MNB_BACKWARD && run.diff_src[0] == nullptr) return;
-        device.pool.parallel_for(static_cast<int>(run.count * t.c), [&](int task, int worker) {
-            const int64_t n = task / t.c, c = task % t.c;
-            if (direction_ != MNB_BACKWARD) return forward(run, n, c);
-            double* plane = scratch_.of(run, worker);
-            std::fill_n(plane, t.h * t.w, 0.0);
-            backward(run, n, c, plane);
-            for (int64_t h = 0; h < t.h; ++h)
-                for (int64_t w = 0; w < t.w; ++w)
-                    run.diff_src[0][offset(t, n, c, h, w)] = static_cast<float>(plane[h * t.w + w]);
-        });
-    }
+    PoolKernel(const Device& device, const mnb_node& node, int direction)
+        : PlaneKernel(device, node, direction), pool_(node_.desc.pool2d) {}
 
 protected:
-    virtual void forward(const mnb_run& run, int64_t n, int64_t c) const = 0;
-    // Adds the gradients of a plane's elements.
-    virtual void backward(const mnb_run& run, int64_t n, int64_t c, double* plane) const = 0;
-
-    mnb_node node_;
     const mn_pool2d_desc& pool_;
-    int direction_;
-    Scratch scratch_;
 };
 
-class MaxPool : public PlaneKernel {
+class MaxPool : public PoolKernel {
 public:
-    using PlaneKernel::PlaneKernel;
+    using PoolKernel::PoolKernel;
 
 private:
     void forward(const mnb_run& run, int64_t n, int64_t c) const override {
@@ -72,9 +40,49 @@ private:
         for (int64_t h = 0; h < dst.h; ++h)
             for (int64_t w = 0; w < dst.w; ++w) {
                 const int64_t index = dense_index(dst, n, c, h, w);
-                const int64_t y = h * pool_.stride_h - pool_.pad_h + argmax.kh(index);
-                const int64_t x = w * pool_.stride_w - pool_.pad_w + argmax.kw(index);
+                if (argmax.none(index)) continue;
+                const int64_t y = window_row(pool_, h, argmax.kh(index));
+                const int64_t x = window_column(pool_, w, argmax.kw(index));
                 plane[y * src.w + x] += static_cast<double>(run.diff_dst[offset(dst, n, c, h, w)]);
+            }
+    }
+};
+
+// The sources are the values, the pooling's source and the pooling's result. Where windows overlap
+// the last one's value stays, and all of them get the gradient, as in PyTorch.
+class MaxUnpool : public PlaneKernel {
+public:
+    using PlaneKernel::PlaneKernel;
+
+private:
+    void forward(const mnb_run& run, int64_t n, int64_t c) const override {
+        const mnb_tensor& dst = node_.dst;
+        for (int64_t y = 0; y < dst.h; ++y)
+            for (int64_t x = 0; x < dst.w; ++x) run.dst[offset(dst, n, c, y, x)] = 0.0f;
+        for_each_maximum(run, n, c, [&](int64_t h, int64_t w, int64_t y, int64_t x) {
+            run.dst[offset(dst, n, c, y, x)] = run.src[0][offset(node_.src[0], n, c, h, w)];
+        });
+    }
+
+    void backward(const mnb_run& run, int64_t n, int64_t c, double* plane) const override {
+        for_each_maximum(run, n, c, [&](int64_t h, int64_t w, int64_t y, int64_t x) {
+            plane[h * node_.src[0].w + w] =
+                static_cast<double>(run.diff_dst[offset(node_.dst, n, c, y, x)]);
+        });
+    }
+
+    // Calls body with each pooled place and that of its maximum.
+    template <class Body>
+    void for_each_maximum(const mnb_run& run, int64_t n, int64_t c, Body&& body) const {
+        const mnb_tensor &values = node_.src[0], &image = node_.src[1];
+        const mn_pool2d_desc& pool = node_.desc.pool2d;
+        for (int64_t h = 0; h < values.h; ++h)
+            for (int64_t w = 0; w < values.w; ++w) {
+                const Maximum best = max_of_window(
+                    pool, image.h, image.w, h, w,
+                    [&](int64_t y, int64_t x) { return run.src[1][offset(image, n, c, y, x)]; });
+                if (best.kh < 0) continue;
+                body(h, w, window_row(pool, h, best.kh), window_column(pool, w, best.kw));
             }
     }
 };
@@ -100,9 +108,9 @@ struct Window {
     }
 };
 
-class AvgPool : public PlaneKernel {
+class AvgPool : public PoolKernel {
 public:
-    using PlaneKernel::PlaneKernel;
+    using PoolKernel::PoolKernel;
 
 private:
     void forward(const mnb_run& run, int64_t n, int64_t c) const override {
@@ -169,6 +177,19 @@ bool max_pool2d_query(const Device& device, const mnb_node& node, int direction,
 std::unique_ptr<Kernel> max_pool2d_create(const Device& device, const mnb_node& node,
                                           int direction) {
     return std::make_unique<MaxPool>(device, node, direction);
+}
+
+bool max_unpool2d_query(const Device& device, const mnb_node& node, int direction,
+                        mnb_support& support) {
+    take_layouts(node, support);
+    support.workspace_bytes = PlaneKernel::scratch(device, node, direction).bytes();
+    support.backward_needs = MNB_NEEDS_SRC;
+    return true;
+}
+
+std::unique_ptr<Kernel> max_unpool2d_create(const Device& device, const mnb_node& node,
+                                            int direction) {
+    return std::make_unique<MaxUnpool>(device, node, direction);
 }
 
 bool avg_pool2d_query(const Device& device, const mnb_node& node, int direction,

@@ -1,0 +1,27 @@
+using MnistNative.Interop;
+using MnistNative.IO;
+
+namespace MnistNative;
+
+internal sealed record HardsigmoidLayer(string? Name) : ActivationLayer(Name)
+{
+    public const string FileKind = "hardsigmoid";
+
+    public override string Kind => FileKind;
+
+    public override string Type => "Hardsigmoid";
+
+    public static Layer Read(LayerReader json) => new HardsigmoidLayer(json.Name);
+
+    private protected override MnActivationDesc Describe() => new() { Kind = (int)MnActivationKind.Hardsigmoid };
+}
+
+public sealed partial class Sequential
+{
+    /// <summary>
+    /// min(max(0, x + 3), 6) / 6. PyTorch: <c>nn.Hardsigmoid</c>; Keras: <c>activations.hard_sigmoid</c>.
+    /// </summary>
+    /// <param name="name">Name of the layer; its index when null.</param>
+    /// <returns>The longer network.</returns>
+    public Sequential Hardsigmoid(string? name = null) => Add(new HardsigmoidLayer(name));
+}

@@ -1,0 +1,47 @@
+using System.Collections.Immutable;
+using MnistNative.Interop;
+using MnistNative.IO;
+
+namespace MnistNative;
+
+internal sealed record MultiplyLayer(ImmutableArray<ImmutableArray<Layer>> Branches, string? Name)
+    : BranchesLayer(Branches, Name)
+{
+    public const string FileKind = "multiply";
+
+    public override string Kind => FileKind;
+
+    public override string Type => "Multiply";
+
+    public static Layer Read(LayerReader json) => new MultiplyLayer(json.Branches("branches", minimum: 2, maximum: 2), json.Name);
+
+    private protected override int Combine(GraphBuilder graph, int[] results, string? name) =>
+        graph.AddBinary(MnBinaryKind.Multiply, results[0], results[1], name);
+}
+
+public sealed partial class Sequential
+{
+    /// <summary>
+    /// What comes before times a gate made of it, value by value, or channel by channel where the gate is C×1×1 as in
+    /// squeeze-and-excite: <c>.Multiply(g => g.GlobalAvgPool2d().Conv2d(8, 1).ReLU().Conv2d(32, 1).Sigmoid())</c>. PyTorch:
+    /// <c>x * gate(x)</c>; Keras: <c>Multiply</c>.
+    /// </summary>
+    /// <param name="gate">Adds the layers of the gate.</param>
+    /// <param name="name">Begins the names of the layers inside; when null they are named and numbered as those around.</param>
+    /// <returns>The longer network.</returns>
+    public Sequential Multiply(Func<Sequential, Sequential> gate, string? name = null) =>
+        Add(new MultiplyLayer([[], Branch(gate)], name));
+
+    /// <summary>
+    /// The product of two branches, value by value. The second may be C×1×1 and is
+    /// then repeated over height and width. A branch that adds no layers is what comes before. PyTorch: <c>left(x) * right(x)</c>;
+    /// Keras: <c>Multiply</c>.
+    /// </summary>
+    /// <param name="left">Adds the layers of the first branch.</param>
+    /// <param name="right">Adds the layers of the second branch.</param>
+    /// <param name="name">Begins the names of the layers inside; when null they are named and numbered as those around.</param>
+    /// <returns>The longer network.</returns>
+    public Sequential Multiply(
+        Func<Sequential, Sequential> left, Func<Sequential, Sequential> right, string? name = null) =>
+        Add(new MultiplyLayer([Branch(left), Branch(right)], name));
+}

@@ -1,0 +1,27 @@
+using MnistNative.Interop;
+using MnistNative.IO;
+
+namespace MnistNative;
+
+internal sealed record ReLU6Layer(string? Name) : ActivationLayer(Name)
+{
+    public const string FileKind = "relu6";
+
+    public override string Kind => FileKind;
+
+    public override string Type => "ReLU6";
+
+    public static Layer Read(LayerReader json) => new ReLU6Layer(json.Name);
+
+    private protected override MnActivationDesc Describe() => new() { Kind = (int)MnActivationKind.Relu6 };
+}
+
+public sealed partial class Sequential
+{
+    /// <summary>
+    /// The positive part up to 6, min(max(0, x), 6). PyTorch: <c>nn.ReLU6</c>; Keras: <c>ReLU(max_value=6)</c>.
+    /// </summary>
+    /// <param name="name">Name of the layer; its index when null.</param>
+    /// <returns>The longer network.</returns>
+    public Sequential ReLU6(string? name = null) => Add(new ReLU6Layer(name));
+}

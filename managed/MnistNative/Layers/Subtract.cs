@@ -1,0 +1,36 @@
+using System.Collections.Immutable;
+using MnistNative.Interop;
+using MnistNative.IO;
+
+namespace MnistNative;
+
+internal sealed record SubtractLayer(ImmutableArray<ImmutableArray<Layer>> Branches, string? Name)
+    : BranchesLayer(Branches, Name)
+{
+    public const string FileKind = "subtract";
+
+    public override string Kind => FileKind;
+
+    public override string Type => "Subtract";
+
+    public static Layer Read(LayerReader json) => new SubtractLayer(json.Branches("branches", minimum: 2, maximum: 2), json.Name);
+
+    private protected override int Combine(GraphBuilder graph, int[] results, string? name) =>
+        graph.AddBinary(MnBinaryKind.Subtract, results[0], results[1], name);
+}
+
+public sealed partial class Sequential
+{
+    /// <summary>
+    /// The difference of two branches, value by value. The second may be C×1×1 and is
+    /// then repeated over height and width. A branch that adds no layers is what comes before. PyTorch: <c>left(x) - right(x)</c>;
+    /// Keras: <c>Subtract</c>.
+    /// </summary>
+    /// <param name="left">Adds the layers of the first branch.</param>
+    /// <param name="right">Adds the layers of the second branch.</param>
+    /// <param name="name">Begins the names of the layers inside; when null they are named and numbered as those around.</param>
+    /// <returns>The longer network.</returns>
+    public Sequential Subtract(
+        Func<Sequential, Sequential> left, Func<Sequential, Sequential> right, string? name = null) =>
+        Add(new SubtractLayer([Branch(left), Branch(right)], name));
+}

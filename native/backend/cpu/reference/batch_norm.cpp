@@ -1,0 +1,202 @@
+// Batch normalisation, perhaps with a ReLU fused behind it.
+//
+// With m and v the mean and the biased variance of a channel over batch and pixels, r = 1 /
+// sqrt(v + epsilon) and n the number of values:
+//
+//     y  = (x - m) r weight + bias
+//     dx = weight r (g - mean of g - (x - m) r^2 * mean of g (x - m))
+//
+// Both means come from the channel's sums of g and g x. Inference puts the running statistics in
+// the place of m and v.
+
+#include "backend/cpu/reference/channels.h"
+
+namespace mn::cpu::reference {
+namespace {
+
+class BatchNorm : public Kernel {
+public:
+    BatchNorm(const mnb_node& node, int direction)
+        : node_(node),
+          d_(node_.desc.batch_norm),
+          channels_(node.src[0], node.dst),
+          direction_(direction),
+          statistics_(d_.affine ? 2 : 0) {}
+
+    // Mean and r of each channel, for the whole batch.
+    static int64_t saved_bytes(const mnb_node& node) {
+        return divide_up(2 * Channels(node.src[0], node.dst).count() * int64_t{sizeof(double)},
+                         node.max_batch);
+    }
+
+    // Two sums a channel and chunk, then the coefficients.
+    static int64_t workspace_bytes(const mnb_node& node) {
+        const Channels channels(node.src[0], node.dst);
+        const int64_t sums = 2 * Split::most_chunks(channels, node.max_batch);
+        return channels.count() * (sums * int64_t{sizeof(double)} + 4 * int64_t{sizeof(float)});
+    }
+
+    void run(Device& device, const mnb_run& run) override {
+        const Split split(channels_, run.count);
+        if (direction_ == MNB_BACKWARD) {
+            backward(device, run, split);
+            return;
+        }
+        if (direction_ == MNB_FORWARD_TRAINING) {
+            const float* src = run.src[0];
+            sum(device, run, split, [src](int64_t at, int64_t, double& a, double& b) {
+                a = static_cast<double>(src[at]);
+                b = a * a;
+            });
+            each_range(device, split, [&](int64_t c) { train(run, split, c); });
+            run.param[statistics_ + 2][0] += 1.0f;
+        } else {
+            each_range(device, split, [&](int64_t c) {
+                const double variance = static_cast<double>(run.param[statistics_ + 1][c]);
+                scale(run, split, c, static_cast<double>(run.param[statistics_][c]),
+                      1.0 / std::sqrt(variance + epsilon()));
+            });
+        }
+        const ChannelScale op = {coefficient(run, split, 0), coefficient(run, split, 1),
+                                 coefficient(run, split, 2),
+                                 node_.activation == MN_ACTIVATION_RELU};
+        split.run(device, [&](int64_t, int64_t row, int64_t last_row, int64_t c, int64_t last) {
+            apply(channels_, row, last_row, c, last, op, run.src[0], run.dst);
+        });
+    }
+
+private:
+    double epsilon() const { return static_cast<double>(d_.epsilon); }
+    double weight(const mnb_run& run, int64_t c) const {
+        return d_.affine ? static_cast<double>(run.param[0][c]) : 1.0;
+    }
+    double values(const mnb_run& run) const {
+        return static_cast<double>(run.count * channels_.area());
+    }
+
+    double* sums(const mnb_run& run, int64_t chunk, int which) const {
+        return static_cast<double*>(run.workspace) + (2 * chunk + which) * channels_.count();
+    }
+    float* coefficient(const mnb_run& run, const Split& split, int which) const {
+        return reinterpret_cast<float*>(sums(run, split.chunks, 0)) + which * channels_.count();
+    }
+
+    template <class Body>
+    void each_range(Device& device, const Split& split, Body&& body) const {
+        device.pool.parallel_for(static_cast<int>(split.ranges), [&](int task, int) {
+            const int64_t last = std::min((task + 1) * Split::range, split.channels);
+            for (int64_t c = task * Split::range; c < last; ++c) body(c);
+        });
+    }
+
+    template <class Read>
+    void sum(Device& device, const mnb_run& run, const Split& split, const Read& read) const {
+        split.run(device, [&](int64_t chunk, int64_t row, int64_t last_row, int64_t c,
+                              int64_t last) {
+            channels_.sum(row, last_row, c, last, sums(run, chunk, 0), sums(run, chunk, 1), read);
+        });
+    }
+
+    double total(const mnb_run& run, const Split& split, int which, int64_t c) const {
+        double sum = 0;
+        for (int64_t chunk = 0; chunk < split.chunks; ++chunk) sum += sums(run, chunk, which)[c];
+        return sum;
+    }
+
+    void train(const mnb_run& run, const Split& split, int64_t c) const {
+        const double n = values(run);
+        const double mean = total(run, split, 0, c) / n;
+        // A square's mean is never the smaller one but for rounding; a NaN stays one.
+        const double difference = total(run, split, 1, c) / n - mean * mean;
+        const double variance = difference < 0 ? 0 : difference;
+        const double momentum = static_cast<double>(d_.momentum);
+        const auto move = [&](float& running, double batch) {
+            running = static_cast<float>((1 - momentum) * static_cast<double>(running) +
+                                         momentum * batch);
+        };
+        move(run.param[statistics_][c], mean);
+        move(run.param[statistics_ + 1][c], variance * n / (n - 1));
+        double* saved = static_cast<double*>(run.saved) + 2 * c;
+        saved[0] = mean;
+        saved[1] = 1.0 / std::sqrt(variance + epsilon());
+        scale(run, split, c, mean, saved[1]);
+    }
+
+    void scale(const mnb_run& run, const Split& split, int64_t c, double mean, double r) const {
+        const double factor = r * weight(run, c);
+        const float rounded = static_cast<float>(mean);
+        const double bias = d_.affine ? static_cast<double>(run.param[1][c]) : 0.0;
+        coefficient(run, split, 0)[c] = rounded;
+        coefficient(run, split, 1)[c] = static_cast<float>(factor);
+        coefficient(run, split, 2)[c] =
+            static_cast<float>(bias + (static_cast<double>(rounded) - mean) * factor);
+    }
+
+    void backward(Device& device, const mnb_run& run, const Split& split) const {
+        const float* src = run.src[0];
+        const float* dst = node_.activation == MN_ACTIVATION_RELU ? run.dst : nullptr;
+        const float* diff_dst = run.diff_dst;
+        sum(device, run, split, [=](int64_t at, int64_t dst_at, double& a, double& b) {
+            a = static_cast<double>(passed(dst, diff_dst, dst_at));
+            b = a * static_cast<double>(src[at]);
+        });
+        each_range(device, split, [&](int64_t c) { finish_gradients(run, split, c); });
+        if (run.diff_src[0] == nullptr) return;
+        const ChannelGradient op = {coefficient(run, split, 0),
+                                    coefficient(run, split, 1),
+                                    coefficient(run, split, 2),
+                                    coefficient(run, split, 3),
+                                    src,
+                                    dst,
+                                    diff_dst,
+                                    run.diff_src[0]};
+        split.run(device, [&](int64_t, int64_t row, int64_t last_row, int64_t c, int64_t last) {
+            apply(channels_, row, last_row, c, last, op);
+        });
+    }
+
+    void finish_gradients(const mnb_run& run, const Split& split, int64_t c) const {
+        const double* saved = static_cast<const double*>(run.saved) + 2 * c;
+        const double mean = saved[0], r = saved[1], n = values(run);
+        const double sum_g = total(run, split, 0, c);
+        const double sum_gx = total(run, split, 1, c) - mean * sum_g;  // of g (x - m)
+        if (d_.affine && run.diff_param[0] != nullptr)
+            write_gradient(run.diff_param[0][c], sum_gx * r, run.accumulate);
+        if (d_.affine && run.diff_param[1] != nullptr)
+            write_gradient(run.diff_param[1][c], sum_g, run.accumulate);
+        const double factor = weight(run, c) * r, slope = -factor * r * r * sum_gx / n;
+        const float rounded = static_cast<float>(mean);
+        coefficient(run, split, 0)[c] = rounded;
+        coefficient(run, split, 1)[c] = static_cast<float>(factor);
+        coefficient(run, split, 2)[c] = static_cast<float>(slope);
+        coefficient(run, split, 3)[c] =
+            static_cast<float>(slope * (static_cast<double>(rounded) - mean) - factor * sum_g / n);
+    }
+
+    mnb_node node_;
+    const mn_batch_norm_desc& d_;
+    Channels channels_;
+    int direction_;
+    int statistics_;  // which parameter the running mean is
+};
+
+}  // namespace
+
+bool batch_norm_query(const Device&, const mnb_node& node, int direction, mnb_support& support) {
+    if (node.activation != 0 && node.activation != MN_ACTIVATION_RELU) return false;
+    if (node.has_pool) return false;
+    take_layouts(node, support);
+    if (node.src[0].flat) support.dst_layout = node.dst.layout;
+    for (int32_t& layout : support.param_layout) layout = MNB_PARAM_PLAIN;
+    support.workspace_bytes = BatchNorm::workspace_bytes(node);
+    if (direction != MNB_FORWARD_INFERENCE) support.saved_bytes = BatchNorm::saved_bytes(node);
+    support.backward_needs =
+        MNB_NEEDS_SRC | MNB_NEEDS_SAVED | (node.activation ? MNB_NEEDS_DST : 0);
+    return true;
+}
+
+std::unique_ptr<Kernel> batch_norm_create(const Device&, const mnb_node& node, int direction) {
+    return std::make_unique<BatchNorm>(node, direction);
+}
+
+}  // namespace mn::cpu::reference

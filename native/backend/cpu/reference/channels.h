@@ -1,0 +1,189 @@
+// What the normalisations with one mean and one factor a channel share: sums over each channel, and
+// one pass that applies a factor and a shift a channel.
+//
+// Sums are taken in double, row by row (a row: the pixels of one n and h), so that they have the
+// same bits in every layout; channels are worked on a cache line at a time, which is what makes
+// NHWC read memory in order.
+
+#pragma once
+
+#include <algorithm>
+
+#include "backend/cpu/reference/common.h"
+
+namespace mn::cpu::reference {
+
+// A source and a result of the same logical shape, by channels. Every feature is a channel, also of
+// the view of an image.
+class Channels {
+public:
+    static constexpr int64_t block = 16;
+
+    Channels(const mnb_tensor& src, const mnb_tensor& dst)
+        : src_(src),
+          dst_(dst),
+          count_(src.flat ? feature_count(src) : src.c),
+          height_(src.flat ? 1 : src.h),
+          width_(src.flat ? 1 : src.w),
+          viewed_(src.flat && (src.h * src.w > 1 || dst.h * dst.w > 1)),
+          contiguous_(!viewed_ && src.sc == 1 && dst.sc == 1) {}
+
+    int64_t count() const { return count_; }
+    int64_t height() const { return height_; }  // rows of one image
+    int64_t width() const { return width_; }
+    int64_t area() const { return height_ * width_; }
+
+    // Calls body(src_at, dst_at, channel) for the elements of the channels [first, last) in the
+    // rows [first_row, last_row) of the batch; those of one channel come in order.
+    template <class Body>
+    void visit(int64_t first_row, int64_t last_row, int64_t first, int64_t last,
+               Body&& body) const {
+        if (viewed_) {
+            for (int64_t n = first_row; n < last_row; ++n)
+                for (int64_t f = first; f < last; ++f)
+                    body(feature_offset(src_, n, f), feature_offset(dst_, n, f), f);
+            return;
+        }
+        for (int64_t row = first_row; row < last_row; ++row) {
+            const int64_t n = row / height_, h = row % height_;
+            const int64_t src = n * src_.sn + h * src_.sh, dst = n * dst_.sn + h * dst_.sh;
+            if (contiguous_ && last - first == block) {
+                // A fixed number of channels side by side: the compiler makes vectors of it.
+                for (int64_t w = 0; w < width_; ++w)
+                    for (int64_t c = 0; c < block; ++c)
+                        body(src + w * src_.sw + first + c, dst + w * dst_.sw + first + c,
+                             first + c);
+            } else if (contiguous_) {
+                for (int64_t w = 0; w < width_; ++w)
+                    for (int64_t c = first; c < last; ++c)
+                        body(src + w * src_.sw + c, dst + w * dst_.sw + c, c);
+            } else {
+                for (int64_t c = first; c < last; ++c)
+                    for (int64_t w = 0; w < width_; ++w)
+                        body(src + c * src_.sc + w * src_.sw, dst + c * dst_.sc + w * dst_.sw, c);
+            }
+        }
+    }
+
+    // For the channels of a range, first[c] and second[c] become the sums over the rows of what
+    // read(src_at, dst_at, a, b) sets a and b to.
+    template <class Read>
+    void sum(int64_t first_row, int64_t last_row, int64_t first_channel, int64_t last_channel,
+             double* first, double* second, Read&& read) const {
+        for (int64_t begin = first_channel; begin < last_channel; begin += block) {
+            const int64_t end = std::min(begin + block, last_channel);
+            double a[block] = {}, b[block] = {};
+            visit(first_row, last_row, begin, end, [&](int64_t src, int64_t dst, int64_t c) {
+                double x, y;
+                read(src, dst, x, y);
+                a[c - begin] += x;
+                b[c - begin] += y;
+            });
+            for (int64_t c = begin; c < end; ++c) {
+                first[c] = a[c - begin];
+                second[c] = b[c - begin];
+            }
+        }
+    }
+
+private:
+    mnb_tensor src_, dst_;
+    int64_t count_, height_, width_;
+    bool viewed_, contiguous_;
+};
+
+// Forward: dst = (src - mean) * factor + shift, one of each a channel, and perhaps a ReLU.
+struct ChannelScale {
+    const float *mean, *factor, *shift;
+    bool relu;
+};
+
+inline void apply(const Channels& channels, int64_t first_row, int64_t last_row,
+                  int64_t first_channel, int64_t last_channel, const ChannelScale& op,
+                  const float* src, float* dst) {
+    for (int64_t begin = first_channel; begin < last_channel; begin += Channels::block) {
+        const int64_t end = std::min(begin + Channels::block, last_channel);
+        float mean[Channels::block], factor[Channels::block], shift[Channels::block];
+        std::copy(op.mean + begin, op.mean + end, mean);
+        std::copy(op.factor + begin, op.factor + end, factor);
+        std::copy(op.shift + begin, op.shift + end, shift);
+        const bool relu = op.relu;
+        channels.visit(first_row, last_row, begin, end, [&](int64_t from, int64_t to, int64_t c) {
+            const float y = (src[from] - mean[c - begin]) * factor[c - begin] + shift[c - begin];
+            dst[to] = relu && y < 0.0f ? 0.0f : y;
+        });
+    }
+}
+
+// Backward: diff_src = factor * g + slope * (src - mean) + shift, where g = diff_dst, or 0 where a
+// ReLU stopped it (dst: its result, or null).
+struct ChannelGradient {
+    const float *mean, *factor, *slope, *shift;
+    const float *src, *dst, *diff_dst;
+    float* diff_src;
+};
+
+// The gradient that a fused ReLU lets pass; dst is null without one.
+inline float passed(const float* dst, const float* diff_dst, int64_t at) {
+    return dst != nullptr && dst[at] <= 0.0f ? 0.0f : diff_dst[at];
+}
+
+inline void apply(const Channels& channels, int64_t first_row, int64_t last_row,
+                  int64_t first_channel, int64_t last_channel, const ChannelGradient& op) {
+    for (int64_t begin = first_channel; begin < last_channel; begin += Channels::block) {
+        const int64_t end = std::min(begin + Channels::block, last_channel);
+        float mean[Channels::block], factor[Channels::block];
+        float slope[Channels::block], shift[Channels::block];
+        std::copy(op.mean + begin, op.mean + end, mean);
+        std::copy(op.factor + begin, op.factor + end, factor);
+        std::copy(op.slope + begin, op.slope + end, slope);
+        std::copy(op.shift + begin, op.shift + end, shift);
+        const ChannelGradient o = op;
+        channels.visit(first_row, last_row, begin, end, [&](int64_t src, int64_t dst, int64_t c) {
+            const int64_t i = c - begin;
+            o.diff_src[src] = factor[i] * passed(o.dst, o.diff_dst, dst) +
+                              slope[i] * (o.src[src] - mean[i]) + shift[i];
+        });
+    }
+}
+
+// How a batch is shared out: chunks of rows, and ranges of channels. It follows from the size of
+// the problem only.
+struct Split {
+    static constexpr int64_t range = 16 * Channels::block;
+
+    int64_t rows, rows_per_chunk, chunks, channels, ranges;
+
+    Split(const Channels& view, int64_t images)
+        : rows(images * view.height()),
+          rows_per_chunk(std::max(divide_up(rows, most), fewest_rows(view))),
+          chunks(divide_up(rows, rows_per_chunk)),
+          channels(view.count()),
+          ranges(divide_up(channels, range)) {}
+
+    // No smaller batch has more.
+    static int64_t most_chunks(const Channels& view, int64_t images) {
+        return std::min(most, divide_up(images * view.height(), fewest_rows(view)));
+    }
+
+    // Calls body(chunk, first_row, last_row, first_channel, last_channel) for each part.
+    template <class Body>
+    void run(Device& device, Body&& body) const {
+        device.pool.parallel_for(static_cast<int>(chunks * ranges), [&](int task, int) {
+            const int64_t row = task / ranges * rows_per_chunk, channel = task % ranges * range;
+            body(task / ranges, row, std::min(row + rows_per_chunk, rows), channel,
+                 std::min(channel + range, channels));
+        });
+    }
+
+private:
+    static constexpr int64_t most = 64;  // chunks: more than the cores of any one machine need
+
+    // A part is worth its start, and its sums take little memory beside it.
+    static int64_t fewest_rows(const Channels& view) {
+        const int64_t pixels = std::max<int64_t>(64, 4096 / std::min(view.count(), range));
+        return divide_up(pixels, view.width());
+    }
+};
+
+}  // namespace mn::cpu::reference

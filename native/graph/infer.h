@@ -1,0 +1,65 @@
+// Shape inference of the ops, and what it is made of. One function an op: it checks node.desc
+// against the sources, completes it, and sets node.shape and node.parameters.
+
+#pragma once
+
+#include <cmath>
+#include <initializer_list>
+
+#include "graph/graph.h"
+
+namespace mn::infer {
+
+mn_shape shape_of(std::initializer_list<int64_t> dims);
+
+// Each throws, naming the node and what is wrong.
+void check_size(const Node& node, const mn_shape& shape, const char* what);
+void expect_range(const Node& node, const char* what, int64_t value, int64_t low, int64_t high);
+void expect_flag(const Node& node, const char* what, int32_t value);
+void expect_at_least(const Node& node, const char* what, float value, float low);
+void expect_image(const Node& node, const Node& source);
+void expect_features(const Node& node, const Node& source);
+void expect_groups(const Node& node, int64_t groups, const char* what, int64_t channels);
+
+// A parameter whose first values are uniform in +-1 / sqrt(fan_in), as PyTorch has them.
+ParameterSpec uniform_parameter(const char* suffix, const mn_shape& shape, bool bias,
+                                int64_t fan_in);
+ParameterSpec constant_parameter(const char* suffix, const mn_shape& shape, bool bias,
+                                 double value);
+
+constexpr int64_t kMaxWindow = 1 << 15;
+
+using Sources = const Node* const*;
+
+void normalize(Node& node, Sources sources);
+void same_shape(Node& node, Sources sources);
+void linear(Node& node, Sources sources);
+void activation(Node& node, Sources sources);
+void flatten(Node& node, Sources sources);
+void softmax(Node& node, Sources sources);
+
+void conv2d(Node& node, Sources sources);
+void conv_transpose2d(Node& node, Sources sources);
+void pad2d(Node& node, Sources sources);
+
+void pool2d(Node& node, Sources sources);
+void global_avg_pool2d(Node& node, Sources sources);
+void adaptive_pool2d(Node& node, Sources sources);
+void max_unpool2d(Node& node, Sources sources);
+void upsample(Node& node, Sources sources);
+
+void batch_norm(Node& node, Sources sources);
+void layer_norm(Node& node, Sources sources);
+void group_norm(Node& node, Sources sources);
+void local_response_norm(Node& node, Sources sources);
+void dropout(Node& node, Sources sources);
+void scale(Node& node, Sources sources);
+
+void binary(Node& node, Sources sources);
+void concat(Node& node, Sources sources);
+void slice(Node& node, Sources sources);
+void channel_shuffle(Node& node, Sources sources);
+void reshape(Node& node, Sources sources);
+void embedding(Node& node, Sources sources);
+
+}  // namespace mn::infer

@@ -1,0 +1,351 @@
+// What random cases do not show of activations, batch normalisation and dropout: corners, running
+// statistics, frozen parameters, the numbers that are drawn, and folding into convolutions.
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "training_fixture.h"
+
+namespace mn::test {
+namespace {
+
+constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+
+OpResult run_reference(const OpCase& c, const RunOptions& options = {}) {
+    const TestDevice device;
+    const cpu::Implementation kernel = reference_of(c.node.op);
+    return run_case(device, kernel, kernel, c, options).value();
+}
+
+void expect_values(const Floats& actual, const Floats& expected) {
+    ASSERT_EQ(actual.size(), expected.size());
+    for (size_t i = 0; i < actual.size(); ++i) {
+        if (std::isnan(expected[i]))
+            EXPECT_TRUE(std::isnan(actual[i])) << i << ": " << actual[i];
+        else
+            EXPECT_NEAR(actual[i], expected[i], 1e-6f * std::abs(expected[i])) << i;
+    }
+}
+
+// Results and gradients that PyTorch gives at the corners.
+TEST(Activation, CornersAreThoseOfPyTorch) {
+    struct Corner {
+        int kind;
+        Floats x, y, dx;
+    };
+    const std::vector<Corner> corners = {
+        {MN_ACTIVATION_RELU, {-1, 0, 1, nan}, {0, 0, 1, nan}, {0, 0, 1, 1}},
+        {MN_ACTIVATION_RELU6, {-1, 0, 6, 7, nan}, {0, 0, 6, 6, nan}, {0, 0, 0, 0, 1}},
+        {MN_ACTIVATION_LEAKY_RELU, {-2, 0, 2, nan}, {-0.02f, 0, 2, nan}, {0.01f, 0.01f, 1, 0.01f}},
+        {MN_ACTIVATION_ELU, {0, 2, nan}, {0, 2, nan}, {0.7f, 1, nan}},
+        {MN_ACTIVATION_HARDSWISH,
+         {-4, -3, 0, 3, 4, nan},
+         {0, 0, 0, 3, 4, nan},
+         {0, 0, 0.5f, 1, 1, 1}},
+        {MN_ACTIVATION_HARDSIGMOID,
+         {-4, -3, 0, 3, 4, nan},
+         {0, 0, 0.5f, 1, 1, nan},
+         {0, 0, 1.0f / 6, 0, 0, 0}},
+        // Beyond the threshold of 4 by 1.5 x.
+        {MN_ACTIVATION_SOFTPLUS, {3, 100, nan}, {3, 100, nan}, {1, 1, nan}},
+        {MN_ACTIVATION_SIGMOID, {0, -100, 100, nan}, {0.5f, 0, 1, nan}, {0.25f, 0, 0, nan}},
+    };
+    Random random(1);
+    for (const Corner& corner : corners) {
+        SCOPED_TRACE(corner.kind);
+        OpCase c = activation_case(random, 1, static_cast<int64_t>(corner.x.size()), 1, 1, true,
+                                   corner.kind);
+        c.src[0] = corner.x;
+        c.diff_dst.assign(corner.x.size(), 1.0f);
+        const OpResult r = run_reference(c);
+        ASSERT_EQ(r.dst.size(), corner.y.size());
+        for (size_t i = 0; i < corner.y.size(); ++i) {
+            if (std::isnan(corner.y[i])) {
+                EXPECT_TRUE(std::isnan(r.dst[i])) << i;
+                continue;
+            }
+            EXPECT_NEAR(r.dst[i], corner.y[i], 1e-6f) << i;
+            EXPECT_NEAR(r.diff_src[0][i], corner.dx[i], 1e-6f) << i;
+        }
+    }
+}
+
+TEST(BatchNorm, MovesTheRunningStatistics) {
+    Random random(1);
+    OpCase c = batch_norm_case(random, 2, 1, 1, 2, false);
+    c.node.desc.batch_norm.momentum = 0.25f;
+    c.src[0] = {1, 2, 3, 6};
+    c.param[2] = {4};
+    c.param[3] = {2};
+    c.param[4] = {7};
+    const OpResult r = run_reference(c);
+    // Mean 3; the squares' sum is 14: biased variance 14 / 4, unbiased 14 / 3.
+    expect_values(r.param[2], {0.75f * 4 + 0.25f * 3});
+    expect_values(r.param[3], {0.75f * 2 + 0.25f * 14 / 3});
+    expect_values(r.param[4], {8});
+    RunOptions inference;
+    inference.training = false;
+    EXPECT_EQ(run_reference(c, inference).param, c.param);
+}
+
+TEST(BatchNorm, SmallVarianceBesideALargeMean) {
+    Random random(1);
+    OpCase c = batch_norm_case(random, 4, 1, 1, 1, true, 0);
+    c.node.desc.batch_norm.epsilon = 0;
+    c.src[0] = {1000.0f, 1000.5f, 999.5f, 1000.0f};
+    const float y = std::sqrt(2.0f);
+    expect_values(run_reference(c).dst, {0, y, -y, 0});
+}
+
+TEST(BatchNorm, AFrozenParameterHasNoGradient) {
+    Random random(1);
+    OpCase c = batch_norm_case(random, 3, 5, 2, 2, false);
+    const OpResult all = run_reference(c);
+    for (int frozen : {0, 1}) {
+        OpCase some = c;
+        some.node.wants_diff_param[frozen] = 0;
+        const OpResult r = run_reference(some);
+        EXPECT_TRUE(r.diff_param[static_cast<size_t>(frozen)].empty());
+        EXPECT_EQ(r.diff_param[static_cast<size_t>(1 - frozen)],
+                  all.diff_param[static_cast<size_t>(1 - frozen)]);
+        EXPECT_EQ(r.diff_src, all.diff_src);
+    }
+}
+
+TEST(Dropout, DropsItsShareAndScalesTheRest) {
+    Random random(1);
+    OpCase c = dropout_case(random, 50, 20, 10, 10, false, 0.3f, MN_DROPOUT_ELEMENT);
+    c.src[0].assign(c.src[0].size(), 1.0f);
+    c.diff_dst = c.src[0];
+    const OpResult r = run_reference(c);
+    int64_t dropped = 0;
+    for (float y : r.dst) {
+        if (y == 0)
+            ++dropped;
+        else
+            EXPECT_FLOAT_EQ(y, 1 / 0.7f);
+    }
+    // Five deviations of a binomial distribution.
+    const double n = static_cast<double>(r.dst.size());
+    EXPECT_NEAR(static_cast<double>(dropped), 0.3 * n, 5 * std::sqrt(n * 0.3 * 0.7));
+    EXPECT_EQ(r.diff_src[0], r.dst);  // the same mask
+}
+
+TEST(Dropout, DependsOnSeedStepAndLayerOnly) {
+    Random random(1);
+    const OpCase c = dropout_case(random, 4, 6, 5, 3, false, 0.5f, MN_DROPOUT_ELEMENT);
+    const OpResult first = run_reference(c);
+    for (int32_t layout : {MNB_NCHW, MNB_NHWC}) {
+        RunOptions options;
+        options.layout = layout;
+        EXPECT_EQ(run_reference(c, options).dst, first.dst);
+    }
+    OpCase other = c;
+    other.step = 4;
+    EXPECT_NE(run_reference(other).dst, first.dst);
+    other = c;
+    other.seed = 8;
+    EXPECT_NE(run_reference(other).dst, first.dst);
+    other = c;
+    other.node.layer = 6;
+    EXPECT_NE(run_reference(other).dst, first.dst);
+    RunOptions inference;
+    inference.training = false;
+    EXPECT_EQ(run_reference(c, inference).dst, c.src[0]);
+}
+
+TEST(Dropout, WholeUnits) {
+    Random random(1);
+    for (int unit : {MN_DROPOUT_CHANNEL, MN_DROPOUT_IMAGE}) {
+        OpCase c = dropout_case(random, 8, 9, 3, 2, false, 0.5f, unit);
+        c.src[0].assign(c.src[0].size(), 1.0f);
+        const Floats dst = run_reference(c).dst;
+        const size_t size = unit == MN_DROPOUT_CHANNEL ? 6 : 54;
+        size_t dropped = 0;
+        for (size_t i = 0; i < dst.size(); i += size) {
+            for (size_t j = 1; j < size; ++j) EXPECT_EQ(dst[i + j], dst[i]);
+            dropped += dst[i] == 0;
+        }
+        EXPECT_GT(dropped, 0u);
+        EXPECT_LT(dropped, dst.size() / size);
+    }
+}
+
+// ---- through graph, passes and plan ----
+
+mn_op_desc conv_op(int out_channels, int kernel, int pad, int bias, int groups = 1) {
+    mn_op_desc desc{};
+    desc.conv2d = conv_desc(out_channels, kernel, 1, pad);
+    desc.conv2d.bias = bias;
+    desc.conv2d.groups = groups;
+    return desc;
+}
+
+mn_op_desc norm_op(int affine) {
+    mn_op_desc desc{};
+    desc.batch_norm = {sizeof(mn_batch_norm_desc), 1e-5f, 0.1f, affine};
+    return desc;
+}
+
+mn_op_desc relu_op() {
+    mn_op_desc desc{};
+    desc.activation = {sizeof(mn_activation_desc), MN_ACTIVATION_RELU, 0, 0};
+    return desc;
+}
+
+// Every way of the fast convolution behind which a normalisation may stand: grey image with
+// pooling, Winograd, depthwise, a product, a grouped one; with and without bias and factors.
+Graph folding_network() {
+    Graph g;
+    int32_t x = g.add_input(shape_of({1, 12, 12}), "in");
+    const auto block = [&](const mn_op_desc& conv, int affine) {
+        x = g.add(MN_OP_CONV2D, {x}, conv, nullptr);
+        x = g.add(MN_OP_BATCH_NORM, {x}, norm_op(affine), nullptr);
+        x = g.add(MN_OP_ACTIVATION, {x}, relu_op(), nullptr);
+    };
+    mn_op_desc pool{};
+    pool.pool2d = pool_desc(2, 2);
+    block(conv_op(32, 3, 1, 0), 1);
+    x = g.add(MN_OP_MAX_POOL2D, {x}, pool, nullptr);
+    block(conv_op(19, 3, 1, 1), 1);
+    block(conv_op(19, 3, 1, 0, 19), 1);
+    block(conv_op(32, 1, 0, 1), 0);
+    block(conv_op(32, 3, 1, 0, 2), 1);
+    mn_op_desc linear{};
+    linear.linear = {sizeof(mn_linear_desc), 5, 1};
+    x = g.add(MN_OP_FLATTEN, {x}, {}, nullptr);
+    x = g.add(MN_OP_BATCH_NORM, {x}, norm_op(1), nullptr);
+    g.add(MN_OP_LINEAR, {x}, linear, "out");
+    return g;
+}
+
+std::shared_ptr<Model> model_of(const Graph& graph, uint32_t device_flags, uint32_t flags) {
+    mn_device_desc device{};
+    device.struct_size = sizeof device;
+    device.threads = 2;
+    device.flags = device_flags;
+    const int32_t output = graph.size() - 1;
+    mn_model_desc desc{};
+    desc.struct_size = sizeof desc;
+    desc.flags = flags;
+    desc.seed = 3;
+    desc.outputs = &output;
+    desc.output_count = 1;
+    return std::make_shared<Model>(std::make_shared<Device>(device), graph, desc);
+}
+
+Floats predict(Model& model, const Floats& images, int count, size_t outputs) {
+    Floats values(static_cast<size_t>(count) * outputs);
+    mn_output output{};
+    output.struct_size = sizeof output;
+    output.values = values.data();
+    output.value_count = values.size();
+    model.forward(batch_of(images, count), nullptr, &output, 1);
+    return values;
+}
+
+TEST(FoldBatchNorm, TakesEveryNormalisationBehindAConvolution) {
+    const Graph graph = folding_network();
+    const auto device = open_cpu();
+    for (bool training : {false, true}) {
+        LowerOptions options;
+        options.outputs = {graph.size() - 1};
+        options.training = training;
+        Program program = lower(graph, options);
+        fold_batch_norm(program, *device);
+        fuse(program, *device);
+        int norms = 0, folded = 0, activations = 0;
+        for (const Operation& operation : program.operations) {
+            norms += operation.op == MN_OP_BATCH_NORM;
+            folded += operation.has_norm;
+            activations += operation.op == MN_OP_ACTIVATION;
+        }
+        EXPECT_EQ(folded, training ? 0 : 5);
+        EXPECT_EQ(norms, training ? 6 : 1);
+        EXPECT_EQ(activations, 0);
+    }
+}
+
+TEST(FoldBatchNorm, ChangesNoResult) {
+    const Graph graph = folding_network();
+    const int count = 6;
+    Random random(test_seed());
+    const Floats images = random.floats(count * 144);
+    const std::vector<int32_t> labels = {0, 1, 2, 3, 4, 0};
+    const auto plain = model_of(graph, MN_DEVICE_REFERENCE_KERNELS, MN_MODEL_NO_FUSION);
+    for (uint32_t device_flags : {0u, static_cast<uint32_t>(MN_DEVICE_REFERENCE_KERNELS)}) {
+        const auto folded = model_of(graph, device_flags, 0);
+        // The statistics must not be the first ones; a gradient shows that training still works.
+        for (const auto& model : {plain, folded}) {
+            TrainerSettings settings;
+            settings.losses = {loss_desc(MN_LOSS_CROSS_ENTROPY, graph.size() - 1)};
+            settings.optimizer = sgd_desc(model == plain ? 0.0f : 0.01f);
+            const auto trainer = make_trainer(model, settings);
+            for (int step = 0; step < 3; ++step) {
+                predict(*model, images, count, 5);  // packs what the next step makes stale
+                trainer->accumulate(batch_of(images, count, &labels), nullptr);
+                if (step == 1) trainer->step(batch_of(images, count, &labels), nullptr);
+            }
+        }
+        for (size_t p = 0; p < plain->parameters().size(); ++p) {
+            const std::string& name = plain->parameters()[p].name;
+            const Floats values = read_part(*folded, name);
+            plain->write(static_cast<int32_t>(p), MN_PART_VALUE, values.data(), values.size());
+        }
+        const Floats expected = predict(*plain, images, count, 5);
+        EXPECT_LE(relative_error(predict(*folded, images, count, 5), expected), 1e-5);
+    }
+}
+
+TEST(FoldBatchNorm, SeesStatisticsOfAccumulatedBatches) {
+    const Graph graph = folding_network();
+    Random random(test_seed());
+    const Floats images = random.floats(4 * 144);
+    const std::vector<int32_t> labels = {0, 1, 2, 3};
+    const auto model = model_of(graph, 0, 0);
+    TrainerSettings settings;
+    settings.losses = {loss_desc(MN_LOSS_CROSS_ENTROPY, graph.size() - 1)};
+    const auto trainer = make_trainer(model, settings);
+    const Floats before = predict(*model, images, 4, 5);
+    trainer->accumulate(batch_of(images, 4, &labels), nullptr);
+    EXPECT_GT(relative_error(predict(*model, images, 4, 5), before), 1e-3);
+}
+
+TEST(BatchNorm, OneValueAChannelIsRefusedInTrainingOnly) {
+    Graph graph;
+    int32_t x = graph.add_input(shape_of({3}), "in");
+    graph.add(MN_OP_BATCH_NORM, {x}, norm_op(1), "norm");
+    const auto model = model_of(graph, 0, 0);
+    TrainerSettings settings;
+    settings.losses = {loss_desc(MN_LOSS_CROSS_ENTROPY, 1)};
+    const auto trainer = make_trainer(model, settings);
+    const Floats images = {1, 2, 3};
+    const std::vector<int32_t> labels = {0};
+    try {
+        trainer->step(batch_of(images, 1, &labels), nullptr);
+        FAIL() << "one value has no variance";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.info().status, MN_INVALID_ARGUMENT);
+        EXPECT_NE(std::string(error.what()).find("norm"), std::string::npos);
+    }
+    EXPECT_EQ(read_part(*model, "norm.num_batches_tracked"), Floats{0});
+    EXPECT_EQ(predict(*model, images, 1, 3).size(), 3u);
+}
+
+TEST(Dropout, IsNothingWithoutTraining) {
+    Graph graph;
+    mn_op_desc desc{};
+    desc.dropout = {sizeof(mn_dropout_desc), 0.9f, MN_DROPOUT_ELEMENT};
+    int32_t x = graph.add_input(shape_of({3, 2, 2}), "in");
+    x = graph.add(MN_OP_DROPOUT, {x}, desc, nullptr);
+    x = graph.add(MN_OP_FLATTEN, {x}, {}, nullptr);
+    graph.add(MN_OP_DROPOUT, {x}, desc, nullptr);
+    Random random(1);
+    const Floats images = random.floats(5 * 12);
+    EXPECT_EQ(predict(*model_of(graph, 0, 0), images, 5, 12), images);
+}
+
+}  // namespace
+}  // namespace mn::test
