@@ -139,10 +139,17 @@ struct ChannelGradient {
 };
 
 // The gradient g that a ReLU lets pass, if there is one. Its result is computed again, with the
-// same bits, so that the forward pass need not keep it; both sides are, because signs are random.
+// same bits, so that the forward pass need not keep it. A mask and no branch, because signs are
+// random.
 template <bool relu>
 float passed(const ChannelScale& op, float x, int64_t c, float g) {
-    if constexpr (relu) return (x - op.mean[c]) * op.factor[c] + op.shift[c] <= 0.0f ? 0.0f : g;
+    if constexpr (relu) {
+        const float y = (x - op.mean[c]) * op.factor[c] + op.shift[c];
+        uint32_t bits;
+        std::memcpy(&bits, &g, sizeof bits);
+        bits &= y <= 0.0f ? 0u : ~0u;
+        std::memcpy(&g, &bits, sizeof bits);
+    }
     return g;
 }
 
