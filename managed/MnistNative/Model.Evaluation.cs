@@ -25,11 +25,87 @@ public sealed partial class Model
         return Evaluate(batches, cancellationToken);
     }
 
+    /// <summary>As <see cref="Evaluate(IImageDataset, CancellationToken)"/>, with another loss of labels.</summary>
+    /// <param name="data">Images and labels; the images are not normalised but by the network itself.</param>
+    /// <param name="loss">What is measured, taken of the network's output.</param>
+    /// <param name="cancellationToken">Ends the work between two batches.</param>
+    /// <returns>Accuracy and loss; ignored labels are never right.</returns>
+    /// <exception cref="ArgumentException">The data or the loss do not fit the model.</exception>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    /// <exception cref="OperationCanceledException">The work was cancelled.</exception>
+    public EvaluationResult Evaluate(IImageDataset data, Loss loss, CancellationToken cancellationToken = default)
+    {
+        CheckData(data);
+        ArgumentNullException.ThrowIfNull(loss);
+        var order = new BatchOrder(data.Count, Math.Min(EvaluationBatch, data.Count), seed: 0, shuffle: false);
+        using BatchSource batches = BatchSource.Open(data, _handle.Device, order);
+        return Evaluate(batches, cancellationToken, loss);
+    }
+
+    /// <summary>Counts what the images of a data set are taken for, class by class.</summary>
+    /// <param name="data">Images and labels; the images are not normalised but by the network itself.</param>
+    /// <param name="cancellationToken">Ends the work between two batches.</param>
+    /// <returns>Top-1 and top-k, the confusion matrix, precision and recall of each class.</returns>
+    /// <exception cref="ArgumentException">The data set's images or classes do not fit the model.</exception>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    /// <exception cref="OperationCanceledException">The work was cancelled.</exception>
+    public EvaluationReport EvaluateReport(IImageDataset data, CancellationToken cancellationToken = default)
+    {
+        CheckData(data);
+        var report = new EvaluationReport(OutputLength);
+        var order = new BatchOrder(data.Count, Math.Min(EvaluationBatch, data.Count), seed: 0, shuffle: false);
+        float[] pixels = new float[checked(order.BatchSize * _imageLength)];
+        int[] labels = new int[order.BatchSize];
+        float[] scores = new float[checked(order.BatchSize * OutputLength)];
+        for (int batch = 0; batch < order.BatchCount; batch++)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            ReadOnlySpan<int> indices = order.GetBatch(batch);
+            Span<float> images = pixels.AsSpan(0, indices.Length * _imageLength);
+            data.Read(indices, images, labels.AsSpan(0, indices.Length));
+            Forward(images, scores.AsSpan(0, indices.Length * OutputLength));
+            for (int i = 0; i < indices.Length; i++)
+            {
+                report.Add(scores.AsSpan(i * OutputLength, OutputLength), labels[i]);
+            }
+        }
+
+        return report;
+    }
+
+    /// <summary>Compares the outputs of images with values.</summary>
+    /// <param name="images">Any number of images, N×C×H×W.</param>
+    /// <param name="targets">The values, N×<see cref="OutputLength"/>.</param>
+    /// <param name="loss">What is measured, such as <see cref="Loss.Mse"/>.</param>
+    /// <returns>The loss.</returns>
+    /// <exception cref="ArgumentException">A length does not fit, or the loss is one of labels.</exception>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    public unsafe double Evaluate(ReadOnlySpan<float> images, ReadOnlySpan<float> targets, Loss loss)
+    {
+        ArgumentNullException.ThrowIfNull(loss);
+        int count = NativeBatch.CountImages(images.Length, InputShape, nameof(images));
+        using NativeHandle.Lease lease = _handle.Use();
+        fixed (float* pixels = images)
+        fixed (float* values = targets)
+        {
+            MnBatch batch = NativeBatch.Of(pixels, count, _imageLength, labels: null);
+            batch.Targets = values;
+            batch.TargetCount = (ulong)targets.Length;
+            MnLossDesc desc = NativeTraining.Describe(loss, OutputNode, classWeights: null);
+            desc.ClassWeightCount = 0;
+            var metrics = new MnMetrics { StructSize = (uint)sizeof(MnMetrics) };
+            Native.Check(NativeMethods.ModelEvaluate(lease.Value, &batch, &desc, &metrics));
+            return metrics.Loss;
+        }
+    }
+
     /// <summary>Evaluates one pass over a source of batches.</summary>
-    internal unsafe EvaluationResult Evaluate(BatchSource batches, CancellationToken cancellationToken)
+    internal unsafe EvaluationResult Evaluate(BatchSource batches, CancellationToken cancellationToken, Loss? loss = null)
     {
         using NativeHandle.Lease lease = _handle.Use();
-        MnLossDesc loss = NativeTraining.Describe(Loss.CrossEntropy(), _lossNode);
+        using var classWeights = ((ReadOnlyMemory<float>)loss?.ClassWeights).Pin();
+        MnLossDesc desc = NativeTraining.Describe(
+            loss ?? Loss.CrossEntropy(), loss is null ? _lossNode : OutputNode, (float*)classWeights.Pointer);
         double numerator = 0;
         double denominator = 0;
         long correct = 0;
@@ -39,13 +115,13 @@ public sealed partial class Model
         {
             cancellationToken.ThrowIfCancellationRequested();
             var metrics = new MnMetrics { StructSize = (uint)sizeof(MnMetrics) };
-            Native.Check(NativeMethods.ModelEvaluate(lease.Value, &batch, &loss, &metrics));
+            Native.Check(NativeMethods.ModelEvaluate(lease.Value, &batch, &desc, &metrics));
             numerator += metrics.LossNumerator;
             denominator += metrics.LossDenominator;
             correct += metrics.Correct;
             count += metrics.Count;
         }
 
-        return new EvaluationResult(count, (int)correct, numerator / denominator);
+        return new EvaluationResult(count, (int)correct, loss?.Reduction == Reduction.Sum ? numerator : numerator / denominator);
     }
 }

@@ -58,8 +58,20 @@ public sealed partial class Model
     /// <exception cref="MnistNativeOutOfMemoryException">The device has too little memory for the batch size.</exception>
     public Trainer CreateTrainer(Optimizer optimizer, int batchSize = 64, Loss? loss = null, bool inputGradient = false)
     {
+        return CreateTrainer(
+            optimizer, batchSize, new TrainerOptions { Loss = loss ?? Loss.CrossEntropy(), InputGradient = inputGradient });
+    }
+
+    /// <summary>Begins training by hand with more to choose from; see the other overload.</summary>
+    /// <param name="optimizer">How the parameters follow their gradients.</param>
+    /// <param name="batchSize">Largest batch that a step will take; memory is planned for it.</param>
+    /// <param name="options">Loss, clipping, parameter groups.</param>
+    /// <inheritdoc cref="CreateTrainer(Optimizer, int, Loss, bool)"/>
+    public Trainer CreateTrainer(Optimizer optimizer, int batchSize, TrainerOptions options)
+    {
         ArgumentNullException.ThrowIfNull(optimizer);
         ArgumentOutOfRangeException.ThrowIfLessThan(batchSize, 1);
-        return new Trainer(this, optimizer, batchSize, loss ?? Loss.CrossEntropy(), inputGradient);
+        ArgumentNullException.ThrowIfNull(options);
+        return new Trainer(this, optimizer, batchSize, options);
     }
 }

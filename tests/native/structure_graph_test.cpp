@@ -183,6 +183,21 @@ std::vector<Network> networks() {
                             b.graph.add(MN_OP_SCALE, {b.conv(x, 9, 3, 9)}, desc, nullptr);
                         b.classify(b.binary(x, y));
                     }});
+    // Poolings that the fast convolutions do not take, and a sum that hands the gradient of the
+    // input on.
+    list.push_back(
+        {"poolings_left_alone", [](Builder& b) {
+             const int32_t input = b.input({17, 8, 9});
+             const int32_t x = b.binary(b.conv(input, 17), input);
+             mn_op_desc dilated{};
+             dilated.pool2d = pool_desc(2, 1);
+             dilated.pool2d.dilation_h = 2;
+             dilated.pool2d.dilation_w = 3;
+             const int32_t y =
+                 b.graph.add(MN_OP_MAX_POOL2D, {b.relu(b.conv(x, 16))}, dilated, nullptr);
+             b.classify(b.pool(b.relu(b.conv(y, 16, 3, 16))));
+             b.classify(b.plain(MN_OP_GLOBAL_AVG_POOL2D, {b.binary(input, x, MN_BINARY_SUBTRACT)}));
+         }});
     list.push_back({"words",
                     [](Builder& b) {
                         mn_op_desc desc{};

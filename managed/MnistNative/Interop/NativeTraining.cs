@@ -3,22 +3,64 @@ namespace MnistNative.Interop;
 /// <summary>Losses and optimizers as the native library takes them.</summary>
 internal static unsafe class NativeTraining
 {
-    public static MnLossDesc Describe(Loss loss, int node)
+    /// <summary>Describes a loss of a node.</summary>
+    /// <param name="loss">The loss.</param>
+    /// <param name="node">Id of the node.</param>
+    /// <param name="classWeights">The loss's class weights, fixed by the caller while the result is used; or null.</param>
+    public static MnLossDesc Describe(Loss loss, int node, float* classWeights)
     {
-        var desc = new MnLossDesc { StructSize = (uint)sizeof(MnLossDesc), Node = node, Weight = 1 };
+        var desc = new MnLossDesc
+        {
+            StructSize = (uint)sizeof(MnLossDesc),
+            Node = node,
+            Weight = 1,
+            Reduction = (int)loss.Reduction,
+            ClassWeights = classWeights,
+            ClassWeightCount = loss.ClassWeights?.Length ?? 0,
+        };
         switch (loss)
         {
-            case CrossEntropyLoss entropy:
-                desc.Kind = (int)MnLossKind.CrossEntropy;
-                desc.Reduction = (int)entropy.Reduction;
+            case LabelLoss labels:
+                desc.Kind = (int)labels.Kind;
+                desc.LabelSmoothing = labels.LabelSmoothing;
+                desc.Ignores = labels.IgnoreIndex is null ? 0 : 1;
+                desc.IgnoreIndex = labels.IgnoreIndex ?? 0;
                 return desc;
-            case OutputGradientLoss gradient:
+            case TargetLoss targets:
+                desc.Kind = (int)targets.Kind;
+                desc.Delta = targets.Delta;
+                return desc;
+            case OutputGradientLoss:
                 desc.Kind = (int)MnLossKind.OutputGradient;
-                desc.Reduction = (int)gradient.Reduction;
                 return desc;
             default:
                 throw new ArgumentException($"{loss.GetType().Name} is no loss of this library.", nameof(loss));
         }
+    }
+
+    /// <summary>The parameters that a group says something of.</summary>
+    public static MnParameterOptions[] Describe(IReadOnlyList<ParameterGroup> groups, IReadOnlyList<ParameterInfo> parameters)
+    {
+        var options = new List<MnParameterOptions>();
+        for (int i = 0; i < parameters.Count; i++)
+        {
+            ParameterInfo parameter = parameters[i];
+            if (!parameter.IsTrainable || groups.FirstOrDefault(g => g.Contains(parameter)) is not { } group)
+            {
+                continue;
+            }
+
+            options.Add(new MnParameterOptions
+            {
+                StructSize = (uint)sizeof(MnParameterOptions),
+                Parameter = i,
+                Frozen = group.Frozen ? 1 : 0,
+                LearningRateFactor = group.LearningRateFactor,
+                WeightDecay = group.WeightDecay ?? -1,
+            });
+        }
+
+        return [.. options];
     }
 
     public static MnOptimizerDesc Describe(Optimizer optimizer)
@@ -29,10 +71,21 @@ internal static unsafe class NativeTraining
         {
             case Adam adam:
                 desc.Kind = (int)MnOptimizerKind.Adam;
-                desc.Beta1 = adam.Beta1;
-                desc.Beta2 = adam.Beta2;
-                desc.Epsilon = adam.Epsilon;
+                (desc.Beta1, desc.Beta2, desc.Epsilon) = (adam.Beta1, adam.Beta2, adam.Epsilon);
                 desc.WeightDecay = adam.WeightDecay;
+                desc.Amsgrad = adam.Amsgrad ? 1 : 0;
+                return desc;
+            case AdamW adamW:
+                desc.Kind = (int)MnOptimizerKind.Adamw;
+                (desc.Beta1, desc.Beta2, desc.Epsilon) = (adamW.Beta1, adamW.Beta2, adamW.Epsilon);
+                desc.WeightDecay = adamW.WeightDecay;
+                desc.Amsgrad = adamW.Amsgrad ? 1 : 0;
+                return desc;
+            case RmsProp rmsProp:
+                desc.Kind = (int)MnOptimizerKind.Rmsprop;
+                (desc.Alpha, desc.Epsilon, desc.Momentum) = (rmsProp.Alpha, rmsProp.Epsilon, rmsProp.Momentum);
+                desc.WeightDecay = rmsProp.WeightDecay;
+                desc.Centered = rmsProp.Centered ? 1 : 0;
                 return desc;
             case Sgd sgd:
                 desc.Kind = (int)MnOptimizerKind.Sgd;

@@ -27,6 +27,35 @@ public sealed record FitOptions
     /// <summary>Data that the model is evaluated on after each epoch, or null.</summary>
     public IImageDataset? Validation { get; init; }
 
+    /// <summary>How the learning rate changes; it stays as the optimizer says when null.</summary>
+    public LearningRateSchedule? Schedule { get; init; }
+
+    /// <summary>When training ends early, or null. Needs <see cref="Validation"/>.</summary>
+    public EarlyStopping? EarlyStopping { get; init; }
+
+    /// <summary>See <see cref="TrainerOptions.ClipNorm"/>.</summary>
+    public float? ClipNorm { get; init; }
+
+    /// <summary>See <see cref="TrainerOptions.ClipValue"/>.</summary>
+    public float? ClipValue { get; init; }
+
+    /// <summary>See <see cref="TrainerOptions.ParameterGroups"/>.</summary>
+    public IReadOnlyList<ParameterGroup> ParameterGroups { get; init; } = [];
+
+    /// <summary>Called by the training thread after each batch. Keras: <c>on_train_batch_end</c>.</summary>
+    public Action<BatchResult>? OnBatch { get; init; }
+
+    /// <summary>Called by the training thread after each epoch and its validation. Keras: <c>on_epoch_end</c>.</summary>
+    public Action<EpochResult>? OnEpoch { get; init; }
+
+    internal TrainerOptions ForTrainer => new()
+    {
+        Loss = Loss,
+        ClipNorm = ClipNorm,
+        ClipValue = ClipValue,
+        ParameterGroups = ParameterGroups,
+    };
+
     internal void Validate(Model model)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(Epochs, 1);
@@ -34,7 +63,10 @@ public sealed record FitOptions
         ArgumentNullException.ThrowIfNull(Optimizer);
         ArgumentNullException.ThrowIfNull(Loss);
         Optimizer.Validate();
-        if (Loss is OutputGradientLoss)
+        ForTrainer.Validate();
+        Schedule?.Validate();
+        EarlyStopping?.Validate(Validation);
+        if (Loss is not LabelLoss)
         {
             throw new ArgumentException("Training on a data set needs a loss of labels; use a trainer for one of your own.", nameof(Loss));
         }

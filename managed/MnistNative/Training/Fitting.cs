@@ -15,6 +15,7 @@ internal sealed class Fitting
     private readonly CancellationToken _cancellation;
     private readonly Stopwatch _total = new();
     private readonly Stopwatch _epochTime = new();
+    private ScheduleRun? _schedule;
     private TimeSpan _lastProgress;
     private int _epoch;
     private int _batch;
@@ -40,25 +41,37 @@ internal sealed class Fitting
         _total.Start();
         _cancellation.ThrowIfCancellationRequested();
         int batchSize = Math.Min(_options.BatchSize, _train.Count);
-        using Trainer trainer = _model.CreateTrainer(_options.Optimizer, batchSize, _options.Loss);
+        using Trainer trainer = _model.CreateTrainer(_options.Optimizer, batchSize, _options.ForTrainer);
         var order = new BatchOrder(_train.Count, batchSize, _options.Seed ?? _model.Seed, _options.Shuffle);
         using BatchSource batches = BatchSource.Open(_train, _model.Handle.Device, order);
 
         var history = new List<EpochResult>(_options.Epochs);
         _batches = order.BatchCount;
-        for (_epoch = 1; _epoch <= _options.Epochs; _epoch++)
+        _schedule = _options.Schedule?.Start(_options.Optimizer.LearningRate, _batches, _options.Epochs);
+        EarlyStoppingRun? stopping = _options.EarlyStopping is { } early ? new EarlyStoppingRun(early, _model) : null;
+        bool stopped = false;
+        for (_epoch = 1; _epoch <= _options.Epochs && !stopped; _epoch++)
         {
             order.StartEpoch(_epoch - 1);
             RunEpoch(trainer, batches);
             EvaluationResult? validation =
-                _options.Validation is null ? null : _model.Evaluate(_options.Validation, _cancellation);
+                _options.Validation is null ? null : _model.Evaluate(_options.Validation, _options.Loss, _cancellation);
             var result = new EpochResult(
                 _epoch, _lossSum / _batch, (double)_correct / _images, validation, _epochTime.Elapsed, ImagesPerSecond);
             history.Add(result);
+            _schedule?.EpochEnded(validation?.Loss ?? result.Loss);
+            stopped = stopping is not null && stopping.EpochEnded(result);
+            _options.OnEpoch?.Invoke(result);
             Report(result);
         }
 
-        return new TrainingResult(history, _total.Elapsed, Device.Describe(_model.Handle.Device));
+        stopping?.Restore();
+
+        return new TrainingResult(history, _total.Elapsed, Device.Describe(_model.Handle.Device))
+        {
+            BestEpoch = stopping?.BestEpoch,
+            StoppedEarly = history.Count < _options.Epochs,
+        };
     }
 
     private double ImagesPerSecond => _images / Math.Max(_epochTime.Elapsed.TotalSeconds, 1e-9);
@@ -72,11 +85,17 @@ internal sealed class Fitting
         {
             _cancellation.ThrowIfCancellationRequested();
             ObjectDisposedException.ThrowIf(_model.Handle.IsClosed, _model);
+            if (_schedule is not null)
+            {
+                SetRate(trainer, (float)_schedule.Rate(((_epoch - 1) * _batches) + _batch));
+            }
+
             StepResult step = trainer.Step(batch);
             _batch++;
             _lossSum += step.Loss;
             _correct += step.Correct;
             _images += step.Count;
+            _options.OnBatch?.Invoke(new BatchResult(_epoch, _batch, _batches, trainer.LearningRate, step));
             if (_progress is not null && _total.Elapsed - _lastProgress >= s_progressInterval)
             {
                 Report(completed: null);
@@ -84,6 +103,14 @@ internal sealed class Fitting
         }
 
         _epochTime.Stop();
+    }
+
+    private static void SetRate(Trainer trainer, float rate)
+    {
+        if (rate != trainer.LearningRate)
+        {
+            trainer.LearningRate = rate;
+        }
     }
 
     private void Report(EpochResult? completed)

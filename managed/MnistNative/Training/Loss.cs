@@ -1,3 +1,5 @@
+using MnistNative.Interop;
+
 namespace MnistNative;
 
 /// <summary>How the losses of a batch's images become one number.</summary>
@@ -13,17 +15,78 @@ public enum Reduction
 /// <summary>What training minimises. Immutable.</summary>
 public abstract record Loss
 {
-    private protected Loss()
-    {
-    }
+    private protected Loss(Reduction reduction) => Reduction = reduction;
+
+    /// <summary>How the losses of a batch's images become one number.</summary>
+    public Reduction Reduction { get; }
+
+    /// <summary>Weights of the classes, which a description of the loss points to; or null.</summary>
+    internal float[]? ClassWeights => (this as LabelLoss)?.Weights;
 
     /// <summary>
     /// Cross-entropy of class labels, taken of raw scores: the network must not end in a softmax, which the loss
     /// contains. PyTorch: <c>nn.CrossEntropyLoss</c>; Keras: <c>SparseCategoricalCrossentropy(from_logits=True)</c>.
     /// </summary>
-    /// <param name="reduction">How the losses of the images become one number.</param>
+    /// <param name="reduction">
+    /// How the losses of the images become one number; the mean divides by the sum of the weights of the labels that count.
+    /// </param>
+    /// <param name="classWeights">A weight for each class, not negative; all 1 when null.</param>
+    /// <param name="labelSmoothing">Share of the target that is spread over all classes, in [0, 1).</param>
+    /// <param name="ignoreIndex">A label whose images do not count, or null.</param>
     /// <returns>The loss.</returns>
-    public static Loss CrossEntropy(Reduction reduction = Reduction.Mean) => new CrossEntropyLoss(reduction);
+    public static Loss CrossEntropy(
+        Reduction reduction = Reduction.Mean,
+        IReadOnlyList<float>? classWeights = null,
+        float labelSmoothing = 0f,
+        int? ignoreIndex = null) =>
+        new LabelLoss(MnLossKind.CrossEntropy, reduction)
+        {
+            Weights = classWeights?.ToArray(),
+            LabelSmoothing = labelSmoothing,
+            IgnoreIndex = ignoreIndex,
+        };
+
+    /// <summary>
+    /// Negative log-likelihood of class labels, taken of log-probabilities: the network ends in a log-softmax. PyTorch:
+    /// <c>nn.NLLLoss</c>.
+    /// </summary>
+    /// <param name="reduction">As for <see cref="CrossEntropy"/>.</param>
+    /// <param name="classWeights">A weight for each class, not negative; all 1 when null.</param>
+    /// <param name="ignoreIndex">A label whose images do not count, or null.</param>
+    /// <returns>The loss.</returns>
+    public static Loss Nll(
+        Reduction reduction = Reduction.Mean, IReadOnlyList<float>? classWeights = null, int? ignoreIndex = null) =>
+        new LabelLoss(MnLossKind.Nll, reduction) { Weights = classWeights?.ToArray(), IgnoreIndex = ignoreIndex };
+
+    /// <summary>
+    /// Squared error, (x − t)², of an output of any shape. PyTorch: <c>nn.MSELoss</c>; Keras: <c>MeanSquaredError</c>.
+    /// </summary>
+    /// <param name="reduction">The mean divides by the number of values.</param>
+    /// <returns>The loss.</returns>
+    public static Loss Mse(Reduction reduction = Reduction.Mean) => new TargetLoss(MnLossKind.Mse, reduction);
+
+    /// <summary>Absolute error, |x − t|. PyTorch: <c>nn.L1Loss</c>; Keras: <c>MeanAbsoluteError</c>.</summary>
+    /// <inheritdoc cref="Mse"/>
+    public static Loss L1(Reduction reduction = Reduction.Mean) => new TargetLoss(MnLossKind.L1, reduction);
+
+    /// <summary>
+    /// Half the squared error up to <paramref name="delta"/>, linear beyond. PyTorch: <c>nn.HuberLoss</c>; Keras:
+    /// <c>Huber</c>.
+    /// </summary>
+    /// <param name="delta">Where it becomes linear, above 0.</param>
+    /// <param name="reduction">The mean divides by the number of values.</param>
+    /// <returns>The loss.</returns>
+    public static Loss Huber(float delta = 1f, Reduction reduction = Reduction.Mean) =>
+        new TargetLoss(MnLossKind.Huber, reduction) { Delta = delta };
+
+    /// <summary>
+    /// Binary cross-entropy of raw scores, with targets from 0 to 1: the network must not end in a sigmoid, which the
+    /// loss contains. PyTorch: <c>nn.BCEWithLogitsLoss</c>; Keras: <c>BinaryCrossentropy(from_logits=True)</c>.
+    /// </summary>
+    /// <param name="reduction">The mean divides by the number of values.</param>
+    /// <returns>The loss.</returns>
+    public static Loss BceWithLogits(Reduction reduction = Reduction.Mean) =>
+        new TargetLoss(MnLossKind.BceWithLogits, reduction);
 
     /// <summary>
     /// A loss of the caller's own, of which the library only needs the gradient by the network's output:
@@ -40,10 +103,26 @@ public abstract record Loss
     public static Loss OutputGradient(Reduction reduction = Reduction.Sum) => new OutputGradientLoss(reduction);
 }
 
-/// <summary>See <see cref="Loss.CrossEntropy"/>.</summary>
+/// <summary>A loss of class labels: see <see cref="Loss.CrossEntropy"/> and <see cref="Loss.Nll"/>.</summary>
+/// <param name="Kind">Which.</param>
 /// <param name="Reduction">How the losses of the images become one number.</param>
-internal sealed record CrossEntropyLoss(Reduction Reduction) : Loss;
+internal sealed record LabelLoss(MnLossKind Kind, Reduction Reduction) : Loss(Reduction)
+{
+    public float[]? Weights { get; init; }
+
+    public float LabelSmoothing { get; init; }
+
+    public int? IgnoreIndex { get; init; }
+}
+
+/// <summary>A loss that compares with values: see <see cref="Loss.Mse"/> and the others.</summary>
+/// <param name="Kind">Which.</param>
+/// <param name="Reduction">How the losses of the values become one number.</param>
+internal sealed record TargetLoss(MnLossKind Kind, Reduction Reduction) : Loss(Reduction)
+{
+    public float Delta { get; init; } = 1;
+}
 
 /// <summary>See <see cref="Loss.OutputGradient"/>.</summary>
 /// <param name="Reduction">How the losses of the images become one number.</param>
-internal sealed record OutputGradientLoss(Reduction Reduction) : Loss;
+internal sealed record OutputGradientLoss(Reduction Reduction) : Loss(Reduction);

@@ -4,7 +4,7 @@ namespace MnistNative;
 
 /// <summary>
 /// Training by hand, one batch at a time; <see cref="Model.FitAsync"/> does the same loop. Made by
-/// <see cref="Model.CreateTrainer"/>; a model has one at a time.
+/// <see cref="Model.CreateTrainer(Optimizer, int, Loss, bool)"/>; a model has one at a time.
 /// </summary>
 /// <remarks>
 /// To be used by one thread at a time. A step allocates nothing. The model can be read, evaluated and used for
@@ -15,6 +15,7 @@ public sealed unsafe class Trainer : IDisposable
     private readonly TrainerHandle _handle;
     private readonly Model _model;
     private readonly bool _inputGradient;
+    private readonly bool _takesGradients;
     private readonly Dictionary<ImageDataset, DatasetHandle> _datasets = new(ReferenceEqualityComparer.Instance);
     private float[] _pixels = [];
     private int[] _labels = [];
@@ -22,26 +23,34 @@ public sealed unsafe class Trainer : IDisposable
     private int _accumulated;
     private int _lastCount;
 
-    internal Trainer(Model model, Optimizer optimizer, int batchSize, Loss loss, bool inputGradient)
+    internal Trainer(Model model, Optimizer optimizer, int batchSize, TrainerOptions options)
     {
+        options.Validate();
         _model = model;
-        _inputGradient = inputGradient;
+        _inputGradient = options.InputGradient;
+        _takesGradients = options.Loss is OutputGradientLoss;
         _learningRate = optimizer.LearningRate;
         BatchSize = batchSize;
-        MnLossDesc[] losses = WithHeads(NativeTraining.Describe(loss, model.OutputNode), model);
+        MnParameterOptions[] parameters = NativeTraining.Describe(options.ParameterGroups, model.Parameters);
         MnOptimizerDesc optimizerDesc = NativeTraining.Describe(optimizer);
         ulong value;
         using NativeHandle.Lease lease = model.Handle.Use();
-        fixed (MnLossDesc* lossDescs = losses)
+        fixed (float* classWeights = options.Loss.ClassWeights)
+        fixed (MnParameterOptions* parameterOptions = parameters)
+        fixed (MnLossDesc* losses = WithHeads(NativeTraining.Describe(options.Loss, model.OutputNode, classWeights), model))
         {
             var desc = new MnTrainerDesc
             {
                 StructSize = (uint)sizeof(MnTrainerDesc),
                 MaxBatch = batchSize,
-                Losses = lossDescs,
-                LossCount = losses.Length,
-                Flags = inputGradient ? (uint)MnTrainerFlag.InputGradient : 0,
+                Losses = losses,
+                LossCount = options.Loss is OutputGradientLoss ? 1 : 1 + model.Heads.Count,
+                Flags = _inputGradient ? (uint)MnTrainerFlag.InputGradient : 0,
                 Optimizer = &optimizerDesc,
+                Options = parameterOptions,
+                OptionCount = parameters.Length,
+                ClipNorm = options.ClipNorm ?? 0,
+                ClipValue = options.ClipValue ?? 0,
             };
             Native.Check(NativeMethods.TrainerCreate(lease.Value, &desc, &value));
         }
@@ -110,17 +119,28 @@ public sealed unsafe class Trainer : IDisposable
     public StepResult Step(IImageDataset data, ReadOnlySpan<int> indices) => Run(data, indices, accumulate: false);
 
     /// <summary>
-    /// One training step with the gradient of the caller's own loss, for a trainer with <see cref="Loss.OutputGradient"/>.
+    /// One training step with values to compare the output with, for losses such as <see cref="Loss.Mse"/>; or, with
+    /// <see cref="Loss.OutputGradient"/>, with the gradient of the caller's own loss.
     /// </summary>
     /// <param name="images">At most <see cref="BatchSize"/> images, N×C×H×W.</param>
-    /// <param name="outputGradients">The loss's gradient by the output, N×<see cref="Model.OutputLength"/>.</param>
-    /// <returns>The sum of output × gradient before the update; no hits.</returns>
+    /// <param name="targets">
+    /// The values, or the loss's gradient by the output: N×<see cref="Model.OutputLength"/>, as the output N×C×H×W or N×F.
+    /// </param>
+    /// <returns>The loss before the update, or the sum of output × gradient; no hits.</returns>
     /// <exception cref="ArgumentException">
     /// The batch is empty or too large, a length does not fit, or the trainer has another loss.
     /// </exception>
     /// <exception cref="ObjectDisposedException">The trainer is disposed.</exception>
-    public StepResult Step(ReadOnlySpan<float> images, ReadOnlySpan<float> outputGradients) =>
-        Run(images, outputGradients, accumulate: false);
+    public StepResult Step(ReadOnlySpan<float> images, ReadOnlySpan<float> targets) =>
+        Run(images, targets, accumulate: false);
+
+    /// <summary>
+    /// One training step on bytes, which are divided by 255, with targets; see
+    /// <see cref="Step(ReadOnlySpan{float}, ReadOnlySpan{float})"/>.
+    /// </summary>
+    /// <inheritdoc cref="Step(ReadOnlySpan{float}, ReadOnlySpan{float})"/>
+    public StepResult Step(ReadOnlySpan<byte> images, ReadOnlySpan<float> targets) =>
+        Run(images, targets, accumulate: false);
 
     /// <summary>
     /// Forward and backward of one batch, added to the gradients. <see cref="Apply"/> then divides once by the number of
@@ -147,13 +167,19 @@ public sealed unsafe class Trainer : IDisposable
     public StepResult Accumulate(IImageDataset data, ReadOnlySpan<int> indices) => Run(data, indices, accumulate: true);
 
     /// <summary>
-    /// Forward and backward of one batch with the gradient of the caller's own loss, for a trainer with
-    /// <see cref="Loss.OutputGradient"/>; added to the gradients. PyTorch: <c>output.backward(gradient)</c>.
+    /// Forward and backward of one batch with values to compare the output with, or with the gradient of the caller's own
+    /// loss; added to the gradients. PyTorch: <c>loss(output, target).backward()</c>, or
+    /// <c>output.backward(gradient)</c>.
     /// </summary>
     /// <inheritdoc cref="Step(ReadOnlySpan{float}, ReadOnlySpan{float})"/>
-    /// <returns>The sum of output × gradient; no hits.</returns>
-    public StepResult Accumulate(ReadOnlySpan<float> images, ReadOnlySpan<float> outputGradients) =>
-        Run(images, outputGradients, accumulate: true);
+    /// <returns>The loss, or the sum of output × gradient; no hits.</returns>
+    public StepResult Accumulate(ReadOnlySpan<float> images, ReadOnlySpan<float> targets) =>
+        Run(images, targets, accumulate: true);
+
+    /// <summary>Accumulates a batch of bytes, which are divided by 255, with targets.</summary>
+    /// <inheritdoc cref="Accumulate(ReadOnlySpan{float}, ReadOnlySpan{float})"/>
+    public StepResult Accumulate(ReadOnlySpan<byte> images, ReadOnlySpan<float> targets) =>
+        Run(images, targets, accumulate: true);
 
     /// <summary>
     /// Updates the parameters with what was accumulated. The next <see cref="Accumulate(ReadOnlySpan{float}, ReadOnlySpan{int})"/>
@@ -272,16 +298,26 @@ public sealed unsafe class Trainer : IDisposable
         }
     }
 
-    private StepResult Run(ReadOnlySpan<float> images, ReadOnlySpan<float> outputGradients, bool accumulate)
+    private StepResult Run<T>(ReadOnlySpan<T> images, ReadOnlySpan<float> values, bool accumulate)
+        where T : unmanaged
     {
         int count = NativeBatch.CountImages(images.Length, _model.InputShape, nameof(images));
         CheckCount(count, nameof(images));
-        fixed (float* pixels = images)
-        fixed (float* gradients = outputGradients)
+        fixed (T* pixels = images)
+        fixed (float* pointer = values)
         {
             MnBatch batch = NativeBatch.Of(pixels, count, _model.InputShape.Length, labels: null);
-            batch.OutputGradients = gradients;
-            batch.OutputGradientCount = (ulong)outputGradients.Length;
+            if (_takesGradients)
+            {
+                batch.OutputGradients = pointer;
+                batch.OutputGradientCount = (ulong)values.Length;
+            }
+            else
+            {
+                batch.Targets = pointer;
+                batch.TargetCount = (ulong)values.Length;
+            }
+
             return Run(batch, accumulate);
         }
     }

@@ -14,7 +14,22 @@ public sealed record EpochResult(
 /// <param name="Epochs">The epochs in order.</param>
 /// <param name="Elapsed">Time of the whole, evaluations included.</param>
 /// <param name="Device">Where it ran.</param>
-public sealed record TrainingResult(IReadOnlyList<EpochResult> Epochs, TimeSpan Elapsed, DeviceInfo Device);
+public sealed record TrainingResult(IReadOnlyList<EpochResult> Epochs, TimeSpan Elapsed, DeviceInfo Device)
+{
+    /// <summary>The epoch with the best validation, from 1, where training could stop early; null otherwise.</summary>
+    public int? BestEpoch { get; init; }
+
+    /// <summary>Whether training ended before its last epoch.</summary>
+    public bool StoppedEarly { get; init; }
+}
+
+/// <summary>One batch of a training.</summary>
+/// <param name="Epoch">Its epoch, from 1.</param>
+/// <param name="Batch">Its number in the epoch, from 1.</param>
+/// <param name="Batches">Batches of an epoch.</param>
+/// <param name="LearningRate">The learning rate of its update.</param>
+/// <param name="Step">Loss and hits before the update.</param>
+public readonly record struct BatchResult(int Epoch, int Batch, int Batches, float LearningRate, StepResult Step);
 
 /// <summary>How far a training is.</summary>
 /// <param name="Epoch">The epoch under way, or just over, from 1.</param>

@@ -10,36 +10,38 @@ internal static class LossCase
 
     public static void CrossEntropy(GoldenCase c)
     {
-        if (c.Bool("weighted"))
-        {
-            c.SkipMissing(" with class weights");
-        }
-
-        if (c.Number("label_smoothing") != 0)
-        {
-            c.SkipMissing(" with label smoothing");
-        }
-
-        bool mean = c.Text("reduction") switch
-        {
-            "mean" => true,
-            "sum" => false,
-            string other => throw new InvalidDataException($"There is no reduction {other}."),
-        };
         GoldenTensor input = c.Tensor("input");
         int count = input.Shape[0];
         int[] labels = [.. c["target"].Select(label => (int)label)];
-        using Model model = LayerCase.Input(input).Build();
-        using Trainer trainer = model.CreateTrainer(
-            new Sgd(0), count, Loss.CrossEntropy(mean ? Reduction.Mean : Reduction.Sum), inputGradient: true);
-
-        StepResult step = trainer.Accumulate(input.Values, labels);
-        float[] gradient = new float[input.Values.Length];
-        trainer.GetInputGradient(gradient);
+        float[]? weights = c.Bool("weighted") ? c["weight"] : null;
+        Reduction reduction = ReductionOf(c);
+        Loss loss = Loss.CrossEntropy(reduction, weights, c.Number("label_smoothing"));
 
         // An image that is all but certainly right has a loss and a gradient that are rounded as the 1 they come from.
-        double images = mean ? 1.0 / count : 1;
-        NormWise.AssertClose("output", c["output"], [(float)step.Loss], Tolerance, RoundingAtOne * count * images);
-        NormWise.AssertClose("grad_input", c["grad_input"], gradient, Tolerance, RoundingAtOne * Math.Sqrt(count) * images);
+        double share = reduction == Reduction.Mean ? 1.0 / labels.Sum(label => weights?[label] ?? 1.0) : 1;
+        Check(c, loss, trainer => trainer.Accumulate(input.Values, labels), count * share, Math.Sqrt(count) * share);
     }
+
+    /// <summary>A loss that compares with values.</summary>
+    public static void Values(GoldenCase c, Func<Reduction, Loss> loss) =>
+        Check(c, loss(ReductionOf(c)), trainer => trainer.Accumulate(c["input"], c["target"]), 0, 0);
+
+    private static void Check(GoldenCase c, Loss loss, Func<Trainer, StepResult> accumulate, double lossScale, double gradientScale)
+    {
+        GoldenTensor input = c.Tensor("input");
+        using Model model = LayerCase.Input(input).Build();
+        using Trainer trainer = model.CreateTrainer(new Sgd(0), input.Shape[0], loss, inputGradient: true);
+        double value = accumulate(trainer).Loss;
+        float[] gradient = new float[input.Values.Length];
+        trainer.GetInputGradient(gradient);
+        NormWise.AssertClose("output", c["output"], [(float)value], Tolerance, RoundingAtOne * lossScale);
+        NormWise.AssertClose("grad_input", c["grad_input"], gradient, Tolerance, RoundingAtOne * gradientScale);
+    }
+
+    private static Reduction ReductionOf(GoldenCase c) => c.Text("reduction") switch
+    {
+        "mean" => Reduction.Mean,
+        "sum" => Reduction.Sum,
+        string other => throw new InvalidDataException($"There is no reduction {other}."),
+    };
 }

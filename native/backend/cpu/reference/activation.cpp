@@ -35,8 +35,15 @@ struct LeakyRelu {
     static constexpr bool uses_dst = false;
     float slope;
     explicit LeakyRelu(const mn_activation_desc& d) : slope(d.alpha) {}
-    float forward(float x) const { return x > 0.0f ? x : x * slope; }
-    float backward(float x, float g) const { return x > 0.0f ? g : g * slope; }
+    // Both sides are computed, so that there is no branch on a random sign.
+    float forward(float x) const {
+        const float below = x * slope;
+        return x > 0.0f ? x : below;
+    }
+    float backward(float x, float g) const {
+        const float below = g * slope;
+        return x > 0.0f ? g : below;
+    }
 };
 
 struct Elu {
@@ -101,7 +108,9 @@ struct Hardswish {
     explicit Hardswish(const mn_activation_desc&) {}
     float forward(float x) const { return x * Relu6({}).forward(x + 3.0f) / 6.0f; }
     float backward(float x, float g) const {
-        return x <= -3.0f ? 0.0f : x < 3.0f ? g * (x / 3.0f + 0.5f) : g;
+        const float middle = g * (x / 3.0f + 0.5f);
+        const float upper = x < 3.0f ? middle : g;
+        return x <= -3.0f ? 0.0f : upper;
     }
 };
 
@@ -109,7 +118,10 @@ struct Hardsigmoid {
     static constexpr bool uses_dst = false;
     explicit Hardsigmoid(const mn_activation_desc&) {}
     float forward(float x) const { return Relu6({}).forward(x + 3.0f) / 6.0f; }
-    float backward(float x, float g) const { return x > -3.0f && x < 3.0f ? g / 6.0f : 0.0f; }
+    float backward(float x, float g) const {
+        const float middle = g / 6.0f;
+        return x > -3.0f && x < 3.0f ? middle : 0.0f;
+    }
 };
 
 struct Softplus {

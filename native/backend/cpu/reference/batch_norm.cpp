@@ -33,18 +33,21 @@ public:
     static int64_t workspace_bytes(const mnb_node& node) {
         const Channels channels(node.src[0], node.dst);
         const int64_t sums = 2 * Split::most_chunks(channels, node.max_batch);
-        return channels.count() * (sums * int64_t{sizeof(double)} + 4 * int64_t{sizeof(float)});
+        return channels.count() * (sums * int64_t{sizeof(double)} + 5 * int64_t{sizeof(float)});
     }
 
     void run(Device& device, const mnb_run& run) override {
         const Split split(channels_, run.count);
         if (direction_ == MNB_BACKWARD) {
-            backward(device, run, split);
+            if (node_.activation == MN_ACTIVATION_RELU)
+                backward<true>(device, run, split);
+            else
+                backward<false>(device, run, split);
             return;
         }
         if (direction_ == MNB_FORWARD_TRAINING) {
             const float* src = run.src[0];
-            sum(device, run, split, [src](int64_t at, int64_t, double& a, double& b) {
+            sum(device, run, split, [src](int64_t at, int64_t, int64_t, double& a, double& b) {
                 a = static_cast<double>(src[at]);
                 b = a * a;
             });
@@ -57,9 +60,7 @@ public:
                       1.0 / std::sqrt(variance + epsilon()));
             });
         }
-        const ChannelScale op = {coefficient(run, split, 0), coefficient(run, split, 1),
-                                 coefficient(run, split, 2),
-                                 node_.activation == MN_ACTIVATION_RELU};
+        const ChannelScale op = forward_scale(run, split);
         split.run(device, [&](int64_t, int64_t row, int64_t last_row, int64_t c, int64_t last) {
             apply(channels_, row, last_row, c, last, op, run.src[0], run.dst);
         });
@@ -122,6 +123,12 @@ private:
         scale(run, split, c, mean, saved[1]);
     }
 
+    ChannelScale forward_scale(const mnb_run& run, const Split& split) const {
+        return {coefficient(run, split, 0), coefficient(run, split, 1), coefficient(run, split, 2),
+                node_.activation == MN_ACTIVATION_RELU};
+    }
+
+    // Sets what forward_scale gives.
     void scale(const mnb_run& run, const Split& split, int64_t c, double mean, double r) const {
         const double factor = r * weight(run, c);
         const float rounded = static_cast<float>(mean);
@@ -132,26 +139,26 @@ private:
             static_cast<float>(bias + (static_cast<double>(rounded) - mean) * factor);
     }
 
+    template <bool relu>
     void backward(Device& device, const mnb_run& run, const Split& split) const {
-        const float* src = run.src[0];
-        const float* dst = node_.activation == MN_ACTIVATION_RELU ? run.dst : nullptr;
-        const float* diff_dst = run.diff_dst;
-        sum(device, run, split, [=](int64_t at, int64_t dst_at, double& a, double& b) {
-            a = static_cast<double>(passed(dst, diff_dst, dst_at));
-            b = a * static_cast<double>(src[at]);
+        each_range(device, split, [&](int64_t c) {
+            const double* saved = static_cast<const double*>(run.saved) + 2 * c;
+            scale(run, split, c, saved[0], saved[1]);
+        });
+        const ChannelScale forward = forward_scale(run, split);
+        const float *src = run.src[0], *diff_dst = run.diff_dst;
+        sum(device, run, split, [=](int64_t at, int64_t dst_at, int64_t c, double& a, double& b) {
+            const float x = src[at];
+            a = static_cast<double>(passed<relu>(forward, x, c, diff_dst[dst_at]));
+            b = a * static_cast<double>(x);
         });
         each_range(device, split, [&](int64_t c) { finish_gradients(run, split, c); });
         if (run.diff_src[0] == nullptr) return;
-        const ChannelGradient op = {coefficient(run, split, 0),
-                                    coefficient(run, split, 1),
-                                    coefficient(run, split, 2),
-                                    coefficient(run, split, 3),
-                                    src,
-                                    dst,
-                                    diff_dst,
-                                    run.diff_src[0]};
+        const ChannelGradient op = {
+            forward,        coefficient(run, split, 3), coefficient(run, split, 4), src, diff_dst,
+            run.diff_src[0]};
         split.run(device, [&](int64_t, int64_t row, int64_t last_row, int64_t c, int64_t last) {
-            apply(channels_, row, last_row, c, last, op);
+            apply<relu>(channels_, row, last_row, c, last, op);
         });
     }
 
@@ -165,12 +172,10 @@ private:
         if (d_.affine && run.diff_param[1] != nullptr)
             write_gradient(run.diff_param[1][c], sum_g, run.accumulate);
         const double factor = weight(run, c) * r, slope = -factor * r * r * sum_gx / n;
-        const float rounded = static_cast<float>(mean);
-        coefficient(run, split, 0)[c] = rounded;
-        coefficient(run, split, 1)[c] = static_cast<float>(factor);
-        coefficient(run, split, 2)[c] = static_cast<float>(slope);
-        coefficient(run, split, 3)[c] =
-            static_cast<float>(slope * (static_cast<double>(rounded) - mean) - factor * sum_g / n);
+        const double rounded = static_cast<double>(coefficient(run, split, 0)[c]);
+        coefficient(run, split, 3)[c] = static_cast<float>(slope);
+        coefficient(run, split, 4)[c] =
+            static_cast<float>(slope * (rounded - mean) - factor * sum_g / n);
     }
 
     mnb_node node_;
@@ -190,8 +195,7 @@ bool batch_norm_query(const Device&, const mnb_node& node, int direction, mnb_su
     for (int32_t& layout : support.param_layout) layout = MNB_PARAM_PLAIN;
     support.workspace_bytes = BatchNorm::workspace_bytes(node);
     if (direction != MNB_FORWARD_INFERENCE) support.saved_bytes = BatchNorm::saved_bytes(node);
-    support.backward_needs =
-        MNB_NEEDS_SRC | MNB_NEEDS_SAVED | (node.activation ? MNB_NEEDS_DST : 0);
+    support.backward_needs = MNB_NEEDS_SRC | MNB_NEEDS_SAVED;
     return true;
 }
 

@@ -66,16 +66,30 @@ public:
     }
 
     // For the channels of a range, first[c] and second[c] become the sums over the rows of what
-    // read(src_at, dst_at, a, b) sets a and b to.
+    // read(src_at, dst_at, c, a, b) sets a and b to.
     template <class Read>
     void sum(int64_t first_row, int64_t last_row, int64_t first_channel, int64_t last_channel,
              double* first, double* second, Read&& read) const {
+        if (!contiguous_) {
+            for (int64_t c = first_channel; c < last_channel; ++c) {
+                double a = 0, b = 0;
+                visit(first_row, last_row, c, c + 1, [&](int64_t src, int64_t dst, int64_t) {
+                    double x, y;
+                    read(src, dst, c, x, y);
+                    a += x;
+                    b += y;
+                });
+                first[c] = a;
+                second[c] = b;
+            }
+            return;
+        }
         for (int64_t begin = first_channel; begin < last_channel; begin += block) {
             const int64_t end = std::min(begin + block, last_channel);
             double a[block] = {}, b[block] = {};
             visit(first_row, last_row, begin, end, [&](int64_t src, int64_t dst, int64_t c) {
                 double x, y;
-                read(src, dst, x, y);
+                read(src, dst, c, x, y);
                 a[c - begin] += x;
                 b[c - begin] += y;
             });
@@ -116,33 +130,48 @@ inline void apply(const Channels& channels, int64_t first_row, int64_t last_row,
 }
 
 // Backward: diff_src = factor * g + slope * (src - mean) + shift, where g = diff_dst, or 0 where a
-// ReLU stopped it (dst: its result, or null).
+// ReLU behind the forward pass stopped it.
 struct ChannelGradient {
-    const float *mean, *factor, *slope, *shift;
-    const float *src, *dst, *diff_dst;
+    ChannelScale forward;
+    const float *slope, *shift;
+    const float *src, *diff_dst;
     float* diff_src;
 };
 
-// The gradient that a fused ReLU lets pass; dst is null without one.
-inline float passed(const float* dst, const float* diff_dst, int64_t at) {
-    return dst != nullptr && dst[at] <= 0.0f ? 0.0f : diff_dst[at];
+// The gradient g that a ReLU lets pass, if there is one. Its result is computed again, with the
+// same bits, so that the forward pass need not keep it. A mask and no branch, because signs are
+// random.
+template <bool relu>
+float passed(const ChannelScale& op, float x, int64_t c, float g) {
+    if constexpr (relu) {
+        const float y = (x - op.mean[c]) * op.factor[c] + op.shift[c];
+        uint32_t bits;
+        std::memcpy(&bits, &g, sizeof bits);
+        bits &= y <= 0.0f ? 0u : ~0u;
+        std::memcpy(&g, &bits, sizeof bits);
+    }
+    return g;
 }
 
-inline void apply(const Channels& channels, int64_t first_row, int64_t last_row,
-                  int64_t first_channel, int64_t last_channel, const ChannelGradient& op) {
+template <bool relu>
+void apply(const Channels& channels, int64_t first_row, int64_t last_row, int64_t first_channel,
+           int64_t last_channel, const ChannelGradient& op) {
     for (int64_t begin = first_channel; begin < last_channel; begin += Channels::block) {
         const int64_t end = std::min(begin + Channels::block, last_channel);
-        float mean[Channels::block], factor[Channels::block];
+        float mean[Channels::block], factor[Channels::block], bias[Channels::block];
         float slope[Channels::block], shift[Channels::block];
-        std::copy(op.mean + begin, op.mean + end, mean);
-        std::copy(op.factor + begin, op.factor + end, factor);
+        std::copy(op.forward.mean + begin, op.forward.mean + end, mean);
+        std::copy(op.forward.factor + begin, op.forward.factor + end, factor);
+        if (relu) std::copy(op.forward.shift + begin, op.forward.shift + end, bias);
         std::copy(op.slope + begin, op.slope + end, slope);
         std::copy(op.shift + begin, op.shift + end, shift);
+        const ChannelScale forward = {mean, factor, bias, relu};
         const ChannelGradient o = op;
         channels.visit(first_row, last_row, begin, end, [&](int64_t src, int64_t dst, int64_t c) {
             const int64_t i = c - begin;
-            o.diff_src[src] = factor[i] * passed(o.dst, o.diff_dst, dst) +
-                              slope[i] * (o.src[src] - mean[i]) + shift[i];
+            const float x = o.src[src];
+            o.diff_src[src] = factor[i] * passed<relu>(forward, x, i, o.diff_dst[dst]) +
+                              slope[i] * (x - mean[i]) + shift[i];
         });
     }
 }

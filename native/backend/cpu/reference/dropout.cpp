@@ -10,7 +10,7 @@
 namespace mn::cpu::reference {
 namespace {
 
-constexpr int64_t block = 16;
+constexpr int64_t elements_per_task = 4096;
 
 // The numbers of a stream in rising order; Philox makes four at a time.
 class Numbers {
@@ -49,6 +49,7 @@ public:
     void run(Device& device, const mnb_run& run) override {
         if (direction_ == MNB_BACKWARD && run.diff_src[0] == nullptr) return;
         const Philox philox = dropout_stream(run.seed, run.step);
+        const int64_t block = divide_up(elements_per_task, src_.h * src_.w);
         const int64_t blocks = divide_up(src_.c, block);
         device.pool.parallel_for(static_cast<int>(run.count * blocks), [&](int task, int) {
             const int64_t n = task / blocks, first = task % blocks * block;

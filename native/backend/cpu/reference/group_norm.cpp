@@ -70,7 +70,7 @@ private:
         double *sum = scratch, *squares = scratch + channels_.count();
         const float* src = run.src[0];
         channels_.sum(row, last_row, first * size_, last * size_, sum, squares,
-                      [src](int64_t at, int64_t, double& a, double& b) {
+                      [src](int64_t at, int64_t, int64_t, double& a, double& b) {
                           a = static_cast<double>(src[at]);
                           b = a * a;
                       });
@@ -109,7 +109,7 @@ private:
         double *sum_g = sums(run, n, 0), *sum_gx = sums(run, n, 1);
         const float *src = run.src[0], *diff_dst = run.diff_dst;
         channels_.sum(row, last_row, first * size_, last * size_, sum_g, sum_gx,
-                      [=](int64_t at, int64_t dst_at, double& a, double& b) {
+                      [=](int64_t at, int64_t dst_at, int64_t, double& a, double& b) {
                           a = static_cast<double>(diff_dst[dst_at]);
                           b = a * static_cast<double>(src[at]);
                       });
@@ -135,9 +135,10 @@ private:
             }
         }
         if (run.diff_src[0] == nullptr) return;
-        apply(channels_, row, last_row, first * size_, last * size_,
-              ChannelGradient{means, factors, slopes, shifts, src, nullptr, diff_dst,
-                              run.diff_src[0]});
+        apply<false>(
+            channels_, row, last_row, first * size_, last * size_,
+            ChannelGradient{
+                {means, factors, nullptr, false}, slopes, shifts, src, diff_dst, run.diff_src[0]});
     }
 
     void parameters(Device& device, const mnb_run& run) const {

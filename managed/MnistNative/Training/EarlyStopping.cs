@@ -1,0 +1,89 @@
+namespace MnistNative;
+
+/// <summary>What early stopping looks at.</summary>
+public enum Monitor
+{
+    /// <summary>The validation's loss, which should fall.</summary>
+    ValidationLoss = 0,
+
+    /// <summary>The validation's accuracy, which should rise.</summary>
+    ValidationAccuracy = 1,
+}
+
+/// <summary>
+/// Ends training when the validation has stopped improving. Needs <see cref="FitOptions.Validation"/>. Keras:
+/// <c>EarlyStopping</c>. Immutable.
+/// </summary>
+/// <param name="Patience">Epochs without improvement after which training ends, at least 1.</param>
+/// <param name="MinDelta">By how much the best must be beaten to count as an improvement, not negative.</param>
+/// <param name="Monitor">What is looked at.</param>
+/// <param name="RestoreBest">Whether the model ends with the parameters of its best epoch.</param>
+public sealed record EarlyStopping(
+    int Patience = 3, double MinDelta = 0, Monitor Monitor = Monitor.ValidationLoss, bool RestoreBest = true)
+{
+    internal void Validate(IImageDataset? validation)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(Patience, 1);
+        if (!(double.IsFinite(MinDelta) && MinDelta >= 0))
+        {
+            throw new ArgumentOutOfRangeException(nameof(MinDelta), MinDelta, "MinDelta must be finite and not negative.");
+        }
+
+        if (validation is null)
+        {
+            throw new ArgumentException("Early stopping needs data for validation.", nameof(validation));
+        }
+    }
+}
+
+/// <summary>Early stopping in one training.</summary>
+internal sealed class EarlyStoppingRun(EarlyStopping options, Model model)
+{
+    private double _best = double.PositiveInfinity;
+    private int _bad;
+    private float[][] _parameters = [];
+
+    /// <summary>The best epoch so far, from 1; 0 before the first.</summary>
+    public int BestEpoch { get; private set; }
+
+    /// <summary>Takes note of an epoch; true when training shall end.</summary>
+    public bool EpochEnded(EpochResult epoch)
+    {
+        EvaluationResult validation = epoch.Validation!.Value;
+        double value = options.Monitor == Monitor.ValidationLoss ? validation.Loss : -validation.Accuracy;
+        if (BestEpoch > 0 && !(value < _best - options.MinDelta))
+        {
+            return ++_bad >= options.Patience;
+        }
+
+        (_best, _bad, BestEpoch) = (double.IsNaN(value) ? double.PositiveInfinity : value, 0, epoch.Epoch);
+        if (options.RestoreBest)
+        {
+            Keep();
+        }
+
+        return false;
+    }
+
+    /// <summary>Gives the model the parameters of its best epoch.</summary>
+    public void Restore()
+    {
+        for (int i = 0; i < _parameters.Length; i++)
+        {
+            model.SetParameter(model.Parameters[i].Name, _parameters[i]);
+        }
+    }
+
+    private void Keep()
+    {
+        if (_parameters.Length == 0)
+        {
+            _parameters = [.. model.Parameters.Select(parameter => new float[parameter.Count])];
+        }
+
+        for (int i = 0; i < _parameters.Length; i++)
+        {
+            model.GetParameter(model.Parameters[i].Name, _parameters[i]);
+        }
+    }
+}

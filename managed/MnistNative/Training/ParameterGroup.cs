@@ -1,0 +1,37 @@
+namespace MnistNative;
+
+/// <summary>
+/// Parameters that are trained otherwise than the optimizer says. PyTorch: an entry of <c>param_groups</c>, or
+/// <c>requires_grad_(False)</c>; Keras: <c>layer.trainable = False</c>. Immutable.
+/// </summary>
+/// <param name="Contains">Which trainable parameters belong to the group; the first group that has a parameter counts.</param>
+public sealed record ParameterGroup(Func<ParameterInfo, bool> Contains)
+{
+    /// <summary>Whether the parameters stay as they are. No gradients are computed for them.</summary>
+    public bool Frozen { get; init; }
+
+    /// <summary>Factor of the optimizer's learning rate, finite and not negative.</summary>
+    public float LearningRateFactor { get; init; } = 1;
+
+    /// <summary>Weight decay instead of the optimizer's, not negative; null for the optimizer's.</summary>
+    public float? WeightDecay { get; init; }
+
+    /// <summary>The parameters whose names begin so.</summary>
+    /// <param name="prefix">For example <c>features.</c>, or a whole name.</param>
+    /// <returns>The group, with nothing changed yet.</returns>
+    public static ParameterGroup Named(string prefix)
+    {
+        ArgumentNullException.ThrowIfNull(prefix);
+        return new ParameterGroup(parameter => parameter.Name.StartsWith(prefix, StringComparison.Ordinal));
+    }
+
+    /// <summary>Freezes the parameters whose names begin so.</summary>
+    /// <param name="prefix">For example <c>features.</c>, or a whole name.</param>
+    /// <returns>The group.</returns>
+    public static ParameterGroup Freeze(string prefix) => Named(prefix) with { Frozen = true };
+
+    /// <summary>Freezes the parameters that a function chooses.</summary>
+    /// <param name="contains">Whether a parameter stays as it is.</param>
+    /// <returns>The group.</returns>
+    public static ParameterGroup Freeze(Func<ParameterInfo, bool> contains) => new(contains) { Frozen = true };
+}

@@ -1,0 +1,119 @@
+using MnistNative.Tests.Api;
+
+namespace MnistNative.Tests.Training;
+
+/// <summary>Losses with targets, groups of parameters, clipping, early stopping, reports and callbacks.</summary>
+public sealed class ConvenienceTests
+{
+    [Fact]
+    public void LossesOfValuesTrain()
+    {
+        foreach (Loss loss in (Loss[])[Loss.Mse(), Loss.L1(), Loss.Huber(0.5f), Loss.BceWithLogits()])
+        {
+            using Model model = Sequential.Input(1, 4, 4).Conv2d(2, kernel: 3, padding: 1).Build(seed: 3);
+            var random = new Random(1);
+            float[] images = [.. Enumerable.Range(0, 3 * 16).Select(_ => random.NextSingle())];
+            float[] targets = [.. Enumerable.Range(0, 3 * 32).Select(_ => random.NextSingle())];
+            using Trainer trainer = model.CreateTrainer(new Adam(0.05f), 3, loss);
+            double before = model.Evaluate(images, targets, loss);
+            Assert.Equal(before, trainer.Step(images, targets).Loss, 1e-6);
+            for (int i = 0; i < 50; i++)
+            {
+                trainer.Step(images, targets);
+            }
+
+            Assert.True(model.Evaluate(images, targets, loss) < before);
+            Assert.Throws<ArgumentException>(() => trainer.Step(images, targets.AsSpan(1)));
+        }
+    }
+
+    [Fact]
+    public void IgnoredLabelsDoNotCount()
+    {
+        using Model model = Tiny.Network.Build(seed: 1);
+        ImageDataset data = Tiny.Floats(8);
+        float[] images = Tiny.ReadAll(data);
+        int[] labels = data.Labels.ToArray();
+        int[] some = [.. labels.Select((label, i) => i % 2 == 0 ? label : -100)];
+        float[] half = [.. Enumerable.Range(0, 8).Where(i => i % 2 == 0).SelectMany(i => images[(i * 64)..((i + 1) * 64)])];
+        using Trainer trainer = model.CreateTrainer(new Sgd(0), 8, Loss.CrossEntropy(ignoreIndex: -100));
+        double loss = trainer.Accumulate(images, some).Loss;
+        Assert.Equal(loss, trainer.Accumulate(half, labels.Where((_, i) => i % 2 == 0).ToArray()).Loss, 1e-6);
+    }
+
+    [Fact]
+    public void GroupsAreFrozenOrTrainedOtherwise()
+    {
+        using Model model = Tiny.Network.Build(seed: 1);
+        string[] names = [.. model.Parameters.Select(parameter => parameter.Name)];
+        float[][] before = [.. names.Select(model.GetParameter)];
+        model.Fit(Tiny.Bytes(16), new FitOptions
+        {
+            BatchSize = 16,
+            Optimizer = new Sgd(0.1f),
+            ParameterGroups =
+            [
+                ParameterGroup.Freeze(names[0]),
+                ParameterGroup.Named(names[^1]) with { LearningRateFactor = 0 },
+            ],
+        });
+        Assert.Equal(before[0], model.GetParameter(names[0]));
+        Assert.Equal(before[^1], model.GetParameter(names[^1]));
+        Assert.NotEqual(before[1], model.GetParameter(names[1]));
+    }
+
+    [Fact]
+    public void ClippingBoundsTheStep()
+    {
+        using Model model = Tiny.Network.Build(seed: 1);
+        float[] before = Tiny.ParametersOf(model);
+        using Trainer trainer = model.CreateTrainer(new Sgd(1), 16, new TrainerOptions { ClipNorm = 1e-3f });
+        ImageDataset data = Tiny.Bytes(16);
+        trainer.Step(data, [.. Enumerable.Range(0, 16)]);
+        double moved = NormWise.Norm(NormWise.Difference(Tiny.ParametersOf(model), before));
+        Assert.Equal(1e-3, moved, 2e-5);
+        Assert.Throws<ArgumentOutOfRangeException>(
+            () => model.CreateTrainer(new Sgd(1), 1, new TrainerOptions { ClipValue = 0 }));
+    }
+
+    [Fact]
+    public void EarlyStoppingKeepsTheBest()
+    {
+        using Model model = Tiny.Network.Build(seed: 1);
+        ImageDataset validation = Tiny.Bytes(30, seed: 2);
+        var epochs = new List<EpochResult>();
+        TrainingResult result = model.Fit(Tiny.Bytes(30), new FitOptions
+        {
+            Epochs = 40,
+            BatchSize = 10,
+            Optimizer = new Sgd(2f),
+            Validation = validation,
+            EarlyStopping = new EarlyStopping(Patience: 2),
+            OnEpoch = epochs.Add,
+        });
+        Assert.True(result.StoppedEarly);
+        Assert.Equal(result.Epochs, epochs);
+        Assert.Equal(result.Epochs.Count - 2, result.BestEpoch);
+        Assert.Equal(result.Epochs[result.BestEpoch!.Value - 1].Validation!.Value.Loss, model.Evaluate(validation).Loss, 1e-9);
+        Assert.Throws<ArgumentException>(
+            () => model.Fit(validation, new FitOptions { EarlyStopping = new EarlyStopping() }));
+    }
+
+    [Fact]
+    public void AReportCounts()
+    {
+        using Model model = Sequential.Input(1, 1, 3).Flatten().Build();
+        float[] scores = [3, 2, 1, 3, 2, 1, 1, 2, 3, 2, 2, 1];
+        int[] labels = [0, 1, 2, 1];
+        EvaluationReport report = model.EvaluateReport(
+            ImageDataset.FromMemory(scores, labels, new ImageShape(1, 1, 3), 3));
+        Assert.Equal(4, report.Count);
+        Assert.Equal(0.5, report.Accuracy);
+        Assert.Equal(1, report.TopK(2));
+        Assert.Equal(2, report.Confusion(1, 0));
+        Assert.Equal(new[,] { { 1, 0, 0 }, { 2, 0, 0 }, { 0, 0, 1 } }, report.ConfusionMatrix());
+        Assert.Equal([1.0 / 3, 0, 1], Enumerable.Range(0, 3).Select(report.Precision));
+        Assert.Equal([1.0, 0, 1], Enumerable.Range(0, 3).Select(report.Recall));
+        Assert.Throws<ArgumentOutOfRangeException>(() => report.TopK(4));
+    }
+}
