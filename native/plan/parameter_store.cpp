@@ -103,11 +103,10 @@ ParameterStore::Training ParameterStore::make_training(const mn_optimizer_desc& 
 void ParameterStore::update(const mn_optimizer_desc& optimizer, double scale, int64_t step) {
     mnb_error error{};
     version_++;
-    Device::check(
-        device_->backend().update(device_->handle(), &optimizer, training_.updates.data(),
-                                  static_cast<int32_t>(training_.updates.size()), scale, step,
-                                  &error),
-        error);
+    Device::check(device_->backend().update(device_->handle(), &optimizer, training_.updates.data(),
+                                            static_cast<int32_t>(training_.updates.size()), scale,
+                                            step, &error),
+                  error);
 }
 
 const DeviceMemory& ParameterStore::part_memory(const Parameter& parameter, int32_t part,

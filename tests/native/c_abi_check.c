@@ -33,7 +33,9 @@ int check_status(mn_status got, mn_status want, const char* fragment, const char
     return good;
 }
 
-void taint(void* memory, size_t bytes) { memset(memory, 0xA5, bytes); }
+void taint(void* memory, size_t bytes) {
+    memset(memory, 0xA5, bytes);
+}
 
 int is_tainted(const void* memory, size_t bytes) {
     const unsigned char* p = memory;

@@ -28,22 +28,22 @@ int is_tainted(const void* memory, size_t bytes);
 
 /* The same for a struct whose first field is its size. */
 #define TAINT_STRUCT(object) (TAINT(object), (object).struct_size = (uint32_t)sizeof(object))
-#define UNTOUCHED_STRUCT(object)                                               \
-    CHECK((object).struct_size == sizeof(object) &&                            \
-          is_tainted((const char*)&(object) + sizeof(uint32_t),                \
-                     sizeof(object) - sizeof(uint32_t)))
+#define UNTOUCHED_STRUCT(object)                  \
+    CHECK(                                        \
+        (object).struct_size == sizeof(object) && \
+        is_tainted((const char*)&(object) + sizeof(uint32_t), sizeof(object) - sizeof(uint32_t)))
 
 /* `call` reads the handle `h` and must refuse each that is null, garbage, of another kind
    (`foreign`) or stale. */
-#define REFUSES_HANDLES(call, foreign, stale)                                                  \
-    do {                                                                                       \
-        const uint64_t bad_[6] = {0,       1,                          UINT64_MAX, (foreign),  \
-                                  (stale), (foreign) ^ ((uint64_t)1 << 32)};                   \
-        int k_;                                                                                \
-        for (k_ = 0; k_ < 6; k_++) {                                                           \
-            const uint64_t h = bad_[k_];                                                       \
-            FAILS(call, MN_INVALID_HANDLE, k_ == 0 ? "null" : "");                             \
-        }                                                                                      \
+#define REFUSES_HANDLES(call, foreign, stale)                                           \
+    do {                                                                                \
+        const uint64_t bad_[6] = {0,         1,       UINT64_MAX,                       \
+                                  (foreign), (stale), (foreign) ^ ((uint64_t)1 << 32)}; \
+        int k_;                                                                         \
+        for (k_ = 0; k_ < 6; k_++) {                                                    \
+            const uint64_t h = bad_[k_];                                                \
+            FAILS(call, MN_INVALID_HANDLE, k_ == 0 ? "null" : "");                      \
+        }                                                                               \
     } while (0)
 
 /* Prints a line about the checks since the last call. */
@@ -73,6 +73,11 @@ mn_trainer_desc trainer_of(const mn_loss_desc* loss, const mn_optimizer_desc* op
                            int32_t max_batch);
 mn_conv2d_desc conv_3x3(int32_t out_channels);
 mn_pool2d_desc pool_2x2(void);
+
+/* Wrong batches and losses; `run` hands them to one of the functions that take them, which must
+   refuse them and take the right ones. */
+void check_batch_errors(const toy* t, mn_status (*run)(const mn_batch*), int needs_labels);
+void check_loss_errors(const toy* t, mn_status (*run)(const mn_loss_desc*));
 
 /* The groups. */
 void check_errors_of_devices(void);

@@ -82,9 +82,9 @@ static void check_conv_errors(void) {
     FAILS(mn_graph_conv2d(g, features, &d, "c", &node), MN_SHAPE_MISMATCH, "128");
     d.struct_size -= 4;
     FAILS(mn_graph_conv2d(g, image, &d, "c", &node), MN_INVALID_ARGUMENT, "struct_size");
-#define REFUSES(field, value, status, fragment)                            \
-    d = conv_3x3(4);                                                       \
-    d.field = (value);                                                     \
+#define REFUSES(field, value, status, fragment) \
+    d = conv_3x3(4);                            \
+    d.field = (value);                          \
     FAILS(mn_graph_conv2d(g, image, &d, "c", &node), (status), (fragment))
     REFUSES(out_channels, 0, MN_INVALID_ARGUMENT, "out_channels");
     REFUSES(kernel_h, 0, MN_INVALID_ARGUMENT, "kernel_h");
@@ -124,9 +124,9 @@ static void check_pool_errors(void) {
         FAILS(pools[i](g, features, &d, "p", &node), MN_SHAPE_MISMATCH, "\"p\"");
         d.struct_size++;
         FAILS(pools[i](g, image, &d, "p", &node), MN_INVALID_ARGUMENT, "struct_size");
-#define REFUSES(field, value, status, fragment)                        \
-    d = pool_2x2();                                                    \
-    d.field = (value);                                                 \
+#define REFUSES(field, value, status, fragment) \
+    d = pool_2x2();                             \
+    d.field = (value);                          \
     FAILS(pools[i](g, image, &d, "p", &node), (status), (fragment))
         REFUSES(kernel_h, 0, MN_INVALID_ARGUMENT, "kernel_h");
         REFUSES(kernel_w, 0, MN_INVALID_ARGUMENT, "kernel_w");
@@ -329,9 +329,9 @@ void check_errors_of_data(void) {
     FAILS(mn_dataset_create(t.device, NULL, &dataset), MN_INVALID_ARGUMENT, "desc");
     FAILS(mn_dataset_create(t.device, &good, NULL), MN_INVALID_ARGUMENT, "dataset_out");
     REFUSES_HANDLES(mn_dataset_create(h, &good, &dataset), t.graph, stale);
-#define REFUSES(field, value, status, fragment)                                   \
-    d = good;                                                                     \
-    d.field = (value);                                                            \
+#define REFUSES(field, value, status, fragment) \
+    d = good;                                   \
+    d.field = (value);                          \
     FAILS(mn_dataset_create(t.device, &d, &dataset), (status), (fragment))
     REFUSES(struct_size, 4, MN_INVALID_ARGUMENT, "struct_size");
     REFUSES(dtype, 9, MN_INVALID_ARGUMENT, "9");

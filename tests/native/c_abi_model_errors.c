@@ -105,84 +105,6 @@ static void check_parameter_errors(void) {
     FAILS(mn_model_memory_plan(t.model, &plan), MN_INVALID_ARGUMENT, "struct_size");
 }
 
-/* Wrong batches; `run` hands them to one of the functions that take one. */
-static void check_batch_errors(mn_status (*run)(const mn_batch*), int needs_labels) {
-    const mn_batch good = toy_batch(&t, 0, 4);
-    mn_batch b;
-    int32_t labels[4] = {0, 1, 2, 3}, indices[4] = {0, 1, 2, 3};
-    mn_dataset_desc d;
-    mn_dataset dataset, plain, stale;
-    float gradient = 0;
-    FAILS(run(NULL), MN_INVALID_ARGUMENT, "batch");
-#define REFUSES(field, value, status, fragment) \
-    b = good;                                   \
-    b.field = (value);                          \
-    FAILS(run(&b), (status), (fragment))
-    REFUSES(struct_size, 12, MN_INVALID_ARGUMENT, "struct_size");
-    REFUSES(count, 0, MN_INVALID_ARGUMENT, "count");
-    REFUSES(count, INT32_MIN, MN_INVALID_ARGUMENT, "count");
-    REFUSES(count, 5, MN_SHAPE_MISMATCH, "got 256");
-    REFUSES(dtype, 3, MN_INVALID_ARGUMENT, "dtype");
-    REFUSES(dtype, MN_FLOAT32, MN_SHAPE_MISMATCH, "float32");
-    REFUSES(images, NULL, MN_INVALID_ARGUMENT, "images");
-    REFUSES(images_bytes, 255, MN_SHAPE_MISMATCH, "got 255");
-    REFUSES(indices, indices, MN_INVALID_ARGUMENT, "data set");
-    REFUSES(output_gradients, &gradient, MN_INVALID_ARGUMENT, "output_gradients");
-
-    memset(&d, 0, sizeof d);
-    d.struct_size = sizeof d;
-    d.dtype = MN_UINT8;
-    d.count = 4;
-    d.shape.rank = 3;
-    d.shape.dims[0] = 1, d.shape.dims[1] = kSide, d.shape.dims[2] = kSide;
-    d.images = t.images;
-    d.images_bytes = 4 * kPixels;
-    d.labels = labels;
-    OK(mn_dataset_create(t.device, &d, &stale));
-    OK(mn_dataset_destroy(stale));
-    OK(mn_dataset_create(t.device, &d, &dataset));
-    labels[2] = 4; /* a copy was made: no effect */
-    REFUSES(dataset, dataset, MN_INVALID_ARGUMENT, "null with a data set");
-    b.images = NULL;
-    b.labels = NULL;
-    FAILS(run(&b), MN_INVALID_ARGUMENT, "indices");
-    b.indices = indices;
-    OK(run(&b));
-    REFUSES_HANDLES((b.dataset = h, h) ? run(&b) : mn_device_close(h), t.graph, stale);
-    b.dataset = dataset;
-    indices[3] = 4;
-    FAILS(run(&b), MN_INVALID_ARGUMENT, "indices[3] is 4");
-    indices[3] = -1;
-    FAILS(run(&b), MN_INVALID_ARGUMENT, "indices[3] is -1");
-    indices[3] = 0;
-    OK(mn_dataset_destroy(dataset));
-
-    d.shape.dims[1] = 4, d.shape.dims[2] = 16;
-    OK(mn_dataset_create(t.device, &d, &dataset));
-    b.dataset = dataset;
-    FAILS(run(&b), MN_SHAPE_MISMATCH, "1x4x16");
-    OK(mn_dataset_destroy(dataset));
-
-    d.shape.dims[1] = d.shape.dims[2] = kSide;
-    d.labels = NULL;
-    OK(mn_dataset_create(t.device, &d, &plain));
-    b.dataset = plain;
-    if (needs_labels) {
-        FAILS(run(&b), MN_INVALID_ARGUMENT, "labels");
-        REFUSES(labels, NULL, MN_INVALID_ARGUMENT, "labels");
-        REFUSES(labels, labels, MN_INVALID_ARGUMENT, "image 2 is 4");
-        labels[2] = -1;
-        REFUSES(labels, labels, MN_INVALID_ARGUMENT, "image 2 is -1");
-    } else {
-        OK(run(&b));
-        b = good;
-        b.labels = labels;
-        OK(run(&b));
-    }
-    OK(mn_dataset_destroy(plain));
-#undef REFUSES
-}
-
 static float logits[4 * kClasses];
 
 static mn_status run_forward(const mn_batch* batch) {
@@ -205,26 +127,6 @@ static mn_status run_evaluate(const mn_batch* batch) {
     return status;
 }
 
-static void check_loss_errors(mn_status (*run)(const mn_loss_desc*)) {
-    const mn_loss_desc good = cross_entropy(t.logits);
-    mn_loss_desc d;
-    FAILS(run(NULL), MN_INVALID_ARGUMENT, "must not be null");
-#define REFUSES(field, value, status, fragment) \
-    d = good;                                   \
-    d.field = (value);                          \
-    FAILS(run(&d), (status), (fragment))
-    REFUSES(struct_size, 1, MN_INVALID_ARGUMENT, "struct_size");
-    REFUSES(kind, 0, MN_INVALID_ARGUMENT, "kind");
-    REFUSES(node, 44, MN_NOT_FOUND, "44");
-    REFUSES(node, -1, MN_NOT_FOUND, "-1");
-    REFUSES(node, t.softmax, MN_INVALID_ARGUMENT, "softmax");
-    REFUSES(node, t.conv, MN_SHAPE_MISMATCH, "4x8x8");
-    REFUSES(reduction, 5, MN_INVALID_ARGUMENT, "reduction");
-    REFUSES(weight, (float)NAN, MN_INVALID_ARGUMENT, "weight");
-    REFUSES(weight, (float)INFINITY, MN_INVALID_ARGUMENT, "weight");
-#undef REFUSES
-}
-
 static mn_status evaluate_loss(const mn_loss_desc* loss) {
     const mn_batch batch = toy_batch(&t, 0, 4);
     mn_metrics metrics;
@@ -238,7 +140,7 @@ static mn_status evaluate_loss(const mn_loss_desc* loss) {
 void check_errors_of_models(void) {
     const mn_loss_desc loss = cross_entropy(0);
     mn_loss_desc own;
-    const mn_batch *null_batch = NULL;
+    const mn_batch* null_batch = NULL;
     mn_batch batch;
     mn_metrics metrics;
     mn_output out;
@@ -246,9 +148,9 @@ void check_errors_of_models(void) {
     batch = toy_batch(&t, 0, 4);
     check_create_errors();
     check_parameter_errors();
-    check_batch_errors(run_forward, 0);
-    check_batch_errors(run_evaluate, 1);
-    check_loss_errors(evaluate_loss);
+    check_batch_errors(&t, run_forward, 0);
+    check_batch_errors(&t, run_evaluate, 1);
+    check_loss_errors(&t, evaluate_loss);
     own = cross_entropy(t.logits);
     own.kind = MN_LOSS_OUTPUT_GRADIENT;
     FAILS(evaluate_loss(&own), MN_INVALID_ARGUMENT, "evaluation");
@@ -334,9 +236,9 @@ static void check_trainer_create_errors(void) {
     FAILS(mn_trainer_create(t.model, NULL, &made), MN_INVALID_ARGUMENT, "desc");
     FAILS(mn_trainer_create(t.model, &d, NULL), MN_INVALID_ARGUMENT, "trainer_out");
     REFUSES_HANDLES(mn_trainer_create(h, &d, &made), t.graph, stale_model);
-#define REFUSES(field, value, status, fragment)                           \
-    d = trainer_of(&loss, &good, 4);                                      \
-    d.field = (value);                                                    \
+#define REFUSES(field, value, status, fragment) \
+    d = trainer_of(&loss, &good, 4);            \
+    d.field = (value);                          \
     FAILS(mn_trainer_create(t.model, &d, &made), (status), (fragment))
     REFUSES(struct_size, 4, MN_INVALID_ARGUMENT, "struct_size");
     REFUSES(max_batch, 0, MN_INVALID_ARGUMENT, "max_batch");
@@ -347,10 +249,10 @@ static void check_trainer_create_errors(void) {
     REFUSES(optimizer, NULL, MN_INVALID_ARGUMENT, "optimizer");
     REFUSES(flags, 2, MN_INVALID_ARGUMENT, "flags");
 #undef REFUSES
-#define REFUSES(field, value, fragment)                                             \
-    o.field = (value);                                                              \
-    d = trainer_of(&loss, &o, 4);                                                   \
-    FAILS(mn_trainer_create(t.model, &d, &made), MN_INVALID_ARGUMENT, (fragment));  \
+#define REFUSES(field, value, fragment)                                            \
+    o.field = (value);                                                             \
+    d = trainer_of(&loss, &o, 4);                                                  \
+    FAILS(mn_trainer_create(t.model, &d, &made), MN_INVALID_ARGUMENT, (fragment)); \
     o = good
     o = good;
     REFUSES(struct_size, 0, "struct_size");
@@ -398,7 +300,7 @@ void check_errors_of_trainers(void) {
     static float pixels[4 * kPixels];
     float before[36], after[36];
     begin();
-    check_loss_errors(create_with_loss);
+    check_loss_errors(&t, create_with_loss);
     check_trainer_create_errors();
 
     loss = cross_entropy(t.logits);
@@ -412,10 +314,10 @@ void check_errors_of_trainers(void) {
 
     FAILS(mn_trainer_apply(trainer), MN_INVALID_ARGUMENT, "accumulate");
     OK(mn_model_read(t.model, 0, MN_PART_VALUE, before, 36));
-    check_batch_errors(run_accumulate, 1);
+    check_batch_errors(&t, run_accumulate, 1);
     OK(mn_model_read(t.model, 0, MN_PART_VALUE, after, 36));
     CHECK(memcmp(before, after, sizeof before) == 0);
-    check_batch_errors(run_step, 1);
+    check_batch_errors(&t, run_step, 1);
     batch = toy_batch(&t, 0, 5);
     FAILS(run_step(&batch), MN_INVALID_ARGUMENT, "at most 4");
     FAILS(run_accumulate(&batch), MN_INVALID_ARGUMENT, "at most 4");

@@ -1,0 +1,373 @@
+// Trainers through the C ABI: accumulation, optimizers, several losses, what a trainer leaves.
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "network.h"
+
+namespace mn::test {
+namespace {
+
+struct Small {
+    Network network;
+    int32_t hidden, end;
+
+    Small() {
+        int32_t node = network.conv(network.input(2, 8, 8), conv_desc(6, 3, 1, 1));
+        node = network.max_pool(network.relu(node), pool_desc(2, 2));
+        hidden = network.linear(network.flatten(node), 7);
+        end = network.linear(network.relu(hidden), 5);
+    }
+    Batch batch(Random& random, int count) const { return random_batch(random, count, 128, 5); }
+};
+
+TEST(TrainingTest, AStepIsAccumulateAndApply) {
+    Random random(test_seed());
+    const DeviceHandle device = open_device(2);
+    const Small net;
+    for (const mn_optimizer_desc& optimizer : {adam(0.01f), sgd(0.1f, 0.9f)}) {
+        const TestModel a(device, net.network, {net.end}), b(device, net.network, {net.end});
+        const TestTrainer one(a, {loss_on(net.end)}, optimizer, 9);
+        const TestTrainer two(b, {loss_on(net.end)}, optimizer, 9);
+        for (int step = 0; step < 5; step++) {
+            const Batch batch = net.batch(random, 9 - step);
+            const mn_metrics first = one.step(batch), second = two.accumulate(batch);
+            two.apply();
+            EXPECT_EQ(first.loss, second.loss);
+            EXPECT_EQ(first.correct, second.correct);
+            EXPECT_EQ(a.read_all(MN_PART_GRADIENT), b.read_all(MN_PART_GRADIENT));
+            ASSERT_EQ(a.read_all(), b.read_all()) << "step " << step;
+        }
+        EXPECT_EQ(a.read_all(MN_PART_MOMENT1), b.read_all(MN_PART_MOMENT1));
+    }
+}
+
+// A step forgets what was accumulated before it.
+TEST(TrainingTest, AStepClearsFirst) {
+    Random random(test_seed() + 1);
+    const DeviceHandle device = open_device(2);
+    const Small net;
+    const TestModel a(device, net.network, {net.end}), b(device, net.network, {net.end});
+    const TestTrainer one(a, {loss_on(net.end)}, sgd(0.1f), 8);
+    const TestTrainer two(b, {loss_on(net.end)}, sgd(0.1f), 8);
+    const Batch noise = net.batch(random, 8), batch = net.batch(random, 8);
+    two.accumulate(noise);
+    one.step(batch);
+    two.step(batch);
+    EXPECT_EQ(a.read_all(), b.read_all());
+    two.accumulate(noise);
+    two.clear();
+    one.accumulate(batch);
+    two.accumulate(batch);
+    EXPECT_EQ(a.read_all(MN_PART_GRADIENT), b.read_all(MN_PART_GRADIENT));
+}
+
+TEST(TrainingTest, SmallBatchesAddUpToALargeOne) {
+    Random random(test_seed() + 2);
+    const DeviceHandle device = open_device(2);
+    for (int round = 0; round < 10; round++) {
+        const RandomNetwork net = random_network(random);
+        std::vector<mn_loss_desc> losses;
+        const int32_t reduction = round % 2 ? MN_REDUCTION_SUM : MN_REDUCTION_MEAN;
+        for (int32_t head : net.heads) losses.push_back(loss_on(head, 0.7f, reduction));
+        const TestModel a(device, net.network, net.heads), b(device, net.network, net.heads);
+        const TestTrainer whole(a, losses, sgd(0.05f), 12), parts(b, losses, sgd(0.05f), 12);
+        const Batch batch = random_batch(random, 12, net.image_size, net.classes);
+        const mn_metrics all = whole.accumulate(batch);
+        double numerator = 0;
+        int64_t correct = 0;
+        int at = 0;
+        for (int count : {5, 1, 4, 2}) {
+            const mn_metrics part = parts.accumulate(batch.slice(at, count));
+            EXPECT_EQ(part.loss_denominator, reduction == MN_REDUCTION_MEAN ? count : 1);
+            numerator += part.loss_numerator;
+            correct += part.correct;
+            at += count;
+        }
+        EXPECT_NEAR(numerator, all.loss_numerator, 1e-5 * std::fabs(numerator)) << net.text;
+        EXPECT_EQ(correct, all.correct);
+        for (int i = 0; i < a.parameter_count(); i++)
+            EXPECT_LE(relative_error(b.read(i, MN_PART_GRADIENT), a.read(i, MN_PART_GRADIENT)),
+                      2e-6)
+                << net.text << ", parameter " << i;
+        whole.apply();
+        parts.apply();
+        for (int i = 0; i < a.parameter_count(); i++)
+            EXPECT_LE(relative_error(b.read(i), a.read(i)), 1e-6) << net.text;
+    }
+}
+
+TEST(TrainingTest, GradientsAreSumsOverDenominators) {
+    Random random(test_seed() + 3);
+    const DeviceHandle device = open_device(2);
+    const Small net;
+    const TestModel mean(device, net.network, {net.end}), sum(device, net.network, {net.end});
+    const TestTrainer means(mean, {loss_on(net.end)}, sgd(0), 8);
+    const TestTrainer sums(sum, {loss_on(net.end, 1, MN_REDUCTION_SUM)}, sgd(0), 8);
+    const Batch batch = net.batch(random, 8);
+    for (int i = 0; i < mean.parameter_count(); i++)
+        EXPECT_EQ(mean.read(i, MN_PART_GRADIENT), Floats(mean.read(i).size())) << "not yet zero";
+    const mn_metrics m = means.accumulate(batch), s = sums.accumulate(batch);
+    EXPECT_NEAR(m.loss * 8, s.loss, 1e-5);
+    EXPECT_EQ(m.loss_denominator, 8);
+    EXPECT_EQ(s.loss_denominator, 1);
+    for (int i = 0; i < mean.parameter_count(); i++) {
+        Floats eighth = sum.read(i, MN_PART_GRADIENT);
+        for (float& g : eighth) g /= 8;
+        EXPECT_EQ(mean.read(i, MN_PART_GRADIENT), eighth);
+    }
+    const Floats once = sum.read(0, MN_PART_GRADIENT);
+    sums.accumulate(batch);
+    const Floats twice = sum.read(0, MN_PART_GRADIENT);
+    for (size_t k = 0; k < once.size(); k++) EXPECT_FLOAT_EQ(twice[k], 2 * once[k]);
+    means.apply();
+    EXPECT_NE(mean.read(0, MN_PART_GRADIENT), Floats(once.size())) << "can still be read";
+    means.clear();
+    EXPECT_EQ(mean.read(0, MN_PART_GRADIENT), Floats(once.size()));
+}
+
+// ---- optimizers against their formulas in double ----
+
+class Oracle {
+public:
+    Oracle(const mn_optimizer_desc& o, const std::vector<Floats>& start) : o_(o) {
+        for (const Floats& part : start) {
+            value_.emplace_back(part.begin(), part.end());
+            m_.emplace_back(part.size());
+            v_.emplace_back(part.size());
+        }
+    }
+
+    void step(const std::vector<Floats>& gradients) {
+        t_++;
+        for (size_t i = 0; i < value_.size(); i++)
+            for (size_t k = 0; k < value_[i].size(); k++) {
+                double& p = value_[i][k];
+                const double g = double{gradients[i][k]} + double{o_.weight_decay} * p;
+                p -= o_.kind == MN_OPTIMIZER_ADAM ? adam(g, m_[i][k], v_[i][k]) : sgd(g, m_[i][k]);
+            }
+    }
+    Floats value(size_t i) const { return Floats(value_[i].begin(), value_[i].end()); }
+    void set_learning_rate(float rate) { o_.learning_rate = rate; }
+
+private:
+    double adam(double g, double& m, double& v) const {
+        const double b1 = o_.beta1, b2 = o_.beta2;
+        m = b1 * m + (1 - b1) * g;
+        v = b2 * v + (1 - b2) * g * g;
+        const double mean = m / (1 - std::pow(b1, t_)), variance = v / (1 - std::pow(b2, t_));
+        return double{o_.learning_rate} * mean / (std::sqrt(variance) + double{o_.epsilon});
+    }
+    double sgd(double g, double& m) const {
+        if (o_.momentum != 0) {
+            m = t_ == 1 ? g : double{o_.momentum} * m + (1 - double{o_.dampening}) * g;
+            g = o_.nesterov ? g + double{o_.momentum} * m : m;
+        }
+        return double{o_.learning_rate} * g;
+    }
+
+    mn_optimizer_desc o_;
+    int t_ = 0;
+    std::vector<std::vector<double>> value_, m_, v_;
+};
+
+TEST(TrainingTest, OptimizersFollowPyTorchsFormulas) {
+    Random random(test_seed() + 4);
+    const DeviceHandle device = open_device(2);
+    const Small net;
+    std::vector<mn_optimizer_desc> optimizers = {sgd(0.1f),       sgd(0.1f, 0.9f), sgd(0.1f, 0.9f),
+                                                 sgd(0.1f, 0.8f), adam(0.01f),     adam(0.01f)};
+    optimizers[2].nesterov = 1;
+    optimizers[3].dampening = 0.3f;
+    optimizers[3].weight_decay = 0.01f;
+    optimizers[5].beta1 = 0.5f;
+    optimizers[5].beta2 = 0.9f;
+    optimizers[5].epsilon = 1e-3f;
+    optimizers[5].weight_decay = 0.02f;
+    for (size_t which = 0; which < optimizers.size(); which++) {
+        const TestModel model(device, net.network, {net.end});
+        const TestTrainer trainer(model, {loss_on(net.end)}, optimizers[which], 8);
+        Oracle oracle(optimizers[which], model.read_all());
+        for (int step = 0; step < 12; step++) {
+            if (step == 6) {
+                check(mn_trainer_set_learning_rate(trainer.handle(), 0.003f));
+                oracle.set_learning_rate(0.003f);
+            }
+            trainer.accumulate(net.batch(random, 8));
+            oracle.step(model.read_all(MN_PART_GRADIENT));
+            trainer.apply();
+            for (int i = 0; i < model.parameter_count(); i++)
+                ASSERT_LE(relative_error(model.read(i), oracle.value(i)), 2e-6)
+                    << "optimizer " << which << ", step " << step << ", parameter " << i;
+        }
+    }
+}
+
+// PyTorch's optimizers skip parameters whose gradient is None.
+TEST(TrainingTest, ParametersThatNoLossReachesAreLeftAlone) {
+    Random random(test_seed() + 5);
+    const DeviceHandle device = open_device(1);
+    Network network;
+    const int32_t flat = network.flatten(network.input(1, 3, 3));
+    const int32_t trained = network.linear(flat, 4), idle = network.linear(flat, 2);
+    const TestModel model(device, network, {trained, idle});
+    mn_optimizer_desc optimizer = adam(0.1f);
+    optimizer.weight_decay = 0.5f;
+    const TestTrainer trainer(model, {loss_on(trained)}, optimizer, 4);
+    const std::vector<Floats> before = model.read_all();
+    trainer.step(random_batch(random, 4, 9, 4));
+    const std::vector<Floats> after = model.read_all();
+    EXPECT_NE(before[0], after[0]);
+    EXPECT_NE(before[1], after[1]);
+    EXPECT_EQ(before[2], after[2]);
+    EXPECT_EQ(before[3], after[3]);
+    EXPECT_EQ(model.read(2, MN_PART_GRADIENT), Floats(18));
+}
+
+// ---- several losses ----
+
+TEST(TrainingTest, LossesAreWeightedAndAdded) {
+    Random random(test_seed() + 6);
+    const DeviceHandle device = open_device(2);
+    const Small net;
+    const Batch batch = net.batch(random, 6);
+    const auto run = [&](const std::vector<mn_loss_desc>& losses, double& loss) {
+        const TestModel model(device, net.network, {net.end});
+        const TestTrainer trainer(model, losses, sgd(0), 6);
+        loss = trainer.accumulate(batch).loss;
+        return model.read_all(MN_PART_GRADIENT);
+    };
+    double on_hidden = 0, on_end = 0, on_both = 0;
+    const auto a = run({loss_on(net.hidden)}, on_hidden), b = run({loss_on(net.end)}, on_end);
+    const auto both = run({loss_on(net.end, 2), loss_on(net.hidden, 0.5f)}, on_both);
+    EXPECT_NEAR(on_both, 2 * on_end + 0.5 * on_hidden, 1e-5);
+    for (size_t i = 0; i < both.size(); i++) {
+        Floats expected(both[i].size());
+        for (size_t k = 0; k < expected.size(); k++) expected[k] = 2 * b[i][k] + 0.5f * a[i][k];
+        EXPECT_LE(relative_error(both[i], expected), 1e-5) << "parameter " << i;
+    }
+}
+
+// The gradient of cross-entropy, handed in from outside, trains as cross-entropy does.
+TEST(TrainingTest, AGradientFromOutsideIsUsedAsItIs) {
+    Random random(test_seed() + 7);
+    const DeviceHandle device = open_device(2);
+    const Small net;
+    const TestModel a(device, net.network, {net.end}), b(device, net.network, {net.end});
+    const TestTrainer inside(a, {loss_on(net.end)}, sgd(0.1f), 6);
+    const TestTrainer outside(b, {loss_on(net.end, 1, MN_REDUCTION_MEAN, MN_LOSS_OUTPUT_GRADIENT)},
+                              sgd(0.1f), 6);
+    for (int step = 0; step < 3; step++) {
+        Batch batch = net.batch(random, 6 - step);
+        inside.step(batch);
+        const Floats logits = b.forward(batch);
+        double product = 0;
+        for (int n = 0; n < batch.count; n++) {
+            double sum = 0;
+            for (int f = 0; f < 5; f++) sum += std::exp(double{logits[n * 5 + f]});
+            for (int f = 0; f < 5; f++) {
+                const double share = std::exp(double{logits[n * 5 + f]}) / sum;
+                batch.output_gradients.push_back(
+                    static_cast<float>(share - (f == batch.labels[n])));
+                product += double{batch.output_gradients.back()} * double{logits[n * 5 + f]};
+            }
+        }
+        const mn_metrics metrics = outside.step(batch);
+        EXPECT_NEAR(metrics.loss, product / batch.count, 1e-5);
+        EXPECT_EQ(metrics.correct, 0);
+        for (int i = 0; i < a.parameter_count(); i++)
+            ASSERT_LE(relative_error(b.read(i), a.read(i)), 1e-5) << "step " << step;
+    }
+    Batch without = net.batch(random, 2);
+    EXPECT_THROW(outside.step(without), Failure);
+    without.output_gradients.resize(9);
+    EXPECT_THROW(outside.step(without), Failure);
+}
+
+// It may stand on an image too, and beside another loss.
+TEST(TrainingTest, AGradientFromOutsideMayBeThatOfAnImage) {
+    Random random(test_seed() + 8);
+    const DeviceHandle device = open_device(2);
+    const DeviceHandle reference = open_device(2, MN_DEVICE_REFERENCE_KERNELS);
+    Network network;
+    const int32_t conv = network.conv(network.input(2, 6, 5), conv_desc(4, 3, 1, 1));
+    const int32_t end = network.linear(network.flatten(network.relu(conv)), 3);
+    Batch batch = random_batch(random, 3, 60, 3);
+    batch.output_gradients = random.floats(3 * 4 * 6 * 5);
+    std::vector<std::vector<Floats>> gradients;
+    for (const DeviceHandle* d : {&device, &reference}) {
+        const TestModel model(*d, network, {end});
+        const TestTrainer trainer(
+            model, {loss_on(end), loss_on(conv, 0.5f, MN_REDUCTION_MEAN, MN_LOSS_OUTPUT_GRADIENT)},
+            sgd(0), 3);
+        trainer.accumulate(batch);
+        gradients.push_back(model.read_all(MN_PART_GRADIENT));
+    }
+    for (size_t i = 0; i < gradients[0].size(); i++)
+        EXPECT_LE(relative_error(gradients[0][i], gradients[1][i]), 1e-5) << i;
+    // The bias of the convolution sees the sum of the gradient and the other loss's share.
+    const TestModel model(device, network, {end});
+    const TestTrainer alone(model, {loss_on(end)}, sgd(0), 3);
+    Batch plain = batch;
+    plain.output_gradients.clear();
+    alone.accumulate(plain);
+    const Floats own = model.read(1, MN_PART_GRADIENT);
+    for (int c = 0; c < 4; c++) {
+        double sum = 0;
+        for (int n = 0; n < 3; n++)
+            for (int k = 0; k < 30; k++)
+                sum += double{batch.output_gradients[(n * 4 + c) * 30 + k]};
+        EXPECT_NEAR(gradients[0][1][c], double{own[c]} + 0.5 * sum / 3, 1e-4);
+    }
+}
+
+// ---- what a trainer leaves behind ----
+
+TEST(TrainingTest, ANewTrainerStartsAnew) {
+    Random random(test_seed() + 9);
+    const DeviceHandle device = open_device(2);
+    const Small net;
+    const TestModel used(device, net.network, {net.end});
+    {
+        const TestTrainer first(used, {loss_on(net.end)}, adam(0.01f), 4);
+        first.step(net.batch(random, 4));
+        EXPECT_THROW(TestTrainer(used, {loss_on(net.end)}, adam(0.01f), 4), Failure);
+        EXPECT_NO_THROW(used.read(0, MN_PART_MOMENT2));
+    }
+    const TestModel fresh(device, net.network, {net.end}, {0, 77, 0});
+    fresh.write_all(used.read_all());
+    const TestTrainer second(used, {loss_on(net.end)}, sgd(0.1f, 0.9f), 8);
+    const TestTrainer other(fresh, {loss_on(net.end)}, sgd(0.1f, 0.9f), 8);
+    EXPECT_EQ(used.read(0, MN_PART_GRADIENT), Floats(used.read(0).size()));
+    EXPECT_THROW(used.read(0, MN_PART_MOMENT2), Failure);
+    for (int step = 0; step < 3; step++) {
+        const Batch batch = net.batch(random, 8);
+        second.step(batch);
+        other.step(batch);
+    }
+    EXPECT_EQ(used.read_all(), fresh.read_all());
+}
+
+TEST(TrainingTest, MomentsAreReadAndWrittenInPyTorchsLayout) {
+    Random random(test_seed() + 10);
+    const DeviceHandle device = open_device(2);
+    const DeviceHandle reference = open_device(1, MN_DEVICE_REFERENCE_KERNELS);
+    const Small net;
+    const TestModel a(device, net.network, {net.end}), b(reference, net.network, {net.end});
+    const TestTrainer one(a, {loss_on(net.end)}, adam(0.01f), 4);
+    const TestTrainer two(b, {loss_on(net.end)}, adam(0.01f), 4);
+    const Batch batch = net.batch(random, 4);
+    one.step(batch);
+    two.step(batch);
+    for (const int part : {MN_PART_MOMENT1, MN_PART_MOMENT2})
+        for (int i = 0; i < a.parameter_count(); i++) {
+            EXPECT_LE(relative_error(a.read(i, part), b.read(i, part)), 1e-4);
+            const Floats values = random.floats(a.parameter(i).count, 0.1f, 1);
+            a.write(i, values, part);
+            EXPECT_EQ(a.read(i, part), values);
+        }
+}
+
+}  // namespace
+}  // namespace mn::test
