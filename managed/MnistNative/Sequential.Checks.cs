@@ -16,4 +16,8 @@ public sealed partial class Sequential
         value is >= 0 and <= 1
             ? value
             : throw new ArgumentOutOfRangeException(paramName, value, "The value must be in [0, 1].");
+
+    private static T Defined<T>(T value, [CallerArgumentExpression(nameof(value))] string? paramName = null)
+        where T : struct, Enum =>
+        Enum.IsDefined(value) ? value : throw new ArgumentOutOfRangeException(paramName, value, $"There is no such {typeof(T).Name}.");
 }

@@ -129,14 +129,16 @@ public sealed partial class Sequential
         new(inputShape, [.. Layer.ReadAll(layers)]);
 
     /// <summary>The layers that a lambda adds to a part that begins where this network ends.</summary>
-    private ImmutableArray<Layer> Branch(Func<Sequential, Sequential> build, [CallerArgumentExpression(nameof(build))] string? paramName = null)
+    private ImmutableArray<Layer> Branch(
+        Func<Sequential, Sequential> build, [CallerArgumentExpression(nameof(build))] string? paramName = null)
     {
         ArgumentNullException.ThrowIfNull(build, paramName);
         object part = new();
         Sequential? built = build(new Sequential(InputShape, [], part));
         return built is not null && ReferenceEquals(built._part, part)
             ? built.Layers
-            : throw new ArgumentException("The function must add its layers to the network that it is given, and return that.", paramName);
+            : throw new ArgumentException(
+                "The function must add its layers to the network that it is given, and return that.", paramName);
     }
 
     private ImmutableArray<ImmutableArray<Layer>> Branches(
@@ -149,7 +151,9 @@ public sealed partial class Sequential
     }
 
     private Sequential Whole() =>
-        _part is null ? this : throw new InvalidOperationException("A branch or block is a part of a network, which cannot be built alone.");
+        _part is null
+            ? this
+            : throw new InvalidOperationException("A branch or block is a part of a network, which cannot be built alone.");
 
     private Sequential Add(Layer layer) => new(InputShape, Layers.Add(layer), _part);
 }

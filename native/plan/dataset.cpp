@@ -136,7 +136,7 @@ CheckedBatch check_batch(const mn_batch& batch, std::shared_ptr<const Dataset> d
                          batch.output_gradients, batch.targets};
     }
 
-    check_values("output gradients", "a loss of kind MN_LOSS_OUTPUT_GRADIENT",
+    check_values("output_gradients", "a loss of kind MN_LOSS_OUTPUT_GRADIENT",
                  batch.output_gradients, batch.output_gradient_count, batch.count,
                  needs.output_gradients);
     check_values("targets", "losses that compare with values", batch.targets, batch.target_count,

@@ -207,6 +207,7 @@ TEST(CrossEntropy, LabelsByIndexAndBadLabels) {
         run.src[0] = src.data();
         run.input = &input;
         run.loss = &loss;
+        run.loss_scale = 1;
         run.workspace = workspace.data();
         kernel->run(device.get(), run);
         EXPECT_EQ(loss.correct, 2);
@@ -241,6 +242,7 @@ TEST(OutputGradient, IsTakenAsItIs) {
         run.diff_src[0] = diff_src.data();
         run.input = &input;
         run.loss = &loss;
+        run.loss_scale = 1;
         run.workspace = workspace.data();
         kernel->run(device.get(), run);
         double numerator = 0;

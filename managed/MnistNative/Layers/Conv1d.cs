@@ -116,6 +116,6 @@ public sealed partial class Sequential
         ArgumentOutOfRangeException.ThrowIfLessThan(dilation, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(groups, 1);
         return Add(new Conv1dLayer(
-            outChannels, kernel, stride, padding.NotNegative(nameof(padding)), dilation, groups, bias, paddingMode, name));
+            outChannels, kernel, stride, padding.NotNegative(nameof(padding)), dilation, groups, bias, Defined(paddingMode), name));
     }
 }

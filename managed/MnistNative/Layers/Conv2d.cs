@@ -123,7 +123,7 @@ public sealed partial class Sequential
             (dilation ?? 1).AtLeast(1, nameof(dilation)),
             groups,
             bias,
-            paddingMode,
+            Defined(paddingMode),
             name));
     }
 }

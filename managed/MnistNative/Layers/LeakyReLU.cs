@@ -25,8 +25,8 @@ internal sealed record LeakyReLULayer(float NegativeSlope, string? Name) : Activ
 public sealed partial class Sequential
 {
     /// <summary>
-    /// x where it is positive, else negativeSlope · x. PyTorch: <c>nn.LeakyReLU(negative_slope)</c>; Keras: <c>LeakyReLU</c>, whose
-    /// slope is 0.3 unless given.
+    /// x where it is positive, else negativeSlope · x. PyTorch: <c>nn.LeakyReLU(negative_slope)</c>; Keras:
+    /// <c>LeakyReLU</c>, whose slope is 0.3 unless given.
     /// </summary>
     /// <param name="negativeSlope">Slope below 0, finite.</param>
     /// <param name="name">Name of the layer; its index when null.</param>

@@ -15,7 +15,8 @@ internal sealed record SoftplusLayer(float Beta, float Threshold, string? Name) 
     public static Layer Read(LayerReader json) =>
         new SoftplusLayer(json.Float("beta"), json.Float("threshold"), json.Name);
 
-    private protected override MnActivationDesc Describe() => new() { Kind = (int)MnActivationKind.Softplus, Alpha = Beta, Threshold = Threshold };
+    private protected override MnActivationDesc Describe() =>
+        new() { Kind = (int)MnActivationKind.Softplus, Alpha = Beta, Threshold = Threshold };
 
     protected override void WriteParameters(Utf8JsonWriter json)
     {

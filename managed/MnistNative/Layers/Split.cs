@@ -24,8 +24,10 @@ internal sealed record SplitLayer(ImmutableArray<ImmutableArray<Layer>> Branches
             throw new ArgumentException($"[Split \"{name}\"] cannot make {Branches.Length} equal parts of {channels} channels.");
         }
 
-        int[] results = [.. Branches.Select((branch, i) => graph.AddLayers(branch, graph.AddSlice(source, (int)(i * part), (int)part)))];
-        return Combine(graph, results, name);
+        return Combine(graph, [.. Branches.Select(AddPart)], name);
+
+        int AddPart(ImmutableArray<Layer> branch, int i) =>
+            graph.AddLayers(branch, graph.AddSlice(source, (int)(i * part), (int)part));
     }
 
     private protected override int Combine(GraphBuilder graph, int[] results, string? name) => graph.AddConcat(results, name);

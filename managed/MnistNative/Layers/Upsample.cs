@@ -66,13 +66,6 @@ public sealed partial class Sequential
     /// <param name="name">Name of the layer; its index when null.</param>
     /// <returns>The longer network.</returns>
     public Sequential Upsample(
-        Size2D scale, UpsampleMode mode = UpsampleMode.Nearest, bool alignCorners = false, string? name = null)
-    {
-        if (!Enum.IsDefined(mode))
-        {
-            throw new ArgumentOutOfRangeException(nameof(mode), mode, "There is no such mode.");
-        }
-
-        return Add(new UpsampleLayer(scale.AtLeast(1, nameof(scale)), mode, alignCorners, name));
-    }
+        Size2D scale, UpsampleMode mode = UpsampleMode.Nearest, bool alignCorners = false, string? name = null) =>
+        Add(new UpsampleLayer(scale.AtLeast(1, nameof(scale)), Defined(mode), alignCorners, name));
 }

@@ -180,7 +180,7 @@ public sealed class SequentialTests
     [Theory]
     [InlineData("", "JSON")]
     [InlineData("[]", "version")]
-    [InlineData("""{"version":2,"input":[1,2,3],"layers":[]}""", "version 2")]
+    [InlineData("""{"version":3,"input":[1,2,3],"layers":[]}""", "version 3")]
     [InlineData("""{"version":1,"input":[1,2,3]}""", "layers")]
     [InlineData("""{"version":1,"input":[1,-2,3],"layers":[]}""", "1×-2×3")]
     [InlineData("""{"version":1,"input":[1,2,3],"layers":[5]}""", "object")]

@@ -54,6 +54,25 @@ public sealed class CommandLineTests
     }
 
     [Fact]
+    public async Task SummaryCountsAndSaves()
+    {
+        using var folder = new TempFolder();
+        string path = folder.File("fresh.safetensors");
+        Output summary = await Run("summary", "--network", "simplecnn", "--save", path, "--json");
+        Assert.Equal("", summary.Error);
+        Assert.Equal(20_586, summary.Json[0].GetProperty("parameters").GetInt64());
+        using Model model = Model.Load(path);
+        Assert.Equal("1.running_mean", model.Parameters[4].Name);
+
+        Output large = await Run("summary", "--network", "resnet18", "--json");
+        Assert.Equal(11_689_512, large.Json[0].GetProperty("parameters").GetInt64());
+        Output table = await Run("summary", "--network", "mobilenet_v2");
+        Assert.Equal("Parameters: 3,504,872", table.Lines[^1]);
+        Output refused = await Run("train", "--network", "resnet18");
+        Assert.Contains("resnet18", refused.Error);
+    }
+
+    [Fact]
     public async Task PicturesAreScaledAndInverted()
     {
         using var folder = new TempFolder();

@@ -80,7 +80,7 @@ internal sealed class ReferenceNetwork
                     conv.OutChannels,
                     Pair(conv.Kernel),
                     Pair(conv.Stride),
-                    Pair(conv.Padding),
+                    Pair(conv.Padding.Size),
                     Pair(conv.Dilation),
                     conv.Groups,
                     conv.Bias);

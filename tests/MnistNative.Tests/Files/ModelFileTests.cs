@@ -29,6 +29,34 @@ public sealed class ModelFileTests
     }
 
     [Fact]
+    public void RunningStatisticsAreSavedAsInPyTorch()
+    {
+        using var folder = new TempFolder();
+        string path = folder.File("norm.safetensors");
+        using Model model = Sequential.Input(2, 3, 3).Block("features", f => f.BatchNorm2d(name: "bn").ReLU()).Flatten().Linear(2).Build();
+        using (Trainer trainer = model.CreateTrainer(new Sgd(0.1f), batchSize: 2))
+        {
+            float[] images = [.. Enumerable.Range(0, 36).Select(i => (float)(i % 7))];
+            trainer.Step(images, [0, 1]);
+            trainer.Step(images, [1, 0]);
+        }
+
+        model.Save(path);
+        using (SafeTensorsReader file = SafeTensorsReader.Open(path))
+        {
+            Assert.True(file.TryGet("features.bn.num_batches_tracked", out TensorEntry? counter));
+            Assert.Equal(TensorType.I64, counter.Type);
+            Assert.Empty(counter.Shape);
+            Assert.True(file.TryGet("features.bn.running_var", out TensorEntry? variance));
+            Assert.Equal(TensorType.F32, variance.Type);
+        }
+
+        using Model loaded = Model.Load(path);
+        Assert.Equal([2f], loaded.GetParameter("features.bn.num_batches_tracked"));
+        Assert.Equal(Tiny.ParametersOf(model), Tiny.ParametersOf(loaded));
+    }
+
+    [Fact]
     public void SavingWhereThereIsNoFolderFails()
     {
         using var folder = new TempFolder();

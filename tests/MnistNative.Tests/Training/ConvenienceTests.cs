@@ -84,11 +84,11 @@ public sealed class ConvenienceTests
         var epochs = new List<EpochResult>();
         TrainingResult result = model.Fit(Tiny.Bytes(30), new FitOptions
         {
-            Epochs = 40,
+            Epochs = 60,
             BatchSize = 10,
-            Optimizer = new Sgd(2f),
+            Optimizer = new Sgd(0.2f),
             Validation = validation,
-            EarlyStopping = new EarlyStopping(Patience: 2),
+            EarlyStopping = new EarlyStopping(Patience: 2, MinDelta: 0.05),
             OnEpoch = epochs.Add,
         });
         Assert.True(result.StoppedEarly);
