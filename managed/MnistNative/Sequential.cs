@@ -36,6 +36,7 @@ public sealed partial class Sequential
     {
         InputShape = inputShape;
         Layers = layers;
+        EndsInSoftmax = Layer.EndInSoftmax(layers);
         _part = part;
     }
 
@@ -46,7 +47,7 @@ public sealed partial class Sequential
     internal ImmutableArray<Layer> Layers { get; }
 
     /// <summary>Whether the output is probabilities, not raw scores.</summary>
-    internal bool EndsInSoftmax => Layer.EndInSoftmax(Layers);
+    internal bool EndsInSoftmax { get; }
 
     /// <summary>Begins a network that takes images of the given shape.</summary>
     /// <param name="channels">Number of channels: 1 for grey images, 3 for colour.</param>

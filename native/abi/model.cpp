@@ -118,7 +118,8 @@ mn_status mn_trainer_create(mn_model model, const mn_trainer_desc* desc, mn_trai
         if (d.option_count < 0 || (d.option_count && !d.options))
             fail(MN_INVALID_ARGUMENT, "desc->options must hold option_count entries, got ",
                  d.option_count);
-        for (int32_t i = 0; i < d.option_count; i++) require_size(d.options + i, "desc->options[i]");
+        for (int32_t i = 0; i < d.option_count; i++)
+            require_size(d.options + i, "desc->options[i]");
         *trainer_out = HandleTable::instance().add(std::make_shared<Trainer>(get<Model>(model), d));
     });
 }

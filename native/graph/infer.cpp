@@ -49,10 +49,12 @@ void expect_at_least(const Node& node, const char* what, float value, float low)
              ", got ", value);
 }
 
-void expect_groups(const Node& node, int64_t groups, const char* what, int64_t channels) {
+void expect_groups(const Node& node, int64_t groups, const char* what, int64_t channels,
+                   const Node* source) {
     if (channels % groups)
         fail(MN_SHAPE_MISMATCH, node.label(), "expects ", what, " that ", groups,
-             " groups divide, got ", channels);
+             " groups divide, got ", channels,
+             source ? text(" from \"", source->name, "\"") : std::string());
 }
 
 ParameterSpec uniform_parameter(const char* suffix, const mn_shape& shape, bool bias,

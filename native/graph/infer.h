@@ -19,7 +19,9 @@ void expect_flag(const Node& node, const char* what, int32_t value);
 void expect_at_least(const Node& node, const char* what, float value, float low);
 void expect_image(const Node& node, const Node& source);
 void expect_features(const Node& node, const Node& source);
-void expect_groups(const Node& node, int64_t groups, const char* what, int64_t channels);
+// `source`: whose channels they are, if not the node's own.
+void expect_groups(const Node& node, int64_t groups, const char* what, int64_t channels,
+                   const Node* source = nullptr);
 
 // A parameter whose first values are uniform in +-1 / sqrt(fan_in), as PyTorch has them.
 ParameterSpec uniform_parameter(const char* suffix, const mn_shape& shape, bool bias,

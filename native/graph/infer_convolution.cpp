@@ -63,7 +63,7 @@ void conv2d(Node& node, Sources sources) {
     expect_range(node, "dilation_w", d.dilation_w, 1, kMaxWindow);
     expect_range(node, "groups", d.groups, 1, 1 << 24);
     expect_flag(node, "bias", d.bias);
-    expect_groups(node, d.groups, "input channels", channels);
+    expect_groups(node, d.groups, "input channels", channels, &source);
     expect_groups(node, d.groups, "output channels", d.out_channels);
     if (d.one_dimensional &&
         (d.kernel_h != 1 || d.stride_h != 1 || d.dilation_h != 1 || d.pad_top || d.pad_bottom))
@@ -137,7 +137,7 @@ void conv_transpose2d(Node& node, Sources sources) {
                  std::max(d.stride_w, d.dilation_w) - 1);
     expect_range(node, "groups", d.groups, 1, 1 << 24);
     expect_flag(node, "bias", d.bias);
-    expect_groups(node, d.groups, "input channels", image.dims[0]);
+    expect_groups(node, d.groups, "input channels", image.dims[0], sources[0]);
     expect_groups(node, d.groups, "output channels", d.out_channels);
     const auto size = [&](const char* side, int64_t in, int64_t kernel, int64_t stride, int64_t pad,
                           int64_t output_pad, int64_t dilation) {

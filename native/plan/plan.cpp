@@ -79,8 +79,7 @@ void Plan::prepare_steps() {
         const Step& step = program_.steps[i];
         const Operation& operation = program_.operations[step.operation];
         for (size_t p = 0; p < operation.params.size(); p++) {
-            const mnb_param& stored =
-                store_->parameters()[operation.param_ids[p]].storage;
+            const mnb_param& stored = store_->parameters()[operation.param_ids[p]].storage;
             if (stored.layout != operation.params[p].layout)
                 fail(MN_INTERNAL, "[", operation.name,
                      "] the device asks for two layouts of one parameter");

@@ -1,5 +1,5 @@
-// Convolution, with bias, normalisation (inference), activation and max pooling fused where the node
-// says so.
+// Convolution, with bias, normalisation (inference), activation and max pooling fused where the
+// node says so.
 //
 // Sources and gradients of sources are handled one image and group at a time in a dense copy in
 // double precision with the padding around it, so that the loops over the kernel need no tests at

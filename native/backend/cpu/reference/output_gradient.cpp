@@ -30,8 +30,7 @@ private:
         for (int64_t f = 0; f < features; ++f) {
             const int64_t at = feature_offset(src_, n, f);
             product += static_cast<double>(run.src[0][at]) * static_cast<double>(gradients[f]);
-            if (diff)
-                diff[at] = static_cast<float>(factor * static_cast<double>(gradients[f]));
+            if (diff) diff[at] = static_cast<float>(factor * static_cast<double>(gradients[f]));
         }
         return product;
     }
