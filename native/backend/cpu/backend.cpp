@@ -1,5 +1,6 @@
 // The CPU's entries of mnb_backend: exceptions inside become mnb_error here.
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -131,6 +132,7 @@ int32_t describe(mnb_device* handle, mn_device_info* info, mnb_error* error) {
 // ---- memory ----
 
 constexpr size_t huge_page = size_t{2} << 20;
+constexpr size_t large = size_t{64} << 20;
 
 // Large buffers start on a huge page, which saves most misses of the address cache.
 std::align_val_t alignment_of(size_t bytes) {
@@ -145,10 +147,14 @@ void count_memory(const Device& device, int64_t bytes) {
 int32_t alloc(mnb_device* device, size_t bytes, void** memory_out, mnb_error* error) {
     return guard(error, [&] {
         const size_t size = bytes > 0 ? bytes : 1;
-        // Linux hands out more than there is and ends the process when it is used.
-        const uint64_t total = memory_total();
+        // Linux hands out more than there is and ends the process when it is used. What is free
+        // takes a file to read, so only large requests are held against it.
+        uint64_t limit = memory_total();
+        if (limit == 0) limit = PTRDIFF_MAX;
+        if (bytes >= large)
+            if (const uint64_t free = memory_free(); free > 0) limit = std::min(limit, free);
         void* memory = nullptr;
-        if ((total == 0 || size <= total) && size <= PTRDIFF_MAX)
+        if (size <= limit && size <= PTRDIFF_MAX)
             memory = ::operator new(size, alignment_of(bytes), std::nothrow);
         if (memory == nullptr) {
             Error failure(MN_OUT_OF_MEMORY, text("cannot allocate ", bytes, " bytes of memory"));
