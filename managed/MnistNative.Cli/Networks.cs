@@ -12,15 +12,16 @@ public static class Networks
     private static readonly ImageShape s_photo = new(3, 224, 224);
 
     // Builds the network for a number of classes; what train can train takes digits. Small and regularised networks
-    // need one cycle to reach in five epochs what they can.
-    private sealed record Entry(ImageShape Shape, int Classes, Func<Sequential, int, Sequential> Append, string Schedule = "constant");
+    // need one cycle to reach in five epochs what they can, and batch normalisation bears a high rate at its top.
+    private sealed record Entry(
+        ImageShape Shape, int Classes, Func<Sequential, int, Sequential> Append, string Schedule = "constant", float OneCycleFactor = 3);
 
     private static readonly Dictionary<string, Entry> s_networks = new()
     {
         ["seed"] = new(s_digit, DigitClasses, SmallNetworks.Seed),
         ["tower"] = new(s_digit, DigitClasses, SmallNetworks.Tower),
         ["lenet"] = new(s_digit, DigitClasses, SmallNetworks.LeNet, "one-cycle"),
-        ["simplecnn"] = new(s_digit, DigitClasses, SmallNetworks.SimpleCnn, "one-cycle"),
+        ["simplecnn"] = new(s_digit, DigitClasses, SmallNetworks.SimpleCnn, "one-cycle", OneCycleFactor: 10),
         ["alexnet"] = new(s_photo, ImageNetClasses, AlexNetNetwork.AlexNet),
         ["vgg16"] = new(s_photo, ImageNetClasses, VggNetworks.Vgg16),
         ["resnet18"] = new(s_photo, ImageNetClasses, ResNetNetworks.ResNet18),
@@ -59,6 +60,9 @@ public static class Networks
 
     /// <summary>The learning-rate schedule that the named network is trained with unless another is asked for.</summary>
     public static string Schedule(string name) => Find(name).Schedule;
+
+    /// <summary>The highest rate of one cycle over a rate that a training can keep up, for the named network.</summary>
+    public static float OneCycleFactor(string name) => Find(name).OneCycleFactor;
 
     /// <summary>Puts the named network behind a beginning: an input, normalised or not.</summary>
     public static Sequential Append(string name, Sequential input) => Find(name).Append(input, Find(name).Classes);

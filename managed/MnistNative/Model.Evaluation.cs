@@ -25,11 +25,11 @@ public sealed partial class Model
         return Evaluate(batches, cancellationToken);
     }
 
-    /// <summary>As <see cref="Evaluate(IImageDataset, CancellationToken)"/>, with another loss of labels.</summary>
-    /// <param name="data">Images and labels; the images are not normalised but by the network itself.</param>
+    /// <summary>As <see cref="Evaluate(IImageDataset, CancellationToken)"/>, with another loss.</summary>
+    /// <param name="data">Images and labels, or images and targets for a loss of values; the images are not normalised but by the network itself.</param>
     /// <param name="loss">What is measured, taken of the network's output.</param>
     /// <param name="cancellationToken">Ends the work between two batches.</param>
-    /// <returns>Accuracy and loss; ignored labels are never right.</returns>
+    /// <returns>Accuracy and loss; ignored labels are never right, and losses of values count none.</returns>
     /// <exception cref="ArgumentException">The data or the loss do not fit the model.</exception>
     /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
     /// <exception cref="OperationCanceledException">The work was cancelled.</exception>
@@ -37,8 +37,9 @@ public sealed partial class Model
     {
         CheckData(data);
         ArgumentNullException.ThrowIfNull(loss);
+        CheckTargets(data, loss);
         var order = new BatchOrder(data.Count, Math.Min(EvaluationBatch, data.Count), seed: 0, shuffle: false);
-        using BatchSource batches = BatchSource.Open(data, _handle.Device, order);
+        using BatchSource batches = BatchSource.Open(data, _handle.Device, order, loss);
         return Evaluate(batches, cancellationToken, loss);
     }
 

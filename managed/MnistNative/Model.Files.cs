@@ -37,7 +37,10 @@ public sealed partial class Model
             (index, values) => Read(index, MnParameterPart.Value, values));
     }
 
-    /// <summary>Makes a model of a file that <see cref="Save"/> wrote. Keras: <c>load_model</c>.</summary>
+    /// <summary>
+    /// Makes a model of a file that <see cref="Save"/> or <see cref="Trainer.SaveCheckpoint"/> wrote. Keras:
+    /// <c>load_model</c>.
+    /// </summary>
     /// <param name="path">The file.</param>
     /// <param name="device">Where the model computes; <see cref="Device.Default"/> when null.</param>
     /// <param name="options">Options for special purposes.</param>
@@ -60,7 +63,7 @@ public sealed partial class Model
         Model model;
         try
         {
-            model = ArchitectureFormat.Read(text).Build(seed: 0, device, options);
+            model = ArchitectureFormat.Read(text).Build(Checkpoint.SeedIn(file) ?? 0, device, options);
         }
         catch (Exception e) when (e is FormatException or ArgumentException)
         {
@@ -102,7 +105,7 @@ public sealed partial class Model
         return LoadParameters(file, strict);
     }
 
-    private LoadResult LoadParameters(SafeTensorsReader file, bool strict)
+    internal LoadResult LoadParameters(SafeTensorsReader file, bool strict)
     {
         using NativeHandle.Lease lease = _handle.Use();
         var missing = new List<string>();
@@ -123,8 +126,15 @@ public sealed partial class Model
             }
         }
 
+        // A checkpoint has the optimizer's state, too, which belongs to no parameter of the network.
+        bool isCheckpoint = Checkpoint.SeedIn(file) is not null;
         List<string> unexpected =
-            [.. file.Tensors.Select(tensor => tensor.Name).Where(name => !_parameterIndex.ContainsKey(name))];
+        [
+            .. file.Tensors
+                .Select(tensor => tensor.Name)
+                .Where(name => !_parameterIndex.ContainsKey(name)
+                    && !(isCheckpoint && name.StartsWith(Checkpoint.Prefix, StringComparison.Ordinal))),
+        ];
         ThrowUnlessFitting(file, strict ? missing : [], strict ? unexpected : [], wrong);
 
         float[] buffer = new float[LargestParameter];

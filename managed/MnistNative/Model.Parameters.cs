@@ -125,7 +125,7 @@ public sealed partial class Model
         return values;
     }
 
-    private unsafe void Read(int index, MnParameterPart part, Span<float> values)
+    internal unsafe void Read(int index, MnParameterPart part, Span<float> values)
     {
         CheckLength(index, values.Length);
         using NativeHandle.Lease lease = _handle.Use();
@@ -141,12 +141,12 @@ public sealed partial class Model
         }
     }
 
-    private unsafe void Write(int index, ReadOnlySpan<float> values)
+    internal unsafe void Write(int index, ReadOnlySpan<float> values, MnParameterPart part = MnParameterPart.Value)
     {
         using NativeHandle.Lease lease = _handle.Use();
         fixed (float* pointer = values)
         {
-            Native.Check(NativeMethods.ModelWrite(lease.Value, index, (int)MnParameterPart.Value, pointer, (ulong)values.Length));
+            Native.Check(NativeMethods.ModelWrite(lease.Value, index, (int)part, pointer, (ulong)values.Length));
         }
     }
 }

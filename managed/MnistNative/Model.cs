@@ -141,6 +141,19 @@ public sealed partial class Model : IDisposable
         }
     }
 
+    /// <summary>Throws if a loss compares with values that the data set does not have.</summary>
+    internal void CheckTargets(IImageDataset data, Loss loss, [CallerArgumentExpression(nameof(data))] string? paramName = null)
+    {
+        int length = (data as ImageDataset)?.TargetLength ?? 0;
+        if (loss is TargetLoss && length != OutputLength)
+        {
+            throw new ArgumentException(
+                $"The loss compares {OutputLength} values an image, the data set has {length}. "
+                + "ImageDataset.FromMemory(images, targets, shape) makes one with targets.",
+                paramName);
+        }
+    }
+
     private static unsafe ParameterInfo[] DescribeParameters(ModelHandle handle, IReadOnlySet<int> pixelLinears)
     {
         using NativeHandle.Lease lease = handle.Use();

@@ -164,6 +164,17 @@ mn_status mn_trainer_set_learning_rate(mn_trainer trainer, float learning_rate) 
     return guard([&] { get<Trainer>(trainer)->set_learning_rate(learning_rate); });
 }
 
+mn_status mn_trainer_get_progress(mn_trainer trainer, mn_training_progress* progress_out) {
+    return guard([&] {
+        require_size(progress_out, "progress_out");
+        give(progress_out, get<Trainer>(trainer)->progress());
+    });
+}
+
+mn_status mn_trainer_set_progress(mn_trainer trainer, const mn_training_progress* progress) {
+    return guard([&] { get<Trainer>(trainer)->set_progress(take(progress, "progress")); });
+}
+
 mn_status mn_trainer_input_gradient(mn_trainer trainer, int32_t node, float* values,
                                     uint64_t value_count) {
     return guard([&] {

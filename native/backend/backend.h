@@ -40,7 +40,14 @@ enum mnb_op {
     MNB_OP_OUTPUT_GRADIENT = 1004,
     // Loss of src[0] by the batch's targets (MSE, L1, Huber, BCE with logits): writes
     // mnb_loss_result, and in training diff_src[0].
-    MNB_OP_TARGET_LOSS = 1005
+    MNB_OP_TARGET_LOSS = 1005,
+    // A batch normalisation whose statistics are frozen: by the running statistics in training,
+    // too, which stay as they are.
+    MNB_OP_FROZEN_BATCH_NORM = 1006,
+    // The result of a batch normalisation of training once more, during the backward pass, with the
+    // same bits: from its source and `saved`. Runs as MNB_FORWARD_INFERENCE. A backend that does
+    // not support it keeps the result of the forward pass instead.
+    MNB_OP_BATCH_NORM_AGAIN = 1007
 };
 
 enum mnb_direction {

@@ -504,7 +504,8 @@ typedef struct mn_upsample_desc {
 /// Normalisation over the batch, of every channel of {C, H, W} or {C, L} or every feature of {F},
 /// as PyTorch's BatchNorm2d and BatchNorm1d. Training normalises by the batch's biased variance
 /// and moves the running statistics: running = (1 - momentum) * running + momentum * batch, with
-/// the unbiased variance; otherwise the running statistics normalise.
+/// the unbiased variance; otherwise, or where mn_parameter_options::frozen says so, the running
+/// statistics normalise.
 typedef struct mn_batch_norm_desc {
     /// Size of this struct in bytes.
     uint32_t struct_size;
@@ -1179,7 +1180,9 @@ typedef struct mn_parameter_options {
     uint32_t struct_size;
     /// Index of the parameter.
     int32_t parameter;
-    /// 1: it is not trained, and no gradient is computed for it; 0: it is.
+    /// 1: it is not trained, and no gradient is computed for it; 0: it is. Of a running statistic,
+    /// 1: its batch normalisation normalises by the running statistics in training, too, and leaves
+    /// all of them as they are, like a module after PyTorch's eval(); 0: they move.
     int32_t frozen;
     /// Factor of the learning rate, finite and not negative; 1 changes nothing.
     float learning_rate_factor;
@@ -1257,6 +1260,28 @@ MN_API mn_status mn_trainer_clear(mn_trainer trainer);
 /// Sets the learning rate of the next updates.
 /// @param learning_rate finite and not negative.
 MN_API mn_status mn_trainer_set_learning_rate(mn_trainer trainer, float learning_rate);
+
+/// How far a training has come. With the parameters and the optimizer's moments (::mn_model_read)
+/// it is all that another trainer of another model needs to go on with the same bits.
+typedef struct mn_training_progress {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// The learning rate, finite and not negative.
+    float learning_rate;
+    /// Updates made, not negative; Adam's corrections follow from it.
+    int64_t updates;
+    /// Batches seen, not negative; the random numbers of dropout follow from it and the model's
+    /// seed.
+    int64_t batches;
+} mn_training_progress;
+
+/// Tells how far a training has come.
+/// @param progress_out receives it; its struct_size must be set.
+MN_API mn_status mn_trainer_get_progress(mn_trainer trainer, mn_training_progress* progress_out);
+
+/// Sets how far a training has come: what ::mn_trainer_get_progress told of another trainer. The
+/// moments are written with ::mn_model_write. Accumulated gradients stay.
+MN_API mn_status mn_trainer_set_progress(mn_trainer trainer, const mn_training_progress* progress);
 
 /// Copies the gradient of the last batch's loss by an input, count x shape of the input, taken
 /// after its normalisation. Needs ::MN_TRAINER_INPUT_GRADIENT.

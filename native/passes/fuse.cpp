@@ -18,7 +18,9 @@ public:
     void run() {
         for (size_t i = 0; i < program_.operations.size(); i++) {
             const int32_t op = program_.operations[i].op;
-            if (op != MN_OP_CONV2D && op != MN_OP_LINEAR && op != MN_OP_BATCH_NORM) continue;
+            if (op != MN_OP_CONV2D && op != MN_OP_LINEAR && op != MN_OP_BATCH_NORM &&
+                op != MNB_OP_FROZEN_BATCH_NORM)
+                continue;
             absorb(i, MN_OP_ACTIVATION);
             if (op == MN_OP_CONV2D) absorb(i, MN_OP_MAX_POOL2D);
         }

@@ -126,10 +126,11 @@ Program lower(const Graph& graph, const LowerOptions& options) {
                                                 node.op == MN_OP_LINEAR));
         for (size_t p = 0; p < node.parameters.size(); p++) {
             const size_t index = static_cast<size_t>(first_param) + p;
+            const bool frozen = index < options.frozen.size() && options.frozen[index];
             operation.param_ids.push_back(static_cast<int32_t>(index));
-            operation.wants_diff_params.push_back(
-                node.parameters[p].trainable &&
-                !(index < options.frozen.size() && options.frozen[index]));
+            operation.wants_diff_params.push_back(node.parameters[p].trainable && !frozen);
+            if (node.op == MN_OP_BATCH_NORM && !node.parameters[p].trainable && frozen)
+                operation.op = MNB_OP_FROZEN_BATCH_NORM;
         }
         operation.dst = program.add_value(tensor_of(node.shape));
         if (node.op != MN_OP_INPUT) {

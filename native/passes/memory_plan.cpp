@@ -68,12 +68,15 @@ MemoryPlan plan_memory(const Program& program) {
         const bool backward = step.direction == MNB_BACKWARD;
         const int32_t needs = step.support.backward_needs;
         if (!backward || needs & MNB_NEEDS_SRC)
-            for (int32_t source : operation.sources) use_value(source, s);
+            for (int32_t source : step.sources) use_value(source, s);
         if (!backward || needs & MNB_NEEDS_DST) use_value(operation.dst, s);
         use_value(step.diff_dst, s);
         for (int32_t diff : step.diff_sources) use_value(diff, s);
-        if (step.direction == MNB_FORWARD_TRAINING || (backward && needs & MNB_NEEDS_SAVED))
-            use(storages + step.operation, step.support.saved_bytes * program.max_batch, s);
+        const bool others = operation.saved_of >= 0;
+        if (step.direction == MNB_FORWARD_TRAINING || (backward && needs & MNB_NEEDS_SAVED) ||
+            others)
+            use(storages + (others ? operation.saved_of : step.operation),
+                step.support.saved_bytes * program.max_batch, s);
         use(storages + operations + s, step.support.workspace_bytes, s);
         plan.workspace_bytes = std::max(plan.workspace_bytes, step.support.workspace_bytes);
     }

@@ -46,6 +46,7 @@ struct Operation {
     std::vector<int32_t> param_ids;       // their places in the parameter store
     int32_t loss = -1;                    // which of the program's losses it is
     int32_t input = 0;                    // which of the graph's inputs a load reads
+    int32_t saved_of = -1;                // operation whose saved state it reads; -1: its own
 };
 
 // One call of a kernel.
@@ -54,6 +55,7 @@ struct Step {
     int32_t direction;                    // mnb_direction
     int32_t diff_dst = -1;                // value
     std::vector<int32_t> diff_sources{};  // values, -1 where not wanted
+    std::vector<int32_t> sources{};       // values: the operation's, or what was computed again
     mnb_support support{};
 };
 

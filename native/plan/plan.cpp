@@ -56,8 +56,7 @@ std::vector<bool> Plan::trained_parameters() const {
 bool Plan::moves_statistics() const {
     if (!program_.training) return false;
     for (const Operation& operation : program_.operations)
-        for (const mnb_param& param : operation.params)
-            if (param.role == MNB_STATISTIC) return true;
+        if (operation.op == MN_OP_BATCH_NORM) return true;
     return false;
 }
 
@@ -116,8 +115,7 @@ mnb_run Plan::bind(const Step& step, size_t index, const DeviceMemory& arena,
     };
     mnb_run run{};
     run.struct_size = sizeof run;
-    for (size_t s = 0; s < operation.sources.size(); s++)
-        run.src[s] = address(operation.sources[s]);
+    for (size_t s = 0; s < step.sources.size(); s++) run.src[s] = address(step.sources[s]);
     run.dst = address(operation.dst);
     run.diff_dst = address(step.diff_dst);
     for (size_t s = 0; s < step.diff_sources.size(); s++)
@@ -127,8 +125,9 @@ mnb_run Plan::bind(const Step& step, size_t index, const DeviceMemory& arena,
         run.param[p] = store_->value(param);
         if (operation.wants_diff_params[p]) run.diff_param[p] = store_->gradient(param);
     }
-    if (memory_.saved[step.operation] >= 0)
-        run.saved = arena.at<void>(memory_.saved[step.operation]);
+    const int64_t saved =
+        memory_.saved[operation.saved_of >= 0 ? operation.saved_of : step.operation];
+    if (saved >= 0) run.saved = arena.at<void>(saved);
     if (memory_.workspace[index] >= 0) run.workspace = arena.at<void>(memory_.workspace[index]);
     if (steps_[index].packed >= 0) run.packed = packed_.at<void>(steps_[index].packed);
     if (operation.loss >= 0)

@@ -143,14 +143,15 @@ CheckedBatch Trainer::check(const mn_batch& batch, std::shared_ptr<const Dataset
                        plan_->max_batch());
 }
 
-mn_metrics Trainer::forward_backward(const CheckedBatch& batch) {
+mn_metrics Trainer::forward_backward(const CheckedBatch& batch, bool adds) {
     scales_.compute(model_->graph_, losses_, batch);
     if (plan_->moves_statistics()) model_->store_->mark_changed();
-    execution_->run(batch, 0, batch.count, pending_, runs_++, scales_.scales.data());
+    execution_->run(batch, 0, batch.count, adds, runs_, scales_.scales.data());
+    runs_++;
     sum_.clear();
     sum_.add(*execution_, batch.count);
-    const bool adds = pending_ && losses_[0].reduction == MN_REDUCTION_MEAN;
-    denominator_ = adds ? denominator_ + scales_.denominator : scales_.denominator;
+    const bool adds_denominators = adds && losses_[0].reduction == MN_REDUCTION_MEAN;
+    denominator_ = adds_denominators ? denominator_ + scales_.denominator : scales_.denominator;
     pending_ = true;
     last_count_ = batch.count;
     last_denominator_ = scales_.denominator;
@@ -168,8 +169,7 @@ void Trainer::update() {
 mn_metrics Trainer::step(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) {
     const CheckedBatch checked = check(batch, std::move(dataset));
     std::lock_guard lock(model_->step_mutex_);
-    pending_ = false;
-    const mn_metrics metrics = forward_backward(checked);
+    const mn_metrics metrics = forward_backward(checked, false);
     update();
     return metrics;
 }
@@ -177,7 +177,7 @@ mn_metrics Trainer::step(const mn_batch& batch, std::shared_ptr<const Dataset> d
 mn_metrics Trainer::accumulate(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) {
     const CheckedBatch checked = check(batch, std::move(dataset));
     std::lock_guard lock(model_->step_mutex_);
-    return forward_backward(checked);
+    return forward_backward(checked, pending_);
 }
 
 void Trainer::apply() {
@@ -197,6 +197,23 @@ void Trainer::set_learning_rate(float learning_rate) {
     check_learning_rate(learning_rate);
     std::lock_guard lock(model_->step_mutex_);
     optimizer_.learning_rate = learning_rate;
+}
+
+mn_training_progress Trainer::progress() const {
+    std::lock_guard lock(model_->step_mutex_);
+    return {sizeof(mn_training_progress), optimizer_.learning_rate, steps_,
+            static_cast<int64_t>(runs_)};
+}
+
+void Trainer::set_progress(const mn_training_progress& progress) {
+    check_learning_rate(progress.learning_rate);
+    if (progress.updates < 0 || progress.batches < 0)
+        fail(MN_INVALID_ARGUMENT, "[trainer] updates and batches must not be negative, got ",
+             progress.updates, " and ", progress.batches);
+    std::lock_guard lock(model_->step_mutex_);
+    optimizer_.learning_rate = progress.learning_rate;
+    steps_ = progress.updates;
+    runs_ = static_cast<uint64_t>(progress.batches);
 }
 
 void Trainer::read_input_gradient(int32_t node, float* values, uint64_t count) {

@@ -18,12 +18,15 @@ public:
     void apply();
     void clear();
     void set_learning_rate(float learning_rate);
+    mn_training_progress progress() const;
+    void set_progress(const mn_training_progress& progress);
     void read_input_gradient(int32_t node, float* values, uint64_t count);
     mn_memory_plan memory_plan() const;
 
 private:
     CheckedBatch check(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) const;
-    mn_metrics forward_backward(const CheckedBatch& batch);
+    // `adds`: to the gradients that wait; otherwise they are replaced. A failure changes nothing.
+    mn_metrics forward_backward(const CheckedBatch& batch, bool adds);
     void update();
     void take_options(const mn_trainer_desc& desc);
 

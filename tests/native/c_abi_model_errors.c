@@ -297,6 +297,7 @@ void check_errors_of_trainers(void) {
     mn_batch batch;
     mn_metrics metrics;
     mn_memory_plan plan;
+    mn_training_progress progress;
     static float pixels[4 * kPixels];
     float before[36], after[36];
     begin();
@@ -332,6 +333,24 @@ void check_errors_of_trainers(void) {
     FAILS(mn_trainer_accumulate(trainer, &batch, &metrics), MN_INVALID_ARGUMENT, "struct_size");
     FAILS(mn_trainer_set_learning_rate(trainer, (float)NAN), MN_INVALID_ARGUMENT, "nan");
     FAILS(mn_trainer_set_learning_rate(trainer, -1), MN_INVALID_ARGUMENT, "-1");
+    progress.struct_size = 4;
+    FAILS(mn_trainer_get_progress(trainer, &progress), MN_INVALID_ARGUMENT, "struct_size");
+    FAILS(mn_trainer_get_progress(trainer, NULL), MN_INVALID_ARGUMENT, "progress_out");
+    FAILS(mn_trainer_set_progress(trainer, &progress), MN_INVALID_ARGUMENT, "struct_size");
+    FAILS(mn_trainer_set_progress(trainer, NULL), MN_INVALID_ARGUMENT, "progress");
+    progress.struct_size = sizeof progress;
+    OK(mn_trainer_get_progress(trainer, &progress));
+    CHECK(progress.batches > 0 && progress.learning_rate > 0);
+    progress.updates = -3;
+    FAILS(mn_trainer_set_progress(trainer, &progress), MN_INVALID_ARGUMENT, "got -3");
+    progress.updates = 0;
+    progress.batches = -4;
+    FAILS(mn_trainer_set_progress(trainer, &progress), MN_INVALID_ARGUMENT, "-4");
+    progress.batches = 0;
+    progress.learning_rate = (float)INFINITY;
+    FAILS(mn_trainer_set_progress(trainer, &progress), MN_INVALID_ARGUMENT, "inf");
+    progress.learning_rate = 0.1f;
+    OK(mn_trainer_set_progress(trainer, &progress));
     TAINT(pixels);
     FAILS(mn_trainer_input_gradient(trainer, 0, pixels, 4 * kPixels), MN_INVALID_ARGUMENT,
           "MN_TRAINER_INPUT_GRADIENT");
@@ -347,6 +366,8 @@ void check_errors_of_trainers(void) {
     REFUSES_HANDLES(mn_trainer_apply(h), t.model, stale);
     REFUSES_HANDLES(mn_trainer_clear(h), t.model, stale);
     REFUSES_HANDLES(mn_trainer_set_learning_rate(h, 0.1f), t.model, stale);
+    REFUSES_HANDLES(mn_trainer_get_progress(h, &progress), t.model, stale);
+    REFUSES_HANDLES(mn_trainer_set_progress(h, &progress), t.model, stale);
     REFUSES_HANDLES(mn_trainer_input_gradient(h, 0, pixels, 4 * kPixels), t.model, stale);
     REFUSES_HANDLES(mn_trainer_memory_plan(h, &plan), t.model, stale);
     REFUSES_HANDLES(mn_trainer_destroy(h), t.model, stale);

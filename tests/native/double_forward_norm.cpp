@@ -191,7 +191,8 @@ bool norm_double_forward(const OpCase& op_case, const DoubleOperands& operands, 
             log_softmax(batch, result);
             return true;
         case MN_OP_BATCH_NORM:
-            batch_norm(batch, training, result);
+        case MNB_OP_FROZEN_BATCH_NORM:
+            batch_norm(batch, training && op_case.node.op == MN_OP_BATCH_NORM, result);
             return true;
         case MN_OP_LAYER_NORM:
             layer_norm(batch, result);

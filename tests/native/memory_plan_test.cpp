@@ -112,7 +112,7 @@ private:
         const int32_t needs = step.support.backward_needs;
         std::vector<Buffer> reads, writes;
         if (!backward || needs & MNB_NEEDS_SRC)
-            for (int32_t source : operation.sources) reads.push_back(value(source));
+            for (int32_t source : step.sources) reads.push_back(value(source));
         if (backward) {
             reads.push_back(value(step.diff_dst));
             if (needs & MNB_NEEDS_DST) reads.push_back(value(operation.dst));
@@ -120,6 +120,9 @@ private:
         } else {
             if (operation.dst >= 0) writes.push_back(value(operation.dst));
             if (step.direction == MNB_FORWARD_TRAINING) writes.push_back(saved(step));
+            for (const Step& other : program_.steps)
+                if (other.operation == operation.saved_of && other.direction != MNB_BACKWARD)
+                    reads.push_back(saved(other));
         }
         for (int32_t diff : step.diff_sources)
             if (diff >= 0) writes.push_back(value(diff));

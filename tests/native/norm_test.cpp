@@ -334,6 +334,115 @@ TEST(BatchNorm, OneValueAChannelIsRefusedInTrainingOnly) {
     EXPECT_EQ(predict(*model, images, 1, 3).size(), 3u);
 }
 
+// What normalisations give is not kept for the backward passes of their readers, but computed
+// again: once each, from a source that the normalisation's own backward pass needs anyway.
+TEST(BatchNorm, ResultsAreComputedAgainForTheBackwardPass) {
+    const Graph graph = folding_network();
+    const auto device = open_cpu();
+    LowerOptions options;
+    options.losses = {loss_desc(MN_LOSS_CROSS_ENTROPY, graph.size() - 1)};
+    options.training = true;
+    options.max_batch = 4;
+    Program program = lower(graph, options);
+    fuse(program, *device);
+    assign_layouts(program, *device);
+    schedule_training(program, *device, false);
+    std::vector<int32_t> last_read(static_cast<size_t>(program.storage_count), -1);
+    int backward_from = -1, again = 0;
+    for (size_t s = 0; s < program.steps.size(); s++) {
+        const Step& step = program.steps[s];
+        if (step.direction == MNB_BACKWARD && backward_from < 0)
+            backward_from = static_cast<int>(s);
+        if (step.direction == MNB_BACKWARD && !(step.support.backward_needs & MNB_NEEDS_SRC))
+            continue;
+        for (int32_t source : step.sources)
+            last_read[program.values[source].storage] = static_cast<int32_t>(s);
+    }
+    for (const Operation& operation : program.operations) {
+        again += operation.op == MNB_OP_BATCH_NORM_AGAIN;
+        if (operation.op != MN_OP_BATCH_NORM) continue;
+        EXPECT_LT(last_read[program.values[operation.dst].storage], backward_from);
+    }
+    // The first is read by the pooling, which needs places only.
+    EXPECT_EQ(again, 5);
+}
+
+mn_parameter_options freeze(const Model& model, const std::string& name) {
+    return {sizeof(mn_parameter_options), parameter_index(model, name), 1, 1, -1};
+}
+
+// A frozen normalisation trains what evaluation computes: its loss is evaluation's, gradients are
+// those of finite differences of it, the statistics stay, and a batch of one is allowed.
+TEST(BatchNorm, FrozenStatisticsTrainAsEvaluationComputes) {
+    Graph graph;
+    int32_t x = graph.add_input(shape_of({2, 5, 4}), "in");
+    x = graph.add(MN_OP_CONV2D, {x}, conv_op(3, 3, 1, 1), "conv");
+    x = graph.add(MN_OP_BATCH_NORM, {x}, norm_op(1), "norm");
+    x = graph.add(MN_OP_FLATTEN, {x}, {}, nullptr);
+    mn_op_desc linear{};
+    linear.linear = {sizeof(mn_linear_desc), 3, 1};
+    const int32_t end = graph.add(MN_OP_LINEAR, {x}, linear, "end");
+    Random random(test_seed());
+    const auto model = model_of(graph, 0, 0);
+    const auto set = [&](const std::string& name, const Floats& values) {
+        model->write(parameter_index(*model, name), MN_PART_VALUE, values.data(), values.size());
+    };
+    set("norm.running_mean", {0.3f, -0.2f, 0.1f});
+    set("norm.running_var", {0.5f, 2, 1.5f});
+    set("norm.num_batches_tracked", {9});
+
+    TrainerSettings settings;
+    const mn_loss_desc loss = loss_desc(MN_LOSS_CROSS_ENTROPY, end);
+    settings.losses = {loss};
+    settings.options = {freeze(*model, "norm.running_var")};
+    const auto trainer = make_trainer(model, settings);
+    const Floats images = random.floats(40);
+    const std::vector<int32_t> labels = {2};
+    const mn_batch one = batch_of(images, 1, &labels);
+    EXPECT_NEAR(trainer->accumulate(one, nullptr).loss, model->evaluate(one, nullptr, loss).loss,
+                1e-6);
+    for (const char* name : {"conv.weight", "conv.bias", "norm.weight", "norm.bias"}) {
+        const Floats gradient = read_part(*model, name, MN_PART_GRADIENT);
+        Floats values = read_part(*model, name);
+        for (size_t i = 0; i < values.size(); i += 2) {
+            const float start = values[i];
+            const auto loss_at = [&](float value) {
+                values[i] = value;
+                set(name, values);
+                return model->evaluate(one, nullptr, loss).loss;
+            };
+            const double difference = loss_at(start + 0.02f) - loss_at(start - 0.02f);
+            loss_at(start);
+            EXPECT_NEAR(gradient[i], difference / 0.04, 2e-4) << name << ' ' << i;
+        }
+    }
+    trainer->step(one, nullptr);
+    EXPECT_EQ(read_part(*model, "norm.running_mean"), (Floats{0.3f, -0.2f, 0.1f}));
+    EXPECT_EQ(read_part(*model, "norm.running_var"), (Floats{0.5f, 2, 1.5f}));
+    EXPECT_EQ(read_part(*model, "norm.num_batches_tracked"), Floats{9});
+}
+
+TEST(BatchNorm, OnlyTheFrozenOneKeepsItsStatistics) {
+    Graph graph;
+    int32_t x = graph.add_input(shape_of({3}), "in");
+    x = graph.add(MN_OP_BATCH_NORM, {x}, norm_op(1), "frozen");
+    x = graph.add(MN_OP_BATCH_NORM, {x}, norm_op(1), "free");
+    const auto model = model_of(graph, 0, 0);
+    TrainerSettings settings;
+    settings.losses = {loss_desc(MN_LOSS_CROSS_ENTROPY, x)};
+    settings.options = {freeze(*model, "frozen.running_mean")};
+    const auto trainer = make_trainer(model, settings);
+    const Floats images = {1, 2, 3, 4, 5, 7};
+    const std::vector<int32_t> labels = {0, 1};
+    trainer->step(batch_of(images, 2, &labels), nullptr);
+    EXPECT_EQ(read_part(*model, "frozen.num_batches_tracked"), Floats{0});
+    EXPECT_EQ(read_part(*model, "free.num_batches_tracked"), Floats{1});
+    EXPECT_EQ(read_part(*model, "frozen.running_mean"), (Floats{0, 0, 0}));
+    EXPECT_NE(read_part(*model, "free.running_mean"), (Floats{0, 0, 0}));
+    const Floats image = {1, 2, 3};
+    EXPECT_THROW(trainer->step(batch_of(image, 1, &labels), nullptr), Error);  // of "free"
+}
+
 TEST(Dropout, IsNothingWithoutTraining) {
     Graph graph;
     mn_op_desc desc{};

@@ -98,9 +98,13 @@ std::vector<OpCase> norm_cases() {
     }
 
     for (int affine : {1, 0}) {
+        // With frozen statistics, too.
         const auto add = [&](const Size& s, int activation = 0) {
             cases.push_back(
                 batch_norm_case(random, s.count, s.c, s.h, s.w, s.flat, affine, activation));
+            cases.push_back(cases.back());
+            cases.back().node.op = MNB_OP_FROZEN_BATCH_NORM;
+            cases.back().name.insert(0, "frozen_");
         };
         add({2, 1, 1, 1, false});
         add({1, 3, 2, 2, false});
@@ -111,7 +115,7 @@ std::vector<OpCase> norm_cases() {
         add({5, 33, 1, 1, true}, MN_ACTIVATION_RELU);
         add({4, 3, 2, 2, true});
         add({6, 40, 23, 19, false}, MN_ACTIVATION_RELU);  // several chunks
-        cases.back().small = false;
+        cases.back().small = cases.end()[-2].small = false;
     }
 
     for (int affine : {1, 0}) {

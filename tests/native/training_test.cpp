@@ -369,5 +369,79 @@ TEST(TrainingTest, MomentsAreReadAndWrittenInPyTorchsLayout) {
         }
 }
 
+// Moments, counters and parameters carried over to another trainer: the same bits as without a
+// break, dropout and Adam's corrections included.
+TEST(TrainingTest, GoesOnExactlyFromWhatWasSaved) {
+    Random random(test_seed() + 11);
+    const DeviceHandle device = open_device(2);
+    Network network;
+    const mn_dropout_desc dropout = {sizeof dropout, 0.4f, MN_DROPOUT_ELEMENT};
+    int32_t node = -1;
+    check(mn_graph_dropout(network.handle(), network.relu(network.linear(network.features(20), 30)),
+                           &dropout, nullptr, &node));
+    const int32_t end = network.linear(node, 4);
+    mn_optimizer_desc amsgrad = adam(0.01f);
+    amsgrad.amsgrad = 1;
+    mn_optimizer_desc dampened = sgd(0.1f, 0.9f);
+    dampened.dampening = 0.5f;
+    for (const mn_optimizer_desc& optimizer : {amsgrad, dampened}) {
+        std::vector<Batch> batches;
+        for (int i = 0; i < 6; i++) batches.push_back(random_batch(random, 8, 20, 4));
+        const TestModel whole(device, network, {end}), begun(device, network, {end});
+        const TestModel resumed(device, network, {end});
+        const TestTrainer all(whole, {loss_on(end)}, optimizer, 8);
+        for (const Batch& batch : batches) all.step(batch);
+
+        const TestTrainer first(begun, {loss_on(end)}, optimizer, 8);
+        for (int i = 0; i < 3; i++) first.step(batches[i]);
+        const TestTrainer second(resumed, {loss_on(end)}, optimizer, 8);
+        for (int part = MN_PART_VALUE; part <= MN_PART_MOMENT3; part++) {
+            const bool kept = part == MN_PART_MOMENT1 || optimizer.kind == MN_OPTIMIZER_ADAM;
+            if (part == MN_PART_GRADIENT || (part != MN_PART_VALUE && !kept)) continue;
+            for (int i = 0; i < begun.parameter_count(); i++)
+                resumed.write(i, begun.read(i, part), part);
+        }
+        mn_training_progress progress{};
+        progress.struct_size = sizeof progress;
+        check(mn_trainer_get_progress(first.handle(), &progress));
+        EXPECT_EQ(progress.updates, 3);
+        EXPECT_EQ(progress.batches, 3);
+        EXPECT_EQ(progress.learning_rate, optimizer.learning_rate);
+        check(mn_trainer_set_progress(second.handle(), &progress));
+        for (int i = 3; i < 6; i++) second.step(batches[i]);
+        EXPECT_EQ(resumed.read_all(), whole.read_all());
+    }
+}
+
+// A batch that fails under way leaves what was accumulated, and the random numbers, alone.
+TEST(TrainingTest, AFailedStepForgetsNothing) {
+    Random random(test_seed() + 12);
+    const DeviceHandle device = open_device(2);
+    Network network;
+    const mn_embedding_desc words = {sizeof words, 5, 6};
+    const mn_dropout_desc dropout = {sizeof dropout, 0.4f, MN_DROPOUT_ELEMENT};
+    int32_t node = -1;
+    check(mn_graph_embedding(network.handle(), network.features(3), &words, nullptr, &node));
+    check(mn_graph_dropout(network.handle(), network.flatten(node), &dropout, nullptr, &node));
+    const int32_t end = network.linear(node, 4);
+    const TestModel a(device, network, {end}), b(device, network, {end});
+    const TestTrainer one(a, {loss_on(end)}, adam(0.1f), 2), two(b, {loss_on(end)}, adam(0.1f), 2);
+    Batch good, bad;
+    good.count = bad.count = 2;
+    good.images = {0, 1, 2, 3, 4, 0};
+    bad.images = {0, 1, 2, 3, 4, 5};
+    good.labels = bad.labels = {1, 3};
+    one.accumulate(good);
+    two.accumulate(good);
+    EXPECT_THROW(two.accumulate(bad), Failure);
+    EXPECT_THROW(two.step(bad), Failure);
+    EXPECT_EQ(a.read_all(MN_PART_GRADIENT), b.read_all(MN_PART_GRADIENT));
+    one.accumulate(good);
+    two.accumulate(good);
+    one.apply();
+    two.apply();
+    EXPECT_EQ(a.read_all(), b.read_all());
+}
+
 }  // namespace
 }  // namespace mn::test

@@ -5,7 +5,7 @@ namespace MnistNative;
 /// </summary>
 /// <remarks>
 /// The images are not copied: the data set refers to the memory that it was made from, which must not be changed
-/// while the data set is in use. Labels are copied. <see cref="Take"/> and <see cref="Slice"/> share the images.
+/// while the data set is in use. Labels and targets are copied. <see cref="Take"/> and <see cref="Slice"/> share the images.
 /// </remarks>
 public sealed class ImageDataset : IImageDataset
 {
@@ -19,7 +19,8 @@ public sealed class ImageDataset : IImageDataset
         PixelType pixelType,
         ReadOnlyMemory<int> labels,
         ImageShape shape,
-        int classCount)
+        int classCount,
+        ReadOnlyMemory<float> targets = default)
     {
         ByteImages = byteImages;
         FloatImages = floatImages;
@@ -27,6 +28,8 @@ public sealed class ImageDataset : IImageDataset
         _labels = labels;
         Shape = shape;
         ClassCount = classCount;
+        Targets = targets;
+        TargetLength = targets.Length / labels.Length;
     }
 
     /// <inheritdoc/>
@@ -43,6 +46,15 @@ public sealed class ImageDataset : IImageDataset
 
     /// <summary>The labels, one an image, in 0 … <see cref="ClassCount"/> − 1.</summary>
     public ReadOnlyMemory<int> Labels => _labels;
+
+    /// <summary>
+    /// Values that losses such as <see cref="Loss.Mse"/> compare the output with, <see cref="TargetLength"/> an image; empty
+    /// for a data set of labels.
+    /// </summary>
+    public ReadOnlyMemory<float> Targets { get; }
+
+    /// <summary>Values to compare an image's output with; 0 for a data set of labels.</summary>
+    public int TargetLength { get; }
 
     /// <summary>All images as N×C×H×W bytes; empty unless <see cref="PixelType"/> is UInt8.</summary>
     internal ReadOnlyMemory<byte> ByteImages { get; }
@@ -90,6 +102,25 @@ public sealed class ImageDataset : IImageDataset
         ReadOnlyMemory<float> images, ReadOnlyMemory<int> labels, ImageShape shape, int? classCount = null) =>
         FromMemory(images, labels, shape, classCount, copyLabels: true);
 
+    /// <summary>
+    /// Makes a data set of images stored as bytes and of values to compare the outputs with, for regression and for losses
+    /// of values such as <see cref="Loss.Mse"/>. It has one class, and all labels are 0.
+    /// </summary>
+    /// <param name="images">The images one after another (N×C×H×W); referred to, not copied.</param>
+    /// <param name="targets">As many values for each image as the network gives, N×C×H×W or N×F; copied.</param>
+    /// <param name="shape">The shape of one image.</param>
+    /// <returns>The data set.</returns>
+    /// <exception cref="ArgumentException">
+    /// The images are empty or no whole number of images, or their number does not divide the number of targets.
+    /// </exception>
+    public static ImageDataset FromMemory(ReadOnlyMemory<byte> images, ReadOnlyMemory<float> targets, ImageShape shape) =>
+        new(images, default, PixelType.UInt8, NoLabels(images.Length, targets.Length, shape), shape, 1, targets.ToArray());
+
+    /// <summary>Makes a data set of images stored as floats and of values to compare the outputs with.</summary>
+    /// <inheritdoc cref="FromMemory(ReadOnlyMemory{byte}, ReadOnlyMemory{float}, ImageShape)"/>
+    public static ImageDataset FromMemory(ReadOnlyMemory<float> images, ReadOnlyMemory<float> targets, ImageShape shape) =>
+        new(default, images, PixelType.Float32, NoLabels(images.Length, targets.Length, shape), shape, 1, targets.ToArray());
+
     /// <summary>The first <paramref name="count"/> images, sharing the memory of this data set.</summary>
     /// <param name="count">How many, in 1 … <see cref="Count"/>.</param>
     /// <returns>The smaller data set; it has the same <see cref="ClassCount"/>.</returns>
@@ -133,7 +164,8 @@ public sealed class ImageDataset : IImageDataset
             PixelType,
             _labels.Slice(start, count),
             Shape,
-            ClassCount);
+            ClassCount,
+            Targets.Slice(start * TargetLength, count * TargetLength));
     }
 
     /// <summary>A copy of the images at the given indices, in that order.</summary>
@@ -164,9 +196,10 @@ public sealed class ImageDataset : IImageDataset
             labels[i] = from[indices[i]];
         }
 
+        float[] targets = Gather(Targets.Span, indices, TargetLength);
         return PixelType == PixelType.UInt8
-            ? new ImageDataset(Gather(ByteImages.Span, indices, length), default, PixelType, labels, Shape, ClassCount)
-            : new ImageDataset(default, Gather(FloatImages.Span, indices, length), PixelType, labels, Shape, ClassCount);
+            ? new ImageDataset(Gather(ByteImages.Span, indices, length), default, PixelType, labels, Shape, ClassCount, targets)
+            : new ImageDataset(default, Gather(FloatImages.Span, indices, length), PixelType, labels, Shape, ClassCount, targets);
     }
 
     /// <summary>Divides the data set into a part to train on and a part to validate with.</summary>
@@ -271,6 +304,15 @@ public sealed class ImageDataset : IImageDataset
         }
     }
 
+    /// <summary>Copies the targets of the images at the given indices, whose range was checked.</summary>
+    internal void ReadTargets(ReadOnlySpan<int> indices, Span<float> targets)
+    {
+        for (int i = 0; i < indices.Length; i++)
+        {
+            Targets.Span.Slice(indices[i] * TargetLength, TargetLength).CopyTo(targets[(i * TargetLength)..]);
+        }
+    }
+
     /// <summary>A copy of one image as C×H×W floats; bytes are divided by 255.</summary>
     /// <param name="index">Position in 0 … <see cref="Count"/> − 1.</param>
     /// <returns>A new array of <c>Shape.Length</c> values.</returns>
@@ -356,6 +398,20 @@ public sealed class ImageDataset : IImageDataset
                     nameof(indices), indices[i], $"Index number {i} must lie in 0 to {Count - 1}; there are {Count} images.");
             }
         }
+    }
+
+    private static int[] NoLabels(int values, int targets, ImageShape shape)
+    {
+        shape.Validate(nameof(shape));
+        int[] labels = new int[values / shape.Length];
+        Check(values, labels, shape, classCount: 1);
+        if (targets == 0 || targets % labels.Length != 0)
+        {
+            throw new ArgumentException(
+                $"There are {labels.Length} images and {targets} target values; each image needs as many, at least one.", nameof(targets));
+        }
+
+        return labels;
     }
 
     private static int[] Widen(ReadOnlySpan<byte> labels)

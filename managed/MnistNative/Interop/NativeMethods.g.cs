@@ -711,8 +711,8 @@ internal unsafe struct MnUpsampleDesc
 /// <summary>
 /// Normalisation over the batch, of every channel of {C, H, W} or {C, L} or every feature of {F}, as PyTorch's
 /// BatchNorm2d and BatchNorm1d. Training normalises by the batch's biased variance and moves the running statistics:
-/// running = (1 - momentum) * running + momentum * batch, with the unbiased variance; otherwise the running statistics
-/// normalise.
+/// running = (1 - momentum) * running + momentum * batch, with the unbiased variance; otherwise, or where
+/// <see cref="MnParameterOptions.Frozen"/> says so, the running statistics normalise.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnBatchNormDesc
@@ -1241,7 +1241,11 @@ internal unsafe struct MnParameterOptions
     /// <summary>Index of the parameter.</summary>
     public int Parameter;
 
-    /// <summary>1: it is not trained, and no gradient is computed for it; 0: it is.</summary>
+    /// <summary>
+    /// 1: it is not trained, and no gradient is computed for it; 0: it is. Of a running statistic, 1: its batch
+    /// normalisation normalises by the running statistics in training, too, and leaves all of them as they are, like a
+    /// module after PyTorch's eval(); 0: they move.
+    /// </summary>
     public int Frozen;
 
     /// <summary>Factor of the learning rate, finite and not negative; 1 changes nothing.</summary>
@@ -1289,6 +1293,28 @@ internal unsafe struct MnTrainerDesc
 
     /// <summary>Always 0.</summary>
     public int Reserved;
+}
+
+/// <summary>
+/// How far a training has come. With the parameters and the optimizer's moments (<see cref="NativeMethods.ModelRead"/>)
+/// it is all that another trainer of another model needs to go on with the same bits.
+/// </summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnTrainingProgress
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>The learning rate, finite and not negative.</summary>
+    public float LearningRate;
+
+    /// <summary>Updates made, not negative; Adam's corrections follow from it.</summary>
+    public long Updates;
+
+    /// <summary>
+    /// Batches seen, not negative; the random numbers of dropout follow from it and the model's seed.
+    /// </summary>
+    public long Batches;
 }
 
 /// <summary>The integer constants of the header.</summary>
@@ -1659,6 +1685,18 @@ internal static unsafe partial class NativeMethods
     /// <param name="learningRate">finite and not negative.</param>
     [LibraryImport(LibraryName, EntryPoint = "mn_trainer_set_learning_rate")]
     public static partial MnStatus TrainerSetLearningRate(ulong trainer, float learningRate);
+
+    /// <summary>Tells how far a training has come.</summary>
+    /// <param name="progressOut">receives it; its struct_size must be set.</param>
+    [LibraryImport(LibraryName, EntryPoint = "mn_trainer_get_progress")]
+    public static partial MnStatus TrainerGetProgress(ulong trainer, MnTrainingProgress* progressOut);
+
+    /// <summary>
+    /// Sets how far a training has come: what <see cref="NativeMethods.TrainerGetProgress"/> told of another trainer.
+    /// The moments are written with <see cref="NativeMethods.ModelWrite"/>. Accumulated gradients stay.
+    /// </summary>
+    [LibraryImport(LibraryName, EntryPoint = "mn_trainer_set_progress")]
+    public static partial MnStatus TrainerSetProgress(ulong trainer, MnTrainingProgress* progress);
 
     /// <summary>
     /// Copies the gradient of the last batch's loss by an input, count x shape of the input, taken after its

@@ -45,16 +45,17 @@ internal static unsafe class NativeTraining
         for (int i = 0; i < parameters.Count; i++)
         {
             ParameterInfo parameter = parameters[i];
-            if (!parameter.IsTrainable || groups.FirstOrDefault(g => g.Contains(parameter)) is not { } group)
+            if (groups.FirstOrDefault(g => g.Contains(parameter)) is not { } group)
             {
                 continue;
             }
 
+            bool frozen = parameter.IsTrainable ? group.Frozen : group.FrozenStatistics;
             options.Add(new MnParameterOptions
             {
                 StructSize = (uint)sizeof(MnParameterOptions),
                 Parameter = i,
-                Frozen = group.Frozen ? 1 : 0,
+                Frozen = frozen ? 1 : 0,
                 LearningRateFactor = group.LearningRateFactor,
                 WeightDecay = group.WeightDecay ?? -1,
             });

@@ -16,9 +16,14 @@ internal abstract unsafe class BatchSource : IDisposable
     /// <summary>Which images, in which order.</summary>
     protected BatchOrder Order { get; }
 
-    /// <summary>Data in memory is lent to the device once; other data is read batch by batch.</summary>
-    public static BatchSource Open(IImageDataset data, DeviceHandle device, BatchOrder order) =>
-        data is ImageDataset inMemory ? new DeviceBatchSource(inMemory, device, order) : new PulledBatchSource(data, order);
+    /// <summary>
+    /// Data in memory is lent to the device once; other data is read batch by batch. Targets come with the batches if the
+    /// loss compares with them.
+    /// </summary>
+    public static BatchSource Open(IImageDataset data, DeviceHandle device, BatchOrder order, Loss? loss = null) =>
+        data is ImageDataset inMemory
+            ? new DeviceBatchSource(inMemory, device, order, loss is TargetLoss)
+            : new PulledBatchSource(data, order);
 
     /// <summary>Begins a pass over the order's current epoch.</summary>
     public abstract void Start();
@@ -29,17 +34,23 @@ internal abstract unsafe class BatchSource : IDisposable
     public abstract void Dispose();
 }
 
-/// <summary>Batches of a data set that the device holds: indices only.</summary>
+/// <summary>Batches of a data set that the device holds: indices, and targets if they are wanted.</summary>
 internal sealed unsafe class DeviceBatchSource : BatchSource
 {
+    private readonly ImageDataset _data;
     private readonly DatasetHandle _dataset;
     private readonly ulong _value;
+    private readonly float[] _targets;
     private MemoryHandle _indices;
     private int _next;
 
-    public DeviceBatchSource(ImageDataset data, DeviceHandle device, BatchOrder order)
+    public DeviceBatchSource(ImageDataset data, DeviceHandle device, BatchOrder order, bool targets)
         : base(order)
     {
+        _data = data;
+        _targets = targets
+            ? GC.AllocateUninitializedArray<float>(checked(order.BatchSize * data.TargetLength), pinned: true)
+            : [];
         _dataset = DatasetHandle.Create(device, data);
         using (NativeHandle.Lease lease = _dataset.Use())
         {
@@ -61,7 +72,15 @@ internal sealed unsafe class DeviceBatchSource : BatchSource
         }
 
         int* indices = (int*)_indices.Pointer + ((long)_next * Order.BatchSize);
-        batch = NativeBatch.Of(_value, indices, Order.GetBatch(_next).Length);
+        ReadOnlySpan<int> images = Order.GetBatch(_next);
+        batch = NativeBatch.Of(_value, indices, images.Length);
+        if (_targets.Length > 0)
+        {
+            _data.ReadTargets(images, _targets);
+            batch.Targets = (float*)Marshal.UnsafeAddrOfPinnedArrayElement(_targets, 0);
+            batch.TargetCount = (ulong)images.Length * (ulong)_data.TargetLength;
+        }
+
         _next++;
         return true;
     }

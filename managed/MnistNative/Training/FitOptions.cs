@@ -12,7 +12,10 @@ public sealed record FitOptions
     /// <summary>How the parameters follow their gradients. Its state starts at zero in every training.</summary>
     public Optimizer Optimizer { get; init; } = new Adam();
 
-    /// <summary>What training minimises.</summary>
+    /// <summary>
+    /// What training minimises: a loss of labels, or with <see cref="ImageDataset.Targets"/> one of values, for which
+    /// accuracies are 0.
+    /// </summary>
     public Loss Loss { get; init; } = Loss.CrossEntropy();
 
     /// <summary>Whether every epoch visits the images in another order.</summary>
@@ -42,6 +45,19 @@ public sealed record FitOptions
     /// <summary>See <see cref="TrainerOptions.ParameterGroups"/>.</summary>
     public IReadOnlyList<ParameterGroup> ParameterGroups { get; init; } = [];
 
+    /// <summary>
+    /// File that the model and the state of the training are written to after each epoch, or null. <see cref="ResumeFrom"/>
+    /// goes on from it. Keras: <c>BackupAndRestore</c>.
+    /// </summary>
+    public string? Checkpoint { get; init; }
+
+    /// <summary>
+    /// Checkpoint of an interrupted training to go on from, or null: with otherwise equal options and data, the epochs
+    /// that are left give the same bits as without the break. <see cref="EarlyStopping"/> and
+    /// <see cref="ReduceOnPlateau"/> count anew.
+    /// </summary>
+    public string? ResumeFrom { get; init; }
+
     /// <summary>Called by the training thread after each batch. Keras: <c>on_train_batch_end</c>.</summary>
     public Action<BatchResult>? OnBatch { get; init; }
 
@@ -56,7 +72,7 @@ public sealed record FitOptions
         ParameterGroups = ParameterGroups,
     };
 
-    internal void Validate(Model model)
+    internal void Validate(Model model, IImageDataset train)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(Epochs, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(BatchSize, 1);
@@ -66,14 +82,17 @@ public sealed record FitOptions
         ForTrainer.Validate();
         Schedule?.Validate();
         EarlyStopping?.Validate(Validation);
-        if (Loss is not LabelLoss)
+        if (Loss is OutputGradientLoss)
         {
-            throw new ArgumentException("Training on a data set needs a loss of labels; use a trainer for one of your own.", nameof(Loss));
+            throw new ArgumentException(
+                "Training on a data set needs a loss of labels or of values; use a trainer for one of your own.", nameof(Loss));
         }
 
+        model.CheckTargets(train, Loss);
         if (Validation is not null)
         {
             model.CheckData(Validation);
+            model.CheckTargets(Validation, Loss);
         }
     }
 }

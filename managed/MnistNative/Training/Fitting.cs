@@ -32,7 +32,7 @@ internal sealed class Fitting
         CancellationToken cancellation)
     {
         model.CheckData(train);
-        options.Validate(model);
+        options.Validate(model, train);
         (_model, _train, _options, _progress, _cancellation) = (model, train, options, progress, cancellation);
     }
 
@@ -43,14 +43,21 @@ internal sealed class Fitting
         int batchSize = Math.Min(_options.BatchSize, _train.Count);
         using Trainer trainer = _model.CreateTrainer(_options.Optimizer, batchSize, _options.ForTrainer);
         var order = new BatchOrder(_train.Count, batchSize, _options.Seed ?? _model.Seed, _options.Shuffle);
-        using BatchSource batches = BatchSource.Open(_train, _model.Handle.Device, order);
+        using BatchSource batches = BatchSource.Open(_train, _model.Handle.Device, order, _options.Loss);
 
         var history = new List<EpochResult>(_options.Epochs);
         _batches = order.BatchCount;
         _schedule = _options.Schedule?.Start(_options.Optimizer.LearningRate, _batches, _options.Epochs);
         EarlyStoppingRun? stopping = _options.EarlyStopping is { } early ? new EarlyStoppingRun(early, _model) : null;
         bool stopped = false;
-        for (_epoch = 1; _epoch <= _options.Epochs && !stopped; _epoch++)
+        int done = 0;
+        if (_options.ResumeFrom is not null)
+        {
+            trainer.LoadCheckpoint(_options.ResumeFrom, out done);
+            trainer.LearningRate = _options.Optimizer.LearningRate;
+        }
+
+        for (_epoch = done + 1; _epoch <= _options.Epochs && !stopped; _epoch++)
         {
             order.StartEpoch(_epoch - 1);
             RunEpoch(trainer, batches);
@@ -61,6 +68,11 @@ internal sealed class Fitting
             history.Add(result);
             _schedule?.EpochEnded(validation?.Loss ?? result.Loss);
             stopped = stopping is not null && stopping.EpochEnded(result);
+            if (_options.Checkpoint is not null)
+            {
+                trainer.SaveCheckpoint(_options.Checkpoint, _epoch);
+            }
+
             _options.OnEpoch?.Invoke(result);
             Report(result);
         }
@@ -70,7 +82,7 @@ internal sealed class Fitting
         return new TrainingResult(history, _total.Elapsed, Device.Describe(_model.Handle.Device))
         {
             BestEpoch = stopping?.BestEpoch,
-            StoppedEarly = history.Count < _options.Epochs,
+            StoppedEarly = done + history.Count < _options.Epochs,
         };
     }
 

@@ -4,11 +4,18 @@ namespace MnistNative;
 /// Parameters that are trained otherwise than the optimizer says. PyTorch: an entry of <c>param_groups</c>, or
 /// <c>requires_grad_(False)</c>; Keras: <c>layer.trainable = False</c>. Immutable.
 /// </summary>
-/// <param name="Contains">Which trainable parameters belong to the group; the first group that has a parameter counts.</param>
+/// <param name="Contains">Which parameters belong to the group; the first group that has a parameter counts.</param>
 public sealed record ParameterGroup(Func<ParameterInfo, bool> Contains)
 {
     /// <summary>Whether the parameters stay as they are. No gradients are computed for them.</summary>
     public bool Frozen { get; init; }
+
+    /// <summary>
+    /// Whether batch normalisations, whose running statistics the group contains, normalise by those in training, too, and
+    /// leave them as they are; otherwise they move, also where <see cref="Frozen"/> holds the parameters. PyTorch:
+    /// <c>module.eval()</c>; Keras: <c>BatchNormalization.trainable = False</c>.
+    /// </summary>
+    public bool FrozenStatistics { get; init; }
 
     /// <summary>Factor of the optimizer's learning rate, finite and not negative.</summary>
     public float LearningRateFactor { get; init; } = 1;
@@ -27,8 +34,10 @@ public sealed record ParameterGroup(Func<ParameterInfo, bool> Contains)
 
     /// <summary>Freezes the parameters whose names begin so.</summary>
     /// <param name="prefix">For example <c>features.</c>, or a whole name.</param>
+    /// <param name="statistics">Whether the running statistics of batch normalisations are frozen, too.</param>
     /// <returns>The group.</returns>
-    public static ParameterGroup Freeze(string prefix) => Named(prefix) with { Frozen = true };
+    public static ParameterGroup Freeze(string prefix, bool statistics = false) =>
+        Named(prefix) with { Frozen = true, FrozenStatistics = statistics };
 
     /// <summary>Freezes the parameters that a function chooses.</summary>
     /// <param name="contains">Whether a parameter stays as it is.</param>

@@ -14,6 +14,7 @@ public sealed unsafe class Trainer : IDisposable
 {
     private readonly TrainerHandle _handle;
     private readonly Model _model;
+    private readonly Optimizer _optimizer;
     private readonly bool _inputGradient;
     private readonly bool _takesGradients;
     private readonly Dictionary<ImageDataset, DatasetHandle> _datasets = new(ReferenceEqualityComparer.Instance);
@@ -27,6 +28,7 @@ public sealed unsafe class Trainer : IDisposable
     {
         options.Validate();
         _model = model;
+        _optimizer = optimizer;
         _inputGradient = options.InputGradient;
         _takesGradients = options.Loss is OutputGradientLoss;
         _learningRate = optimizer.LearningRate;
@@ -237,6 +239,30 @@ public sealed unsafe class Trainer : IDisposable
         }
     }
 
+    /// <summary>
+    /// Writes the model and the state of its training to a file: parameters, the optimizer's moments and counters.
+    /// <see cref="LoadCheckpoint"/> goes on from it with the same bits, in another process, too; <see cref="Model.Load"/>
+    /// reads the model alone. Gradients that wait for <see cref="Apply"/> are not in it. PyTorch: <c>torch.save</c> of
+    /// the state dicts of model and optimizer.
+    /// </summary>
+    /// <param name="path">The file, by custom ending in <c>.safetensors</c>; replaced as a whole if it exists.</param>
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    /// <exception cref="UnauthorizedAccessException">The file may not be written.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer or the model is disposed.</exception>
+    public void SaveCheckpoint(string path) => SaveCheckpoint(path, epochs: 0);
+
+    /// <summary>
+    /// Takes over the parameters and the state of the training that <see cref="SaveCheckpoint(string)"/> wrote, the
+    /// learning rate included. Gradients that were accumulated are forgotten.
+    /// </summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="InvalidDataException">
+    /// The file is damaged or no checkpoint, or its network, seed or optimizer is another; nothing was changed.
+    /// </exception>
+    /// <exception cref="ObjectDisposedException">The trainer or the model is disposed.</exception>
+    public void LoadCheckpoint(string path) => LoadCheckpoint(path, out _);
+
     /// <summary>Ends training; the model keeps its parameters and is free for another trainer.</summary>
     public void Dispose()
     {
@@ -247,6 +273,25 @@ public sealed unsafe class Trainer : IDisposable
         }
 
         _datasets.Clear();
+    }
+
+    internal void SaveCheckpoint(string path, int epochs)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        using NativeHandle.Lease lease = _handle.Use();
+        var progress = new MnTrainingProgress { StructSize = (uint)sizeof(MnTrainingProgress) };
+        Native.Check(NativeMethods.TrainerGetProgress(lease.Value, &progress));
+        Checkpoint.Write(path, _model, _optimizer, progress, epochs);
+    }
+
+    internal void LoadCheckpoint(string path, out int epochs)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        using NativeHandle.Lease lease = _handle.Use();
+        MnTrainingProgress progress = Checkpoint.Read(path, _model, _optimizer, out epochs);
+        Native.Check(NativeMethods.TrainerSetProgress(lease.Value, &progress));
+        _learningRate = progress.LearningRate;
+        Clear();
     }
 
     /// <summary>A step on a batch as the native library takes it.</summary>

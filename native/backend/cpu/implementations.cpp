@@ -106,6 +106,8 @@ const Implementation* implementations(int op) {
         case MNB_OP_SUM:
             return sum;
         case MN_OP_BATCH_NORM:
+        case MNB_OP_FROZEN_BATCH_NORM:
+        case MNB_OP_BATCH_NORM_AGAIN:
             return batch_norm;
         case MN_OP_LAYER_NORM:
             return layer_norm;

@@ -129,6 +129,32 @@ public sealed class CommandLineTests
     }
 
     [Fact]
+    public async Task AResumedTrainingEndsInTheSameFile()
+    {
+        using var folder = new TempFolder();
+        WriteDigits(folder.Path, train: 200, test: 50);
+        string checkpoint = folder.File("checkpoint.safetensors");
+        byte[] whole = await Train("whole", "--epochs", "3");
+        await Train("part", "--epochs", "2", "--checkpoint", checkpoint);
+        Assert.Equal(whole, await Train("rest", "--epochs", "3", "--resume", checkpoint));
+
+        Output refused = await Run("train", "--dataset", "mnist", "--data", folder.Path, "--resume", folder.File("part"));
+        Assert.Equal(1, refused.ExitCode);
+        Assert.Contains("no state of a training", refused.Error);
+
+        async Task<byte[]> Train(string name, params string[] rest)
+        {
+            Output train = await Run(
+            [
+                "train", "--dataset", "mnist", "--data", folder.Path, "--network", "simplecnn", "--schedule", "constant",
+                "--save", folder.File(name), .. rest,
+            ]);
+            Assert.Equal("", train.Error);
+            return await File.ReadAllBytesAsync(folder.File(name));
+        }
+    }
+
+    [Fact]
     public async Task PlainOutputIsALineAnEpoch()
     {
         using var folder = new TempFolder();

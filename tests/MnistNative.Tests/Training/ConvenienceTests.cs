@@ -63,6 +63,32 @@ public sealed class ConvenienceTests
     }
 
     [Fact]
+    public void AFrozenBodyKeepsItsStatisticsOnRequest()
+    {
+        Sequential network = Sequential.Input(1, 8, 8)
+            .Block("body", body => body.Conv2d(4, kernel: 3).BatchNorm2d().ReLU().GlobalAvgPool2d().Flatten())
+            .Linear(10, name: "head");
+        ImageDataset data = Tiny.Bytes(16);
+        Assert.Equal((1f, true), Train(ParameterGroup.Freeze("body.")));
+        Assert.Equal((0f, true), Train(ParameterGroup.Freeze("body.", statistics: true)));
+        Assert.Equal((0f, false), Train(ParameterGroup.Named("body.") with { FrozenStatistics = true }));
+
+        // The batches that were counted, and whether the body's parameters stayed.
+        (float Batches, bool Same) Train(ParameterGroup group)
+        {
+            using Model model = network.Build(seed: 1);
+            float[] before = model.GetParameter("body.0.weight");
+            float[] head = model.GetParameter("head.weight");
+            float[] mean = model.GetParameter("body.1.running_mean");
+            model.Fit(data, new FitOptions { BatchSize = 16, Optimizer = new Sgd(0.1f), ParameterGroups = [group] });
+            Assert.NotEqual(head, model.GetParameter("head.weight"));
+            float batches = model.GetParameter("body.1.num_batches_tracked")[0];
+            Assert.Equal(batches == 0, mean.SequenceEqual(model.GetParameter("body.1.running_mean")));
+            return (batches, before.SequenceEqual(model.GetParameter("body.0.weight")));
+        }
+    }
+
+    [Fact]
     public void ClippingBoundsTheStep()
     {
         using Model model = Tiny.Network.Build(seed: 1);

@@ -18,6 +18,8 @@ BatchNorm::BatchNorm(const mnb_node& node, int direction)
       d_(node_.desc.batch_norm),
       channels_(node.src[0], node.dst),
       direction_(direction),
+      frozen_(is_frozen(node)),
+      saved_(node.op == MNB_OP_BATCH_NORM_AGAIN || (direction == MNB_BACKWARD && !frozen_)),
       statistics_(d_.affine ? 2 : 0) {}
 
 int64_t BatchNorm::saved_bytes(const mnb_node& node) {
@@ -38,17 +40,13 @@ void BatchNorm::run(Device& device, const mnb_run& run) {
         return;
     }
     const float* src = run.src[0];
-    if (direction_ == MNB_FORWARD_TRAINING) {
+    if (direction_ == MNB_FORWARD_TRAINING && !frozen_) {
         split.run(device,
                   [&](const SplitPart& part) { sum_sources(part, src, sums(run, part.chunk)); });
         each_range(device, split, [&](int64_t c) { train(run, split, c); });
         run.param[statistics_ + 2][0] += 1.0f;
     } else {
-        each_range(device, split, [&](int64_t c) {
-            const double variance = static_cast<double>(run.param[statistics_ + 1][c]);
-            set_scale(run, split, c, static_cast<double>(run.param[statistics_][c]),
-                      1.0 / std::sqrt(variance + epsilon()));
-        });
+        each_range(device, split, [&](int64_t c) { set_scale(run, split, c, statistics(run, c)); });
     }
     const ChannelScale op = forward_scale(run, split);
     split.run(device, [&](const SplitPart& part) { scale(part, op, src, run.dst); });
@@ -114,7 +112,16 @@ void BatchNorm::train(const mnb_run& run, const Split& split, int64_t c) const {
     double* saved = static_cast<double*>(run.saved) + 2 * c;
     saved[0] = mean;
     saved[1] = 1.0 / std::sqrt(variance + epsilon());
-    set_scale(run, split, c, mean, saved[1]);
+    set_scale(run, split, c, {mean, saved[1]});
+}
+
+BatchNorm::Statistics BatchNorm::statistics(const mnb_run& run, int64_t c) const {
+    if (saved_) {
+        const double* saved = static_cast<const double*>(run.saved) + 2 * c;
+        return {saved[0], saved[1]};
+    }
+    const double variance = static_cast<double>(run.param[statistics_ + 1][c]);
+    return {static_cast<double>(run.param[statistics_][c]), 1.0 / std::sqrt(variance + epsilon())};
 }
 
 ChannelScale BatchNorm::forward_scale(const mnb_run& run, const Split& split) const {
@@ -122,22 +129,19 @@ ChannelScale BatchNorm::forward_scale(const mnb_run& run, const Split& split) co
             node_.activation == MN_ACTIVATION_RELU};
 }
 
-void BatchNorm::set_scale(const mnb_run& run, const Split& split, int64_t c, double mean,
-                          double r) const {
-    const double factor = r * weight(run, c);
-    const float rounded = static_cast<float>(mean);
+void BatchNorm::set_scale(const mnb_run& run, const Split& split, int64_t c,
+                          const Statistics& by) const {
+    const double factor = by.r * weight(run, c);
+    const float rounded = static_cast<float>(by.mean);
     const double bias = d_.affine ? static_cast<double>(run.param[1][c]) : 0.0;
     coefficient(run, split, 0)[c] = rounded;
     coefficient(run, split, 1)[c] = static_cast<float>(factor);
     coefficient(run, split, 2)[c] =
-        static_cast<float>(bias + (static_cast<double>(rounded) - mean) * factor);
+        static_cast<float>(bias + (static_cast<double>(rounded) - by.mean) * factor);
 }
 
 void BatchNorm::backward(Device& device, const mnb_run& run, const Split& split) const {
-    each_range(device, split, [&](int64_t c) {
-        const double* saved = static_cast<const double*>(run.saved) + 2 * c;
-        set_scale(run, split, c, saved[0], saved[1]);
-    });
+    each_range(device, split, [&](int64_t c) { set_scale(run, split, c, statistics(run, c)); });
     const ChannelScale forward = forward_scale(run, split);
     const float *src = run.src[0], *diff_dst = run.diff_dst;
     split.run(device, [&](const SplitPart& part) {
@@ -152,14 +156,18 @@ void BatchNorm::backward(Device& device, const mnb_run& run, const Split& split)
 }
 
 void BatchNorm::finish_gradients(const mnb_run& run, const Split& split, int64_t c) const {
-    const double* saved = static_cast<const double*>(run.saved) + 2 * c;
-    const double mean = saved[0], r = saved[1], n = values(run);
+    const auto [mean, r] = statistics(run, c);
+    const double n = values(run);
     const double sum_g = total(run, split, 0, c);
     const double sum_gx = total(run, split, 1, c) - mean * sum_g;  // of g (x - m)
     if (d_.affine && run.diff_param[0] != nullptr)
         write_gradient(run.diff_param[0][c], sum_gx * r, run.accumulate);
     if (d_.affine && run.diff_param[1] != nullptr)
         write_gradient(run.diff_param[1][c], sum_g, run.accumulate);
+    if (frozen_) {
+        coefficient(run, split, 3)[c] = coefficient(run, split, 4)[c] = 0;
+        return;
+    }
     const double factor = weight(run, c) * r, slope = -factor * r * r * sum_gx / n;
     const double rounded = static_cast<double>(coefficient(run, split, 0)[c]);
     coefficient(run, split, 3)[c] = static_cast<float>(slope);
@@ -174,8 +182,10 @@ bool batch_norm_query(const Device&, const mnb_node& node, int direction, mnb_su
     if (node.src[0].flat) support.dst_layout = node.dst.layout;
     for (int32_t& layout : support.param_layout) layout = MNB_PARAM_PLAIN;
     support.workspace_bytes = BatchNorm::workspace_bytes(node);
+    support.backward_needs = MNB_NEEDS_SRC;
+    if (BatchNorm::is_frozen(node)) return true;
     if (direction != MNB_FORWARD_INFERENCE) support.saved_bytes = BatchNorm::saved_bytes(node);
-    support.backward_needs = MNB_NEEDS_SRC | MNB_NEEDS_SAVED;
+    support.backward_needs |= MNB_NEEDS_SAVED;
     return true;
 }
 

@@ -7,7 +7,8 @@
 //     dx = weight r (g - mean of g - (x - m) r^2 * mean of g (x - m))
 //
 // Both means come from the channel's sums of g and g x. Inference puts the running statistics in
-// the place of m and v.
+// the place of m and v, and so does training where they are frozen: constants, dx = weight r g.
+// During the backward pass y can be had again, with the same bits, from the saved m and r.
 //
 // The four passes over memory are virtual, so that an instruction set can have its own.
 
@@ -20,6 +21,8 @@ namespace mn::cpu::reference {
 class BatchNorm : public Kernel {
 public:
     BatchNorm(const mnb_node& node, int direction);
+
+    static bool is_frozen(const mnb_node& node) { return node.op == MNB_OP_FROZEN_BATCH_NORM; }
 
     // Mean and r of each channel, for the whole batch.
     static int64_t saved_bytes(const mnb_node& node);
@@ -41,6 +44,12 @@ protected:
     virtual void write_diff_src(const SplitPart& part, const ChannelGradient& op) const;
 
 private:
+    // What normalises a channel.
+    struct Statistics {
+        double mean, r;
+    };
+    // Unless this pass computes them.
+    Statistics statistics(const mnb_run& run, int64_t c) const;
     double epsilon() const { return static_cast<double>(d_.epsilon); }
     double weight(const mnb_run& run, int64_t c) const {
         return d_.affine ? static_cast<double>(run.param[0][c]) : 1.0;
@@ -62,7 +71,7 @@ private:
     void train(const mnb_run& run, const Split& split, int64_t c) const;
     ChannelScale forward_scale(const mnb_run& run, const Split& split) const;
     // Sets what forward_scale gives.
-    void set_scale(const mnb_run& run, const Split& split, int64_t c, double mean, double r) const;
+    void set_scale(const mnb_run& run, const Split& split, int64_t c, const Statistics& by) const;
     void backward(Device& device, const mnb_run& run, const Split& split) const;
     void finish_gradients(const mnb_run& run, const Split& split, int64_t c) const;
 
@@ -70,6 +79,8 @@ private:
     const mn_batch_norm_desc& d_;
     Channels channels_;
     int direction_;
+    bool frozen_;
+    bool saved_;      // reads what the forward pass of training has saved
     int statistics_;  // which parameter the running mean is
 };
 

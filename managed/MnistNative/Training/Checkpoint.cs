@@ -1,0 +1,180 @@
+using System.Globalization;
+using System.Text.Json;
+using MnistNative.Interop;
+using MnistNative.IO;
+
+namespace MnistNative;
+
+/// <summary>
+/// Files from which a training goes on with the same bits: a model file with the optimizer's state beside the
+/// parameters, and counters in the metadata.
+/// </summary>
+internal static unsafe class Checkpoint
+{
+    /// <summary>How the names of the optimizer's tensors begin.</summary>
+    public const string Prefix = "optimizer.";
+
+    private const string MetadataKey = "mnistnative.training";
+
+    private static readonly (MnParameterPart Part, string Name)[] s_parts =
+    [
+        (MnParameterPart.Moment1, "moment1"), (MnParameterPart.Moment2, "moment2"), (MnParameterPart.Moment3, "moment3"),
+    ];
+
+    /// <summary>The seed of the model that a file was written from; null if it is no checkpoint.</summary>
+    /// <exception cref="InvalidDataException">The counters are damaged.</exception>
+    public static ulong? SeedIn(SafeTensorsReader file) =>
+        file.Metadata.ContainsKey(MetadataKey) ? ReadState(file).Seed : null;
+
+    /// <summary>Writes a checkpoint.</summary>
+    /// <param name="path">The file, which is replaced if it exists.</param>
+    /// <param name="model">The model.</param>
+    /// <param name="optimizer">Its trainer's optimizer.</param>
+    /// <param name="progress">How far the training has come.</param>
+    /// <param name="epochs">Epochs that have ended.</param>
+    public static void Write(string path, Model model, Optimizer optimizer, MnTrainingProgress progress, int epochs)
+    {
+        var state = new State(
+            model.Seed, progress.Updates, progress.Batches, progress.LearningRate, epochs);
+        var tensors = new List<TensorToWrite>();
+        var sources = new List<(int Index, MnParameterPart Part)>();
+        for (int i = 0; i < model.Parameters.Count; i++)
+        {
+            ParameterInfo parameter = model.Parameters[i];
+            tensors.Add(new TensorToWrite(parameter.Name, parameter.Shape, parameter.Count, parameter.IsCounter));
+            sources.Add((i, MnParameterPart.Value));
+        }
+
+        foreach ((int index, MnParameterPart part, string name) in Moments(model, optimizer))
+        {
+            tensors.Add(new TensorToWrite(name, model.Parameters[index].Shape, model.Parameters[index].Count));
+            sources.Add((index, part));
+        }
+
+        var metadata = new Dictionary<string, string>
+        {
+            ["format"] = "pt",
+            [ArchitectureFormat.MetadataKey] = ArchitectureFormat.Write(model.Network),
+            [MetadataKey] = state.ToText(),
+        };
+        SafeTensorsWriter.Write(
+            path, metadata, tensors, (i, values) => model.Read(sources[i].Index, sources[i].Part, values));
+    }
+
+    /// <summary>Takes over parameters and the optimizer's state; nothing is changed if the file does not fit.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="model">The model, which is being trained.</param>
+    /// <param name="optimizer">Its trainer's optimizer.</param>
+    /// <param name="epochs">Receives the epochs that had ended.</param>
+    /// <returns>How far the training had come.</returns>
+    /// <exception cref="InvalidDataException">The file is damaged, no checkpoint, or of another training.</exception>
+    public static MnTrainingProgress Read(string path, Model model, Optimizer optimizer, out int epochs)
+    {
+        using SafeTensorsReader file = SafeTensorsReader.Open(path);
+        if (!file.Metadata.ContainsKey(MetadataKey))
+        {
+            throw file.Bad("it holds no state of a training; SaveCheckpoint writes such files");
+        }
+
+        State state = ReadState(file);
+        if (state.Seed != model.Seed)
+        {
+            throw file.Bad(
+                $"it is of a model with seed {state.Seed}, this one has {model.Seed}: random numbers would not go on. "
+                + "Build the model with that seed, or load it from the file");
+        }
+
+        var moments = new List<(int Index, MnParameterPart Part, TensorEntry Tensor)>();
+        foreach ((int index, MnParameterPart part, string name) in Moments(model, optimizer))
+        {
+            ParameterInfo parameter = model.Parameters[index];
+            if (!file.TryGet(name, out TensorEntry? tensor) || tensor.Type != TensorType.F32
+                || !tensor.Shape.SequenceEqual(parameter.Shape))
+            {
+                throw file.Bad($"it has no \"{name}\" of {NativeShape.ToText(parameter.Shape)}: it is of another optimizer");
+            }
+
+            moments.Add((index, part, tensor));
+        }
+
+        int states = file.Tensors.Count(tensor => tensor.Name.StartsWith(Prefix, StringComparison.Ordinal));
+        if (states != moments.Count)
+        {
+            throw file.Bad($"it has {states} tensors of an optimizer, this one needs {moments.Count}: it is of another optimizer");
+        }
+
+        model.LoadParameters(file, strict: true);
+        foreach ((int index, MnParameterPart part, TensorEntry tensor) in moments)
+        {
+            float[] values = new float[tensor.Count];
+            file.Read(tensor, values);
+            model.Write(index, values, part);
+        }
+
+        epochs = state.Epochs;
+        return new MnTrainingProgress
+        {
+            StructSize = (uint)sizeof(MnTrainingProgress),
+            Updates = state.Updates,
+            Batches = state.Batches,
+            LearningRate = state.LearningRate,
+        };
+    }
+
+    private static IEnumerable<(int Index, MnParameterPart Part, string Name)> Moments(Model model, Optimizer optimizer)
+    {
+        (bool first, bool second, bool third) = optimizer switch
+        {
+            Adam adam => (true, true, adam.Amsgrad),
+            AdamW adamW => (true, true, adamW.Amsgrad),
+            RmsProp rmsProp => (rmsProp.Momentum != 0, true, rmsProp.Centered),
+            Sgd sgd => (sgd.Momentum != 0, false, false),
+            _ => throw new ArgumentException($"{optimizer.GetType().Name} is no optimizer of this library.", nameof(optimizer)),
+        };
+        bool[] has = [first, second, third];
+        for (int part = 0; part < s_parts.Length; part++)
+        {
+            for (int i = 0; has[part] && i < model.Parameters.Count; i++)
+            {
+                if (model.Parameters[i].IsTrainable)
+                {
+                    yield return (i, s_parts[part].Part, $"{Prefix}{s_parts[part].Name}.{model.Parameters[i].Name}");
+                }
+            }
+        }
+    }
+
+    private static State ReadState(SafeTensorsReader file)
+    {
+        try
+        {
+            return State.Parse(file.Metadata[MetadataKey]);
+        }
+        catch (Exception e) when (e is JsonException or FormatException or InvalidOperationException or KeyNotFoundException)
+        {
+            throw file.Bad($"the counters of its training cannot be read: {e.Message.TrimEnd('.')}", e);
+        }
+    }
+
+    private sealed record State(ulong Seed, long Updates, long Batches, float LearningRate, int Epochs)
+    {
+        public static State Parse(string text)
+        {
+            using JsonDocument document = JsonDocument.Parse(text);
+            JsonElement json = document.RootElement;
+            var state = new State(
+                json.GetProperty("seed").GetUInt64(),
+                json.GetProperty("updates").GetInt64(),
+                json.GetProperty("batches").GetInt64(),
+                json.GetProperty("learning_rate").GetSingle(),
+                json.GetProperty("epochs").GetInt32());
+            return state is { Updates: >= 0, Batches: >= 0, Epochs: >= 0 }
+                ? state
+                : throw new FormatException("a counter is negative");
+        }
+
+        public string ToText() => string.Create(
+            CultureInfo.InvariantCulture,
+            $"{{\"seed\":{Seed},\"updates\":{Updates},\"batches\":{Batches},\"learning_rate\":{LearningRate:R},\"epochs\":{Epochs}}}");
+    }
+}

@@ -1,0 +1,112 @@
+using MnistNative.Tests.Api;
+using MnistNative.Tests.Data;
+
+namespace MnistNative.Tests.Training;
+
+public sealed class CheckpointTests
+{
+    private static readonly Sequential s_network = Sequential.Input(1, 8, 8)
+        .Conv2d(4, kernel: 3).BatchNorm2d().ReLU().Flatten()
+        .Dropout(0.4f)
+        .Linear(10);
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void AnInterruptedTrainingGoesOnWithTheSameBits(int which)
+    {
+        Optimizer optimizer = which switch
+        {
+            0 => new Adam(0.01f) { Amsgrad = true },
+            1 => new AdamW(0.01f),
+            2 => new RmsProp(0.001f) { Momentum = 0.5f, Centered = true },
+            _ => new Sgd(0.05f, 0.9f) { Dampening = 0.3f },
+        };
+        using var folder = new TempFolder();
+        string path = folder.File("training.safetensors");
+        ImageDataset data = Tiny.Bytes(30);
+        FitOptions options = new() { Epochs = 4, BatchSize = 8, Optimizer = optimizer, Schedule = new OneCycleLr(), Seed = 5 };
+        using Model whole = s_network.Build(seed: 3);
+        TrainingResult all = whole.Fit(data, options);
+
+        using (var interrupt = new CancellationTokenSource())
+        using (Model first = s_network.Build(seed: 3))
+        {
+            FitOptions begun = options with { Checkpoint = path, OnBatch = batch => CancelIn(batch, interrupt) };
+            Assert.Throws<OperationCanceledException>(() => first.Fit(data, begun, cancellationToken: interrupt.Token));
+            Assert.NotEqual(Tiny.ParametersOf(whole), Tiny.ParametersOf(first));
+        }
+
+        using Model second = Model.Load(path);
+        Assert.Equal(3ul, second.Seed);
+        TrainingResult rest = second.Fit(data, options with { ResumeFrom = path });
+        Assert.Equal([3, 4], rest.Epochs.Select(epoch => epoch.Epoch));
+        Assert.Equal(all.Epochs.Skip(2).Select(epoch => epoch.Loss), rest.Epochs.Select(epoch => epoch.Loss));
+        Assert.False(rest.StoppedEarly);
+        Assert.Equal(Tiny.ParametersOf(whole), Tiny.ParametersOf(second));
+
+        // In the third epoch, whose batches are lost.
+        static void CancelIn(BatchResult batch, CancellationTokenSource interrupt)
+        {
+            if (batch.Epoch == 3)
+            {
+                interrupt.Cancel();
+            }
+        }
+    }
+
+    [Fact]
+    public void ATrainerGoesOn()
+    {
+        using var folder = new TempFolder();
+        string path = folder.File("trainer.safetensors");
+        ImageDataset data = Tiny.Bytes(16);
+        int[] indices = [.. Enumerable.Range(0, 16)];
+        using Model first = s_network.Build(seed: 3);
+        using Model second = s_network.Build(seed: 3);
+        using Trainer one = first.CreateTrainer(new Adam(), 16);
+        using Trainer two = second.CreateTrainer(new Adam(), 16);
+        one.Step(data, indices);
+        one.LearningRate = 0.02f;
+        one.SaveCheckpoint(path);
+        two.Accumulate(data, indices);
+        two.LoadCheckpoint(path);
+        Assert.Equal(0.02f, two.LearningRate);
+        Assert.Throws<InvalidOperationException>(two.Apply);
+        Assert.Equal(one.Step(data, indices).Loss, two.Step(data, indices).Loss);
+        Assert.Equal(Tiny.ParametersOf(first), Tiny.ParametersOf(second));
+    }
+
+    [Fact]
+    public void WhatDoesNotFitIsRefusedAndChangesNothing()
+    {
+        using var folder = new TempFolder();
+        string path = folder.File("adam.safetensors");
+        string plain = folder.File("plain.safetensors");
+        using Model model = s_network.Build(seed: 3);
+        model.Save(plain);
+        using (Trainer adam = model.CreateTrainer(new Adam(), 8))
+        {
+            adam.Step(Tiny.Bytes(8), [0, 1, 2, 3]);
+            adam.SaveCheckpoint(path);
+        }
+
+        Refuses("no state of a training", plain, s_network, 3, new Adam());
+        Refuses("seed 3", path, s_network, 4, new Adam());
+        Refuses("moment3.0.weight", path, s_network, 3, new Adam { Amsgrad = true });
+        Refuses("another optimizer", path, s_network, 3, new Sgd(0.1f));
+        Refuses("moment1.5.weight", path, s_network.ReLU().Linear(3), 3, new Adam { Amsgrad = false });
+
+        void Refuses(string fragment, string file, Sequential network, ulong seed, Optimizer optimizer)
+        {
+            using Model other = network.Build(seed);
+            float[] before = Tiny.ParametersOf(other);
+            using Trainer trainer = other.CreateTrainer(optimizer, 8);
+            InvalidDataException refusal = Assert.Throws<InvalidDataException>(() => trainer.LoadCheckpoint(file));
+            Assert.Contains(fragment, refusal.Message);
+            Assert.Equal(before, Tiny.ParametersOf(other));
+        }
+    }
+}

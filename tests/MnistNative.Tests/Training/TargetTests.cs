@@ -1,0 +1,99 @@
+using MnistNative.Tests.Api;
+
+namespace MnistNative.Tests.Training;
+
+public sealed class TargetTests
+{
+    private static readonly Sequential s_network = Sequential.Input(1, 8, 8).Flatten().Linear(6).Tanh().Linear(2);
+
+    [Fact]
+    public void FitWithValuesIsALoopOfSteps()
+    {
+        (float[] images, float[] targets) = Values(21);
+        foreach (Loss loss in new[] { Loss.Mse(), Loss.L1(), Loss.Huber(0.5f), Loss.BceWithLogits(), Loss.Mse(Reduction.Sum) })
+        {
+            ImageDataset data = ImageDataset.FromMemory(images, targets, new ImageShape(1, 8, 8));
+            using Model fitted = s_network.Build(seed: 1);
+            TrainingResult result = fitted.Fit(data, new FitOptions
+            {
+                Epochs = 2, BatchSize = 8, Optimizer = new Adam(0.01f), Loss = loss, Seed = 4, Validation = data.Take(9),
+            });
+
+            using Model stepped = s_network.Build(seed: 1);
+            using Trainer trainer = stepped.CreateTrainer(new Adam(0.01f), 8, loss);
+            var order = new BatchOrder(21, 8, seed: 4);
+            for (int epoch = 0; epoch < 2; epoch++)
+            {
+                order.StartEpoch(epoch);
+                for (int batch = 0; batch < order.BatchCount; batch++)
+                {
+                    int[] indices = [.. order.GetBatch(batch)];
+                    trainer.Step(
+                        [.. indices.SelectMany(i => images[(i * 64)..((i + 1) * 64)])],
+                        (ReadOnlySpan<float>)[.. indices.SelectMany(i => targets[(i * 2)..((i + 1) * 2)])]);
+                }
+            }
+
+            Assert.Equal(Tiny.ParametersOf(stepped), Tiny.ParametersOf(fitted));
+            Assert.True(result.Epochs[1].Loss < result.Epochs[0].Loss);
+            Assert.Equal(
+                stepped.Evaluate(images.AsSpan(0, 9 * 64), targets.AsSpan(0, 18), loss),
+                result.Epochs[1].Validation!.Value.Loss, 1e-6);
+            Assert.Equal(0, result.Epochs[1].Accuracy);
+        }
+    }
+
+    [Fact]
+    public void PartsKeepTheirTargets()
+    {
+        (float[] images, float[] targets) = Values(10);
+        byte[] bytes = [.. images.Select(value => (byte)(value * 255))];
+        foreach (ImageDataset data in new[]
+        {
+            ImageDataset.FromMemory(images, targets, new ImageShape(1, 8, 8)),
+            ImageDataset.FromMemory(bytes, targets, new ImageShape(1, 8, 8)),
+        })
+        {
+            Assert.Equal(2, data.TargetLength);
+            Assert.Equal(targets, data.Targets.ToArray());
+            Assert.Equal(targets[6..14], data.Slice(3, 4).Targets.ToArray());
+            Assert.Equal([.. targets[10..12], .. targets[2..4]], data.Subset([5, 1]).Targets.ToArray());
+            Assert.Equal(16, data.Split(0.2, seed: 1).Train.Targets.Length);
+        }
+
+        Assert.Equal(0, Tiny.Floats(3).TargetLength);
+    }
+
+    [Fact]
+    public void TargetsThatDoNotFitAreRefused()
+    {
+        (float[] images, float[] targets) = Values(4);
+        var shape = new ImageShape(1, 8, 8);
+        Assert.Contains("7 target", Assert.Throws<ArgumentException>(() => ImageDataset.FromMemory(images, targets.AsMemory(0, 7), shape)).Message);
+        Assert.Throws<ArgumentException>(() => ImageDataset.FromMemory(images, ReadOnlyMemory<float>.Empty, shape));
+        Assert.Throws<ArgumentException>(() => ImageDataset.FromMemory(images.AsMemory(0, 65), targets, shape));
+        using Model model = s_network.Build(seed: 1);
+        var options = new FitOptions { Loss = Loss.Mse() };
+        ImageDataset narrow = ImageDataset.FromMemory(images, targets.AsMemory(0, 4), shape);
+        ArgumentException refusal = Assert.Throws<ArgumentException>(() => model.Fit(narrow, options));
+        Assert.Contains("compares 2 values an image, the data set has 1", refusal.Message);
+        ImageDataset good = ImageDataset.FromMemory(images, targets, shape);
+        Assert.Throws<ArgumentException>(() => model.Fit(good, options with { Validation = narrow }));
+        Assert.Throws<ArgumentException>(() => model.Evaluate(narrow, Loss.L1()));
+        Assert.Throws<ArgumentException>(() => model.Fit(good, options with { Loss = Loss.OutputGradient() }));
+    }
+
+    private static (float[] Images, float[] Targets) Values(int count)
+    {
+        var random = new Random(7);
+        float[] images = [.. Enumerable.Range(0, count * 64).Select(_ => random.NextSingle())];
+        float[] targets = new float[count * 2];
+        for (int i = 0; i < count; i++)
+        {
+            targets[2 * i] = images[64 * i];
+            targets[(2 * i) + 1] = (images[(64 * i) + 1] + images[(64 * i) + 2]) / 2;
+        }
+
+        return (images, targets);
+    }
+}
