@@ -38,7 +38,7 @@ public sealed partial class Model
     }
 
     /// <summary>
-    /// Makes a model of a file that <see cref="Save"/> or <see cref="Trainer.SaveCheckpoint"/> wrote. Keras:
+    /// Makes a model of a file that <see cref="Save"/> or <see cref="Trainer.SaveCheckpoint(string)"/> wrote. Keras:
     /// <c>load_model</c>.
     /// </summary>
     /// <param name="path">The file.</param>

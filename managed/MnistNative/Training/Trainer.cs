@@ -241,7 +241,7 @@ public sealed unsafe class Trainer : IDisposable
 
     /// <summary>
     /// Writes the model and the state of its training to a file: parameters, the optimizer's moments and counters.
-    /// <see cref="LoadCheckpoint"/> goes on from it with the same bits, in another process, too; <see cref="Model.Load"/>
+    /// <see cref="LoadCheckpoint(string)"/> goes on from it with the same bits, in another process, too; <see cref="Model.Load"/>
     /// reads the model alone. Gradients that wait for <see cref="Apply"/> are not in it. PyTorch: <c>torch.save</c> of
     /// the state dicts of model and optimizer.
     /// </summary>
