@@ -46,6 +46,7 @@ struct ConvForward {
     const int64_t* tap_ids;  // depthwise: 0, 1, 2 …
     int64_t tap_count, inner;
     int64_t in_place;      // 1: the source needs no zero border and is read where it stands
+    int64_t src_pixel;     // products: floats from a pixel of the source (strip) to the next
     int64_t strip_floats;  // part of the scratch for the strip with its border
 };
 
