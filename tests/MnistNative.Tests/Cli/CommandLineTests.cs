@@ -103,6 +103,32 @@ public sealed class CommandLineTests
     }
 
     [Fact]
+    public async Task SchedulesChangeTheRateAndLeNetHasOneCycle()
+    {
+        using var folder = new TempFolder();
+        WriteDigits(folder.Path, train: 200, test: 50);
+        double given = await FinalLoss("lenet", "--schedule", "one-cycle", "--lr", "0.003");
+        Assert.Equal(given, await FinalLoss("lenet"));
+        double constant = await FinalLoss("lenet", "--schedule", "constant");
+        Assert.Equal(constant, await FinalLoss("lenet", "--schedule", "constant", "--lr", "0.001"));
+        double cosine = await FinalLoss("lenet", "--schedule", "cosine");
+        Assert.Equal(3, new[] { given, constant, cosine }.Distinct().Count());
+        Assert.Equal(await FinalLoss("tower", "--schedule", "constant"), await FinalLoss("tower"));
+
+        Output refused = await Run("train", "--schedule", "sometimes");
+        Assert.NotEqual(0, refused.ExitCode);
+        Assert.Contains("sometimes", refused.Error);
+
+        async Task<double> FinalLoss(string network, params string[] rest)
+        {
+            Output train = await Run(
+                ["train", "--dataset", "mnist", "--data", folder.Path, "--network", network, "--epochs", "2", "--json", .. rest]);
+            Assert.Equal("", train.Error);
+            return train.Json[1].GetProperty("train_loss").GetDouble();
+        }
+    }
+
+    [Fact]
     public async Task PlainOutputIsALineAnEpoch()
     {
         using var folder = new TempFolder();
