@@ -157,6 +157,34 @@ public sealed class CommandLineTests
     }
 
     [Theory]
+    [InlineData("lenet", "both")]
+    [InlineData("simplecnn", "training")]
+    [InlineData("mobilenetv1", "inference")]
+    public async Task BenchMeasuresOnTheNetworksOwnImages(string network, string mode)
+    {
+        Output bench = await Run(
+            "bench", "--network", network, "--batch-size", "2", "--steps", "1", "--mode", mode, "--threads", "2", "--json");
+        Assert.Equal("", bench.Error);
+        JsonElement line = Assert.Single(bench.Json);
+        Assert.Equal(
+            ["event", "network", "batch_size", "threads", "train_images_per_second", "infer_images_per_second"],
+            line.EnumerateObject().Select(property => property.Name));
+        Assert.Equal(network, line.GetProperty("network").GetString());
+        Assert.Equal(2, line.GetProperty("batch_size").GetInt32());
+        Assert.Equal(2, line.GetProperty("threads").GetInt32());
+        AssertRate(line.GetProperty("train_images_per_second"), mode != "inference");
+        AssertRate(line.GetProperty("infer_images_per_second"), mode != "training");
+
+        static void AssertRate(JsonElement rate, bool measured)
+        {
+            Assert.Equal(measured ? JsonValueKind.Number : JsonValueKind.Null, rate.ValueKind);
+            Assert.True(!measured || rate.GetDouble() > 0);
+        }
+    }
+
+    [Theory]
+    [InlineData(2, "bench", "--steps", "-1")]
+    [InlineData(2, "bench", "--mode", "sleeping")]
     [InlineData(2, "train", "--epochs", "0")]
     [InlineData(2, "train", "--epochs", "many")]
     [InlineData(2, "train", "--network", "alexnet")]
