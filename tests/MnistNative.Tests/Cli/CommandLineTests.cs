@@ -151,11 +151,11 @@ public sealed class CommandLineTests
         string model = folder.File("model.safetensors");
         using var interrupt = new CancellationTokenSource();
         using var output = new InterruptingWriter(interrupt);
-        int code = await CommandLine.RunAsync(
+        int code = await MnistNative.Cli.CommandLine.RunAsync(
             ["train", "--dataset", "mnist", "--data", folder.Path, "--network", "lenet", "--epochs", "100000", "--save", model, "--json"],
             new CliContext(output, TextWriter.Null, IsTerminal: false),
             interrupt.Token);
-        Assert.Equal(CommandLine.Interrupted, code);
+        Assert.Equal(MnistNative.Cli.CommandLine.Interrupted, code);
         Assert.Contains("\"event\":\"done\"", output.ToString());
         using Model saved = Model.Load(model);
         Assert.Equal(10, saved.OutputLength);
@@ -253,7 +253,7 @@ public sealed class CommandLineTests
     {
         using var output = new StringWriter();
         using var error = new StringWriter();
-        int code = await CommandLine.RunAsync(args, new CliContext(output, error, IsTerminal: false));
+        int code = await MnistNative.Cli.CommandLine.RunAsync(args, new CliContext(output, error, IsTerminal: false));
         return new Output(
             code, output.ToString().Split(Environment.NewLine, StringSplitOptions.RemoveEmptyEntries), error.ToString());
     }
