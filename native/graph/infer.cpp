@@ -78,6 +78,10 @@ ParameterSpec constant_parameter(const char* suffix, const mn_shape& shape, bool
     return spec;
 }
 
+int64_t saturated_product(int64_t a, int64_t b) {
+    return b == 0 || a <= INT64_MAX / b ? a * b : INT64_MAX;
+}
+
 void same_shape(Node& node, Sources sources) {
     node.shape = sources[0]->shape;
 }
@@ -87,7 +91,7 @@ void normalize(Node& node, Sources sources) {
     mn_normalize_desc& desc = node.desc.normalize;
     if (source.op != MN_OP_INPUT)
         fail(MN_INVALID_ARGUMENT, node.label(),
-             "belongs to the input: its source must be the input, not \"", source.name, "\"");
+             "belongs to an input: its source must be an input, not \"", source.name, "\"");
     const int64_t channels = source.shape.dims[0];
     if (desc.channels != 1 && desc.channels != channels)
         fail(MN_SHAPE_MISMATCH, node.label(), "expects 1 or ", channels,
@@ -121,6 +125,7 @@ void linear(Node& node, Sources sources) {
     const mn_shape weight = shape_of({d.out_features, in});
     check_size(node, weight, "weight");
     node.shape = shape_of({d.out_features});
+    node.multiply_adds = in * d.out_features;
     node.parameters.push_back(uniform_parameter("weight", weight, false, in));
     if (d.bias)
         node.parameters.push_back(uniform_parameter("bias", shape_of({d.out_features}), true, in));

@@ -1,6 +1,9 @@
 #include "plan/trainer.h"
 
+#include <algorithm>
 #include <cmath>
+
+#include "plan/stop_watch.h"
 
 namespace mn {
 namespace {
@@ -138,14 +141,15 @@ Trainer::~Trainer() {
 }
 
 CheckedBatch Trainer::check(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) const {
-    return check_batch(batch, std::move(dataset), *model_->device_, model_->input_shape(), needs_,
+    return check_batch(batch, std::move(dataset), *model_->device_, model_->graph_, needs_,
                        plan_->max_batch());
 }
 
-mn_metrics Trainer::forward_backward(const CheckedBatch& batch) {
+mn_metrics Trainer::forward_backward(const CheckedBatch& batch, StepTimes* times) {
     scales_.compute(model_->graph_, losses_, batch);
     if (plan_->moves_statistics()) model_->store_->mark_changed();
-    execution_->run(batch.input, batch.count, pending_, runs_++, scales_.scales.data());
+    execution_->time_into(times);
+    execution_->run(batch, 0, batch.count, pending_, runs_++, scales_.scales.data());
     sum_.clear();
     sum_.add(*execution_, batch.count);
     const bool adds = pending_ && losses_[0].reduction == MN_REDUCTION_MEAN;
@@ -157,20 +161,41 @@ mn_metrics Trainer::forward_backward(const CheckedBatch& batch) {
     return sum_.metrics();
 }
 
-void Trainer::update() {
+void Trainer::update(StepTimes* times) {
     const mnb_update_options options = {sizeof options, clip_norm_, clip_value_,
                                         inverse(denominator_), ++steps_};
+    StopWatch clock;
     model_->store_->update(optimizer_, options);
+    if (times) {
+        model_->device_->synchronize();
+        times->update_seconds += clock.lap();
+    }
     pending_ = false;
 }
 
-mn_metrics Trainer::step(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) {
+mn_metrics Trainer::step(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
+                         StepTimes* times) {
     const CheckedBatch checked = check(batch, std::move(dataset));
     std::lock_guard lock(model_->step_mutex_);
     pending_ = false;
-    const mn_metrics metrics = forward_backward(checked);
-    update();
+    const mn_metrics metrics = forward_backward(checked, times);
+    update(times);
     return metrics;
+}
+
+std::vector<ProfileEntry> Trainer::profile(const mn_batch& batch,
+                                           std::shared_ptr<const Dataset> dataset) {
+    StepTimes times;
+    step(batch, std::move(dataset), &times);
+    std::vector<ProfileEntry> entries = step_entries(*plan_, model_->graph_, times, batch.count);
+    if (plan_->packed_bytes()) entries.push_back(refresh_entry(*plan_, times));
+    entries.push_back(update_entry(*model_->store_, times));
+    return entries;
+}
+
+int32_t Trainer::profile_size() const {
+    const bool refreshes = plan_->packed_bytes() != 0;
+    return static_cast<int32_t>(plan_->program().steps.size()) + refreshes + 1;
 }
 
 mn_metrics Trainer::accumulate(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) {
@@ -198,20 +223,24 @@ void Trainer::set_learning_rate(float learning_rate) {
     optimizer_.learning_rate = learning_rate;
 }
 
-void Trainer::read_input_gradient(float* values, uint64_t count) {
-    if (plan_->program().input_gradient < 0)
-        fail(MN_INVALID_ARGUMENT,
-             "[trainer] was made without MN_TRAINER_INPUT_GRADIENT, or no loss depends on the "
-             "input");
+void Trainer::read_input_gradient(int32_t node, float* values, uint64_t count) {
+    const std::vector<int32_t>& inputs = model_->graph_.inputs();
+    const auto known = std::find(inputs.begin(), inputs.end(), node);
+    if (known == inputs.end()) fail(MN_NOT_FOUND, "[input gradient] node ", node, " is no input");
+    const size_t input = static_cast<size_t>(known - inputs.begin());
+    const Node& described = model_->graph_.node(node);
+    if (plan_->program().input_gradients[input] < 0)
+        fail(MN_INVALID_ARGUMENT, described.label(),
+             "has no gradient: the trainer was made without MN_TRAINER_INPUT_GRADIENT, or no loss "
+             "depends on the input");
     if (last_count_ == 0)
         fail(MN_INVALID_ARGUMENT, "[trainer] there is no input gradient before the first batch");
-    const uint64_t expected =
-        static_cast<uint64_t>(last_count_ * element_count(model_->input_shape()));
+    const uint64_t expected = static_cast<uint64_t>(last_count_ * element_count(described.shape));
     if (count != expected)
         fail(MN_SHAPE_MISMATCH, "[input gradient] the last batch had ", last_count_, " images of ",
-             text_of(model_->input_shape()), ", ", expected, " values, got a buffer of ", count);
+             text_of(described.shape), ", ", expected, " values, got a buffer of ", count);
     std::lock_guard lock(model_->step_mutex_);
-    execution_->read_input_gradient(last_count_, values);
+    execution_->read_input_gradient(input, last_count_, values);
     if (last_denominator_ != 1)
         for (uint64_t i = 0; i < count; i++)
             values[i] =
@@ -229,6 +258,7 @@ mn_memory_plan Trainer::memory_plan() const {
     result.packed_bytes = plan_->packed_bytes();
     result.arena_bytes = plan_->arena_bytes();
     result.workspace_bytes = plan_->workspace_bytes();
+    result.compile_nanoseconds = plan_->compile_nanoseconds();
     return result;
 }
 

@@ -266,6 +266,8 @@ struct KernelTable {
     void (*f32_update)(const UpdateStep&, const UpdateRange&);
     // The sum of squares of cut(scale g), cut to +- clip_value if that is above 0.
     double (*f32_sum_of_squares)(const float* g, int64_t count, float scale, float clip_value);
+    // Multiply-adds from registers; returns how many operations they were, each counted as two.
+    double (*f32_multiply_adds)(int64_t iterations, float* sink);
 };
 
 namespace base {
