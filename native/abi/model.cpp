@@ -12,6 +12,13 @@ std::shared_ptr<const Dataset> dataset_of(const mn_batch& batch) {
     return batch.dataset ? get<Dataset>(batch.dataset) : nullptr;
 }
 
+mn_batch take_batch(const mn_batch* batch) {
+    const mn_batch b = take(batch, "batch");
+    for (int32_t i = 0; b.inputs && i < b.input_count; i++)
+        require_size(b.inputs + i, "batch->inputs[i]");
+    return b;
+}
+
 // Of a model or a trainer.
 template <typename T>
 void give_profile(T& object, const mn_batch* batch, mn_profile_entry* entries, int32_t entry_count,
@@ -19,7 +26,7 @@ void give_profile(T& object, const mn_batch* batch, mn_profile_entry* entries, i
     require(count_out, "count_out");
     const int32_t count = object.profile_size();
     if (entries) {
-        const mn_batch b = take(batch, "batch");
+        const mn_batch b = take_batch(batch);
         if (entry_count != count)
             fail(MN_INVALID_ARGUMENT, "entry_count must be ", count, ", got ", entry_count);
         for (int32_t i = 0; i < count; i++) require_size(entries + i, "entries[i]");
@@ -106,7 +113,7 @@ mn_status mn_model_write(mn_model model, int32_t index, int32_t part, const floa
 mn_status mn_model_forward(mn_model model, const mn_batch* batch, const mn_output* outputs,
                            int32_t output_count) {
     return guard([&] {
-        const mn_batch b = take(batch, "batch");
+        const mn_batch b = take_batch(batch);
         require(outputs, "outputs");
         if (output_count < 1)
             fail(MN_INVALID_ARGUMENT, "output_count must be at least 1, got ", output_count);
@@ -118,7 +125,7 @@ mn_status mn_model_forward(mn_model model, const mn_batch* batch, const mn_outpu
 mn_status mn_model_evaluate(mn_model model, const mn_batch* batch, const mn_loss_desc* loss,
                             mn_metrics* metrics_out) {
     return guard([&] {
-        const mn_batch b = take(batch, "batch");
+        const mn_batch b = take_batch(batch);
         const mn_loss_desc l = take(loss, "loss");
         require_size(metrics_out, "metrics_out");
         give(metrics_out, get<Model>(model)->evaluate(b, dataset_of(b), l));
@@ -162,7 +169,7 @@ mn_status mn_trainer_destroy(mn_trainer trainer) {
 
 mn_status mn_trainer_step(mn_trainer trainer, const mn_batch* batch, mn_metrics* metrics_out) {
     return guard([&] {
-        const mn_batch b = take(batch, "batch");
+        const mn_batch b = take_batch(batch);
         require_size(metrics_out, "metrics_out");
         give(metrics_out, get<Trainer>(trainer)->step(b, dataset_of(b)));
     });
@@ -171,7 +178,7 @@ mn_status mn_trainer_step(mn_trainer trainer, const mn_batch* batch, mn_metrics*
 mn_status mn_trainer_accumulate(mn_trainer trainer, const mn_batch* batch,
                                 mn_metrics* metrics_out) {
     return guard([&] {
-        const mn_batch b = take(batch, "batch");
+        const mn_batch b = take_batch(batch);
         require_size(metrics_out, "metrics_out");
         give(metrics_out, get<Trainer>(trainer)->accumulate(b, dataset_of(b)));
     });
@@ -189,10 +196,11 @@ mn_status mn_trainer_set_learning_rate(mn_trainer trainer, float learning_rate) 
     return guard([&] { get<Trainer>(trainer)->set_learning_rate(learning_rate); });
 }
 
-mn_status mn_trainer_input_gradient(mn_trainer trainer, float* values, uint64_t value_count) {
+mn_status mn_trainer_input_gradient(mn_trainer trainer, int32_t node, float* values,
+                                    uint64_t value_count) {
     return guard([&] {
         require(values, "values");
-        get<Trainer>(trainer)->read_input_gradient(values, value_count);
+        get<Trainer>(trainer)->read_input_gradient(node, values, value_count);
     });
 }
 

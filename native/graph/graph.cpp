@@ -46,8 +46,6 @@ Node Graph::make(int32_t op, const char* name) const {
 
 int32_t Graph::add_input(const mn_shape& shape, const char* name) {
     Node node = make(MN_OP_INPUT, name);
-    if (node.id != 0)
-        fail(MN_INVALID_ARGUMENT, node.label(), "must be the first node, would be node ", node.id);
     if (shape.rank != 1 && shape.rank != 3)
         fail(MN_SHAPE_MISMATCH, node.label(), "takes {C, H, W} or {F}, got rank ", shape.rank);
     for (int i = 0; i < shape.rank; i++)
@@ -57,6 +55,7 @@ int32_t Graph::add_input(const mn_shape& shape, const char* name) {
     node.shape.rank = shape.rank;
     std::copy_n(shape.dims, shape.rank, node.shape.dims);
     check_size(node);
+    inputs_.push_back(node.id);
     nodes_.push_back(std::move(node));
     return size() - 1;
 }

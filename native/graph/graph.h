@@ -48,16 +48,18 @@ public:
     int32_t add(int32_t op, const std::vector<int32_t>& sources, const mn_op_desc& desc,
                 const char* name, const mn_shape* shape = nullptr);
 
-    // As add; the shape of the input is given.
+    // As add; the shape of an input is given.
     int32_t add_input(const mn_shape& shape, const char* name);
 
     const Node& node(int32_t id) const;
+    const std::vector<int32_t>& inputs() const { return inputs_; }  // ids, the first is 0
     int32_t size() const { return static_cast<int32_t>(nodes_.size()); }
 
 private:
     Node make(int32_t op, const char* name) const;
 
     std::vector<Node> nodes_;
+    std::vector<int32_t> inputs_;
 };
 
 int64_t element_count(const mn_shape& shape);

@@ -91,7 +91,7 @@ void normalize(Node& node, Sources sources) {
     mn_normalize_desc& desc = node.desc.normalize;
     if (source.op != MN_OP_INPUT)
         fail(MN_INVALID_ARGUMENT, node.label(),
-             "belongs to the input: its source must be the input, not \"", source.name, "\"");
+             "belongs to an input: its source must be an input, not \"", source.name, "\"");
     const int64_t channels = source.shape.dims[0];
     if (desc.channels != 1 && desc.channels != channels)
         fail(MN_SHAPE_MISMATCH, node.label(), "expects 1 or ", channels,

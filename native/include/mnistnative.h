@@ -675,7 +675,9 @@ MN_API mn_status mn_graph_create(mn_graph* graph_out);
 /// Destroys a graph. Models made from it are not affected.
 MN_API mn_status mn_graph_destroy(mn_graph graph);
 
-/// Adds the graph's input, which must be its first node.
+/// Adds an input. A graph's first node must be one; networks of several inputs add the others
+/// wherever they like. Batches feed the first through mn_batch::images and the others through
+/// mn_batch::inputs.
 /// @param graph the graph.
 /// @param shape shape of one image, {C, H, W}, or {F}.
 /// @param name name of the node, unique in the graph; null for one made from its op and id.
@@ -683,7 +685,7 @@ MN_API mn_status mn_graph_destroy(mn_graph graph);
 MN_API mn_status mn_graph_input(mn_graph graph, const mn_shape* shape, const char* name,
                                 int32_t* node_out);
 
-/// Adds a normalisation, whose source must be the input: it belongs to how images are read.
+/// Adds a normalisation, whose source must be an input: it belongs to how images are read.
 /// uint8 pixels are divided by 255 first, float32 values are taken as they are.
 /// @param source id of the node whose result is read, as in all functions below.
 MN_API mn_status mn_graph_normalize(mn_graph graph, int32_t source, const mn_normalize_desc* desc,
@@ -860,7 +862,24 @@ typedef struct mn_dataset_desc {
     uint32_t reserved;
 } mn_dataset_desc;
 
-/// One batch: either contiguous images, or indices into a data set.
+/// What a batch feeds to one of a network's inputs after the first.
+typedef struct mn_batch_input {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Id of the input's node.
+    int32_t node;
+    /// An ::mn_dtype.
+    int32_t dtype;
+    /// Always 0.
+    int32_t reserved;
+    /// count x shape elements, as mn_batch::images, in the order of the batch.
+    const void* images;
+    /// Size of `images` in bytes.
+    uint64_t images_bytes;
+} mn_batch_input;
+
+/// One batch: either contiguous images, or indices into a data set. Both feed the network's first
+/// input; what the others get stands in `inputs`.
 typedef struct mn_batch {
     /// Size of this struct in bytes.
     uint32_t struct_size;
@@ -890,6 +909,13 @@ typedef struct mn_batch {
     const float* targets;
     /// Number of values in `targets`.
     uint64_t target_count;
+    /// One entry for each of the network's inputs but the first, in any order; null where the
+    /// network has one input.
+    const mn_batch_input* inputs;
+    /// Number of `inputs`.
+    int32_t input_count;
+    /// Always 0.
+    int32_t reserved2;
 } mn_batch;
 
 /// Hands images and labels to a device.
@@ -1235,7 +1261,7 @@ typedef struct mn_parameter_options {
 
 /// Flags of ::mn_trainer_desc.
 enum mn_trainer_flag {
-    /// Compute the gradient of the loss by the input too: ::mn_trainer_input_gradient.
+    /// Compute the gradient of the loss by the inputs too: ::mn_trainer_input_gradient.
     MN_TRAINER_INPUT_GRADIENT = 1
 };
 
@@ -1304,9 +1330,13 @@ MN_API mn_status mn_trainer_clear(mn_trainer trainer);
 /// @param learning_rate finite and not negative.
 MN_API mn_status mn_trainer_set_learning_rate(mn_trainer trainer, float learning_rate);
 
-/// Copies the gradient of the last batch's loss by its input, count x shape of the first node's
-/// result after normalisation. Needs ::MN_TRAINER_INPUT_GRADIENT.
-MN_API mn_status mn_trainer_input_gradient(mn_trainer trainer, float* values, uint64_t value_count);
+/// Copies the gradient of the last batch's loss by an input, count x shape of the input, taken
+/// after its normalisation. Needs ::MN_TRAINER_INPUT_GRADIENT.
+/// @param node id of the input; 0 is the first.
+/// @param values receives the values.
+/// @param value_count must be count x shape.
+MN_API mn_status mn_trainer_input_gradient(mn_trainer trainer, int32_t node, float* values,
+                                           uint64_t value_count);
 
 /// Makes a step as ::mn_trainer_step does and tells where the time goes, as ::mn_model_profile.
 MN_API mn_status mn_trainer_profile(mn_trainer trainer, const mn_batch* batch,

@@ -57,11 +57,12 @@ private:
         const int32_t diff_dst = total_gradient(storage(dst));  // may add operations
         if (diff_dst < 0) return;                               // no loss depends on it
         if (program_.operations[i].op == MNB_OP_LOAD) {
-            if (program_.input_gradient >= 0)
+            int32_t& gradient = program_.input_gradients[program_.operations[i].input];
+            if (gradient >= 0)
                 fail(MN_UNSUPPORTED, "[", program_.operations[i].name,
                      "] the gradient by an input that is read in two ways (as it is and "
                      "normalised, or normalised twice) is not supported");
-            program_.input_gradient = diff_dst;
+            gradient = diff_dst;
             return;
         }
         Step step{static_cast<int32_t>(i), MNB_BACKWARD};

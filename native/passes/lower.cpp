@@ -70,6 +70,7 @@ Program lower(const Graph& graph, const LowerOptions& options) {
     Program program;
     program.training = options.training;
     program.max_batch = options.max_batch;
+    program.input_gradients.assign(graph.inputs().size(), -1);
     const std::vector<bool> needed = needed_nodes(graph, options);
 
     std::vector<int32_t> value_of(graph.size(), -1);
@@ -96,7 +97,10 @@ Program lower(const Graph& graph, const LowerOptions& options) {
 
         if (node.op == MN_OP_NORMALIZE) {
             // The load is the input's. Its value, unnormalised, may be wanted as well.
-            Operation load = program.operations.front();
+            Operation load = *std::find_if(
+                program.operations.begin(), program.operations.end(), [&](const Operation& other) {
+                    return other.op == MNB_OP_LOAD && other.node == node.sources[0];
+                });
             load.mean = node.mean;
             load.std = node.std;
             load.desc.normalize.channels = static_cast<int32_t>(node.mean.size());
@@ -112,6 +116,10 @@ Program lower(const Graph& graph, const LowerOptions& options) {
         operation.desc = node.desc;
         operation.name = node.name;
         operation.node = id;
+        if (node.op == MN_OP_INPUT)
+            operation.input =
+                static_cast<int32_t>(std::find(graph.inputs().begin(), graph.inputs().end(), id) -
+                                     graph.inputs().begin());
         for (int32_t source : node.sources) operation.sources.push_back(value_of[source]);
         for (const ParameterSpec& spec : node.parameters)
             operation.params.push_back(param_of(spec, program.values[operation.sources[0]].tensor,
@@ -158,9 +166,13 @@ Program lower(const Graph& graph, const LowerOptions& options) {
             if (std::any_of(operation.sources.begin(), operation.sources.end(), same)) return true;
         return std::any_of(program.outputs.begin(), program.outputs.end(), same);
     };
-    if (!options.whole_graph && !program.operations.empty() &&
-        program.operations.front().op == MNB_OP_LOAD && !is_read(program.operations.front().dst))
-        program.operations.erase(program.operations.begin());
+    if (!options.whole_graph)
+        program.operations.erase(
+            std::remove_if(program.operations.begin(), program.operations.end(),
+                           [&](const Operation& operation) {
+                               return operation.op == MNB_OP_LOAD && !is_read(operation.dst);
+                           }),
+            program.operations.end());
     return program;
 }
 

@@ -79,7 +79,7 @@ MemoryPlan plan_memory(const Program& program) {
     }
     // What is read after the run lives to its end.
     for (int32_t output : program.outputs) use_value(output, steps);
-    use_value(program.input_gradient, steps);
+    for (int32_t gradient : program.input_gradients) use_value(gradient, steps);
 
     std::vector<int64_t> offsets;
     plan.arena_bytes = place(lifetimes, offsets);

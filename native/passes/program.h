@@ -45,6 +45,7 @@ struct Operation {
     std::vector<bool> wants_diff_params;  // trained: neither frozen nor a running statistic
     std::vector<int32_t> param_ids;       // their places in the parameter store
     int32_t loss = -1;                    // which of the program's losses it is
+    int32_t input = 0;                    // which of the graph's inputs a load reads
 };
 
 // One call of a kernel.
@@ -63,7 +64,7 @@ struct Program {
     std::vector<int32_t> outputs;  // values to be read after the run
     int32_t loss_count = 0;
     std::vector<Step> steps;
-    int32_t input_gradient = -1;  // value, if asked for
+    std::vector<int32_t> input_gradients;  // values, one an input; -1: none, or not asked for
     bool training = false;
     int32_t max_batch = 1;
 

@@ -1,5 +1,6 @@
 #include "plan/dataset.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace mn {
@@ -48,6 +49,39 @@ void check_labels(const CheckedBatch& batch, const LabelNeeds& needs) {
     }
 }
 
+// What the inputs after the first get. Every one must get something, whatever the losses or outputs
+// in question depend on.
+void check_further_inputs(const mn_batch& batch, const Graph& graph, CheckedBatch& checked) {
+    const std::vector<int32_t>& inputs = graph.inputs();
+    if (batch.input_count < 0 || (batch.input_count && !batch.inputs))
+        fail(MN_INVALID_ARGUMENT, "[batch] inputs must hold input_count entries, got ",
+             batch.input_count);
+    checked.further.resize(inputs.size() - 1);
+    for (int32_t i = 0; i < batch.input_count; i++) {
+        const mn_batch_input& given = batch.inputs[i];
+        const auto known = std::find(inputs.begin() + 1, inputs.end(), given.node);
+        if (known == inputs.end())
+            fail(MN_NOT_FOUND, "[batch] inputs[", i, "] names node ", given.node,
+                 given.node == 0 ? ", the first input, which mn_batch::images feeds"
+                                 : ", which is no input");
+        const Node& node = graph.node(given.node);
+        CheckedBatch::Further& further = checked.further[known - inputs.begin() - 1];
+        if (further.input.images)
+            fail(MN_INVALID_ARGUMENT, "[batch] inputs[", i, "] feeds \"", node.name,
+                 "\" a second time");
+        const std::string what = text("batch, input \"", node.name, "\"");
+        check_images(what.c_str(), given.images, given.images_bytes, batch.count, node.shape,
+                     given.dtype);
+        further.input.images = given.images;
+        further.input.dtype = given.dtype;
+        further.image_elements = element_count(node.shape);
+    }
+    for (size_t i = 1; i < inputs.size(); i++)
+        if (!checked.further[i - 1].input.images)
+            fail(MN_INVALID_ARGUMENT, "[batch] nothing feeds the input \"",
+                 graph.node(inputs[i]).name, "\": inputs needs an entry of node ", inputs[i]);
+}
+
 bool same_shape(const mn_shape& a, const mn_shape& b) {
     return a.rank == b.rank && std::memcmp(a.dims, b.dims, a.rank * sizeof a.dims[0]) == 0;
 }
@@ -88,24 +122,27 @@ Dataset::Dataset(std::shared_ptr<const Device> device, const mn_dataset_desc& de
     }
 }
 
-mnb_input CheckedBatch::from(int64_t first, int64_t image_elements) const {
-    mnb_input part = input;
+mnb_input CheckedBatch::from(size_t index, int64_t first) const {
+    mnb_input part = index == 0 ? input : further[index - 1].input;
+    const int64_t elements = index == 0 ? image_elements : further[index - 1].image_elements;
     if (part.targets) part.targets += first * target_elements;
     if (part.indices) {
         part.indices += first;
     } else {
         const int64_t size = part.dtype == MN_UINT8 ? 1 : static_cast<int64_t>(sizeof(float));
-        part.images = static_cast<const char*>(part.images) + first * image_elements * size;
+        part.images = static_cast<const char*>(part.images) + first * elements * size;
         if (part.labels) part.labels += first;
     }
     return part;
 }
 
 CheckedBatch check_batch(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
-                         const Device& device, const mn_shape& shape, const BatchNeeds& needs,
+                         const Device& device, const Graph& graph, const BatchNeeds& needs,
                          int32_t max_batch) {
+    const mn_shape& shape = graph.node(0).shape;
     CheckedBatch checked;
     checked.count = batch.count;
+    checked.image_elements = element_count(shape);
     if (batch.count < 1)
         fail(MN_INVALID_ARGUMENT, "[batch] count must be at least 1, got ", batch.count);
     if (max_batch && batch.count > max_batch)
@@ -136,6 +173,7 @@ CheckedBatch check_batch(const mn_batch& batch, std::shared_ptr<const Dataset> d
                          batch.output_gradients, batch.targets};
     }
 
+    check_further_inputs(batch, graph, checked);
     check_values("output_gradients", "a loss of kind MN_LOSS_OUTPUT_GRADIENT",
                  batch.output_gradients, batch.output_gradient_count, batch.count,
                  needs.output_gradients);

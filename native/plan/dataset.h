@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "graph/graph.h"
 #include "plan/device.h"
 
 namespace mn {
@@ -31,13 +32,21 @@ private:
 
 // A batch whose numbers have been checked. `dataset` keeps alive what `input` points to.
 struct CheckedBatch {
-    mnb_input input{};
+    // What feeds one of the network's inputs after the first.
+    struct Further {
+        mnb_input input{};
+        int64_t image_elements = 0;
+    };
+
+    mnb_input input{};  // of the first input, with what losses read
+    std::vector<Further> further;
     int32_t count = 0;
+    int64_t image_elements = 0;   // of the first input
     int64_t target_elements = 0;  // of one image
     std::shared_ptr<const Dataset> dataset;
 
-    // The part that starts at image `first`.
-    mnb_input from(int64_t first, int64_t image_elements) const;
+    // What the network's input `index` reads, starting at image `first`.
+    mnb_input from(size_t index, int64_t first) const;
 };
 
 // Labels from 0 to classes - 1, or the one that is ignored.
@@ -54,9 +63,9 @@ struct BatchNeeds {
     mn_shape targets = {};           // with a rank: values of that shape for each image
 };
 
-// Checks a batch for a network that takes images of `shape`. `max_batch` 0: any number of images.
+// Checks a batch for the inputs of a network. `max_batch` 0: any number of images.
 CheckedBatch check_batch(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
-                         const Device& device, const mn_shape& shape, const BatchNeeds& needs,
+                         const Device& device, const Graph& graph, const BatchNeeds& needs,
                          int32_t max_batch);
 
 }  // namespace mn

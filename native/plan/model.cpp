@@ -94,8 +94,7 @@ void Model::write(int32_t index, int32_t part, const float* values, uint64_t cou
 
 void Model::forward(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
                     const mn_output* outputs, int32_t output_count, StepTimes* times) {
-    const CheckedBatch checked =
-        check_batch(batch, std::move(dataset), *device_, input_shape(), {}, 0);
+    const CheckedBatch checked = check_batch(batch, std::move(dataset), *device_, graph_, {}, 0);
     for (int32_t i = 0; i < output_count; i++) {
         const mn_output& output = outputs[i];
         if (output.index < 0 || output.index >= static_cast<int32_t>(outputs_.size()))
@@ -110,14 +109,13 @@ void Model::forward(const mn_batch& batch, std::shared_ptr<const Dataset> datase
         if (!output.values)
             fail(MN_INVALID_ARGUMENT, "[output ", output.index, "] values must not be null");
     }
-    const int64_t image = element_count(input_shape());
     std::shared_lock lock(step_mutex_);
     Lease execution(*forward_);
     execution->time_into(times);
     for (int64_t first = 0; first < checked.count; first += inference_batch_) {
         const int32_t count =
             static_cast<int32_t>(std::min<int64_t>(inference_batch_, checked.count - first));
-        execution->run(checked.from(first, image), count, false);
+        execution->run(checked, first, count, false);
         for (int32_t i = 0; i < output_count; i++)
             execution->read_output(
                 outputs[i].index, count,
@@ -146,9 +144,7 @@ mn_metrics Model::evaluate(const mn_batch& batch, std::shared_ptr<const Dataset>
              "with the batch");
     BatchNeeds needs;
     add_needs(graph_, loss, needs);
-    const CheckedBatch checked =
-        check_batch(batch, std::move(dataset), *device_, input_shape(), needs, 0);
-    const int64_t image = element_count(input_shape());
+    const CheckedBatch checked = check_batch(batch, std::move(dataset), *device_, graph_, needs, 0);
     std::shared_lock lock(step_mutex_);
     const LossList losses(&loss, 1);
     Lease execution(inference(LossList(&loss, 1)));
@@ -156,7 +152,7 @@ mn_metrics Model::evaluate(const mn_batch& batch, std::shared_ptr<const Dataset>
     for (int64_t first = 0; first < checked.count; first += inference_batch_) {
         const int32_t count =
             static_cast<int32_t>(std::min<int64_t>(inference_batch_, checked.count - first));
-        execution->run(checked.from(first, image), count, false);
+        execution->run(checked, first, count, false);
         sum.add(*execution, count);
     }
     return sum.metrics();

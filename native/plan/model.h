@@ -72,8 +72,6 @@ private:
     Inference& inference(LossList losses);
     int32_t choose_inference_batch() const;
 
-    const mn_shape& input_shape() const { return graph_.node(0).shape; }
-
     std::shared_ptr<const Device> device_;
     Graph graph_;
     std::vector<int32_t> outputs_;

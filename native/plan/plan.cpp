@@ -164,6 +164,7 @@ Execution::Execution(Plan& plan)
       arena_(plan.device_, plan.memory_.arena_bytes),
       losses_(plan.device_,
               plan.program_.loss_count * static_cast<int64_t>(sizeof(mnb_loss_result))) {
+    inputs_.resize(plan.program_.input_gradients.size());
     for (size_t i = 0; i < plan.steps_.size(); i++)
         runs_.push_back(plan.bind(plan.program_.steps[i], i, arena_, losses_));
 }
@@ -178,15 +179,15 @@ double Execution::timed(StopWatch& clock) const {
     return clock.lap();
 }
 
-void Execution::run(const mnb_input& input, int32_t count, bool accumulate, uint64_t step,
-                    const double* loss_scales) {
+void Execution::run(const CheckedBatch& batch, int64_t first, int32_t count, bool accumulate,
+                    uint64_t step, const double* loss_scales) {
     const mnb_backend& backend = plan_.device_->backend();
     mnb_device* device = plan_.device_->handle();
     plan_.check_count(count);
     StopWatch clock;
     plan_.refresh();
     if (times_) times_->refresh_seconds += timed(clock);
-    input_ = input;
+    for (size_t i = 0; i < inputs_.size(); i++) inputs_[i] = batch.from(i, first);
     mnb_error error{};
     if (backend.begin && !times_)
         Device::check(backend.begin(device, reinterpret_cast<uintptr_t>(this), &error), error);
@@ -196,9 +197,9 @@ void Execution::run(const mnb_input& input, int32_t count, bool accumulate, uint
         run.accumulate = accumulate;
         run.seed = plan_.seed_;
         run.step = step;
-        run.input = &input_;
-        const int32_t loss = plan_.program_.operations[plan_.program_.steps[i].operation].loss;
-        run.loss_scale = loss_scales && loss >= 0 ? loss_scales[loss] : 1.0;
+        const Operation& operation = plan_.program_.operations[plan_.program_.steps[i].operation];
+        run.input = &inputs_[operation.input];
+        run.loss_scale = loss_scales && operation.loss >= 0 ? loss_scales[operation.loss] : 1.0;
         Device::check(backend.run(device, plan_.steps_[i].kernel, &run, &error), error);
         if (times_) {
             times_->steps[i].seconds += timed(clock);
@@ -230,8 +231,8 @@ void Execution::read_output(int32_t output, int32_t count, float* values) {
     read_value(plan_.program_.outputs[output], count, values);
 }
 
-void Execution::read_input_gradient(int32_t count, float* values) {
-    read_value(plan_.program_.input_gradient, count, values);
+void Execution::read_input_gradient(size_t input, int32_t count, float* values) {
+    read_value(plan_.program_.input_gradients[input], count, values);
 }
 
 mnb_loss_result Execution::read_loss(int32_t loss) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "passes/memory_plan.h"
+#include "plan/dataset.h"
 #include "plan/parameter_store.h"
 
 namespace mn {
@@ -90,14 +91,14 @@ public:
     // Times the runs from now on, waiting for the device after each step; null ends it.
     void time_into(StepTimes* times);
 
-    // Runs all steps for `count` images. `step` counts the runs, for random numbers; `loss_scales`
-    // are factors of the losses' gradients, null: 1.
-    void run(const mnb_input& input, int32_t count, bool accumulate, uint64_t step = 0,
-             const double* loss_scales = nullptr);
+    // Runs all steps for `count` images of a batch, from image `first` on. `step` counts the runs,
+    // for random numbers; `loss_scales` are factors of the losses' gradients, null: 1.
+    void run(const CheckedBatch& batch, int64_t first, int32_t count, bool accumulate,
+             uint64_t step = 0, const double* loss_scales = nullptr);
 
     // After a run: copies an output as N x C x H x W.
     void read_output(int32_t output, int32_t count, float* values);
-    void read_input_gradient(int32_t count, float* values);
+    void read_input_gradient(size_t input, int32_t count, float* values);
     mnb_loss_result read_loss(int32_t loss);
 
 private:
@@ -110,7 +111,7 @@ private:
     DeviceMemory losses_;
     std::vector<mnb_run> runs_;
     StepTimes* times_ = nullptr;
-    mnb_input input_{};
+    std::vector<mnb_input> inputs_;
 };
 
 // The layouts of all parameters of a graph on a device.

@@ -1,5 +1,6 @@
 #include "plan/trainer.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "plan/stop_watch.h"
@@ -140,7 +141,7 @@ Trainer::~Trainer() {
 }
 
 CheckedBatch Trainer::check(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) const {
-    return check_batch(batch, std::move(dataset), *model_->device_, model_->input_shape(), needs_,
+    return check_batch(batch, std::move(dataset), *model_->device_, model_->graph_, needs_,
                        plan_->max_batch());
 }
 
@@ -148,7 +149,7 @@ mn_metrics Trainer::forward_backward(const CheckedBatch& batch, StepTimes* times
     scales_.compute(model_->graph_, losses_, batch);
     if (plan_->moves_statistics()) model_->store_->mark_changed();
     execution_->time_into(times);
-    execution_->run(batch.input, batch.count, pending_, runs_++, scales_.scales.data());
+    execution_->run(batch, 0, batch.count, pending_, runs_++, scales_.scales.data());
     sum_.clear();
     sum_.add(*execution_, batch.count);
     const bool adds = pending_ && losses_[0].reduction == MN_REDUCTION_MEAN;
@@ -222,20 +223,24 @@ void Trainer::set_learning_rate(float learning_rate) {
     optimizer_.learning_rate = learning_rate;
 }
 
-void Trainer::read_input_gradient(float* values, uint64_t count) {
-    if (plan_->program().input_gradient < 0)
-        fail(MN_INVALID_ARGUMENT,
-             "[trainer] was made without MN_TRAINER_INPUT_GRADIENT, or no loss depends on the "
-             "input");
+void Trainer::read_input_gradient(int32_t node, float* values, uint64_t count) {
+    const std::vector<int32_t>& inputs = model_->graph_.inputs();
+    const auto known = std::find(inputs.begin(), inputs.end(), node);
+    if (known == inputs.end()) fail(MN_NOT_FOUND, "[input gradient] node ", node, " is no input");
+    const size_t input = static_cast<size_t>(known - inputs.begin());
+    const Node& described = model_->graph_.node(node);
+    if (plan_->program().input_gradients[input] < 0)
+        fail(MN_INVALID_ARGUMENT, described.label(),
+             "has no gradient: the trainer was made without MN_TRAINER_INPUT_GRADIENT, or no loss "
+             "depends on the input");
     if (last_count_ == 0)
         fail(MN_INVALID_ARGUMENT, "[trainer] there is no input gradient before the first batch");
-    const uint64_t expected =
-        static_cast<uint64_t>(last_count_ * element_count(model_->input_shape()));
+    const uint64_t expected = static_cast<uint64_t>(last_count_ * element_count(described.shape));
     if (count != expected)
         fail(MN_SHAPE_MISMATCH, "[input gradient] the last batch had ", last_count_, " images of ",
-             text_of(model_->input_shape()), ", ", expected, " values, got a buffer of ", count);
+             text_of(described.shape), ", ", expected, " values, got a buffer of ", count);
     std::lock_guard lock(model_->step_mutex_);
-    execution_->read_input_gradient(last_count_, values);
+    execution_->read_input_gradient(input, last_count_, values);
     if (last_denominator_ != 1)
         for (uint64_t i = 0; i < count; i++)
             values[i] =

@@ -23,7 +23,7 @@ public:
     void apply();
     void clear();
     void set_learning_rate(float learning_rate);
-    void read_input_gradient(float* values, uint64_t count);
+    void read_input_gradient(int32_t node, float* values, uint64_t count);
     mn_memory_plan memory_plan() const;
 
 private:

@@ -83,6 +83,7 @@ void check_loss_errors(const toy* t, mn_status (*run)(const mn_loss_desc*));
 void check_errors_of_devices(void);
 void check_errors_of_graphs(void);
 void check_errors_of_data(void);
+void check_errors_of_inputs(void);
 void check_errors_of_models(void);
 void check_errors_of_trainers(void);
 void check_out_of_memory(void);

@@ -27,6 +27,8 @@ void check_batch_errors(const toy* t, mn_status (*run)(const mn_batch*), int nee
     REFUSES(images_bytes, 255, MN_SHAPE_MISMATCH, "got 255");
     REFUSES(indices, indices, MN_INVALID_ARGUMENT, "data set");
     REFUSES(output_gradients, &gradient, MN_INVALID_ARGUMENT, "output_gradients");
+    REFUSES(input_count, -1, MN_INVALID_ARGUMENT, "got -1");
+    REFUSES(input_count, 1, MN_INVALID_ARGUMENT, "input_count");
 
     memset(&d, 0, sizeof d);
     d.struct_size = sizeof d;
@@ -100,4 +102,122 @@ void check_loss_errors(const toy* t, mn_status (*run)(const mn_loss_desc*)) {
     REFUSES(weight, (float)NAN, MN_INVALID_ARGUMENT, "weight");
     REFUSES(weight, (float)INFINITY, MN_INVALID_ARGUMENT, "weight");
 #undef REFUSES
+}
+
+/* A network that adds the features of two inputs. */
+typedef struct pair {
+    mn_device device;
+    mn_graph graph;
+    mn_model model;
+    mn_trainer trainer;
+    int32_t second, sum;
+} pair;
+
+static void pair_create(pair* p) {
+    mn_device_desc device;
+    mn_model_desc model;
+    mn_shape shape;
+    mn_binary_desc add;
+    mn_loss_desc loss;
+    mn_optimizer_desc optimizer = adam(0.1f);
+    mn_trainer_desc trainer;
+    int32_t first = -1;
+    memset(&device, 0, sizeof device);
+    device.struct_size = sizeof device;
+    OK(mn_device_open(&device, &p->device));
+    OK(mn_graph_create(&p->graph));
+    memset(&shape, 0, sizeof shape);
+    shape.rank = 1;
+    shape.dims[0] = 3;
+    OK(mn_graph_input(p->graph, &shape, "left", &first));
+    OK(mn_graph_input(p->graph, &shape, "right", &p->second));
+    memset(&add, 0, sizeof add);
+    add.struct_size = sizeof add;
+    add.kind = MN_BINARY_ADD;
+    OK(mn_graph_binary(p->graph, first, p->second, &add, NULL, &p->sum));
+    memset(&model, 0, sizeof model);
+    model.struct_size = sizeof model;
+    model.outputs = &p->sum;
+    model.output_count = 1;
+    OK(mn_model_create(p->device, p->graph, &model, &p->model));
+    loss = cross_entropy(p->sum);
+    trainer = trainer_of(&loss, &optimizer, 2);
+    OK(mn_trainer_create(p->model, &trainer, &p->trainer));
+}
+
+static mn_status pair_forward(const pair* p, const mn_batch* batch, float* sums) {
+    mn_output output;
+    memset(&output, 0, sizeof output);
+    output.struct_size = sizeof output;
+    output.values = sums;
+    output.value_count = 6;
+    return mn_model_forward(p->model, batch, &output, 1);
+}
+
+void check_errors_of_inputs(void) {
+    static const float left[6] = {1, 2, 3, 4, 5, 6};
+    static const uint8_t right[6] = {255, 0, 0, 0, 0, 51};
+    static const int32_t labels[2] = {0, 2};
+    pair p;
+    mn_batch batch;
+    mn_batch_input inputs[2], good;
+    mn_metrics metrics;
+    mn_loss_desc loss;
+    float sums[6];
+    pair_create(&p);
+    memset(&batch, 0, sizeof batch);
+    batch.struct_size = sizeof batch;
+    batch.count = 2;
+    batch.images = left;
+    batch.images_bytes = sizeof left;
+    batch.labels = labels;
+    memset(&good, 0, sizeof good);
+    good.struct_size = sizeof good;
+    good.node = p.second;
+    good.dtype = MN_UINT8;
+    good.images = right;
+    good.images_bytes = sizeof right;
+    inputs[0] = inputs[1] = good;
+    batch.inputs = inputs;
+    batch.input_count = 1;
+    memset(&metrics, 0, sizeof metrics);
+    metrics.struct_size = sizeof metrics;
+    loss = cross_entropy(p.sum);
+    OK(pair_forward(&p, &batch, sums));
+    CHECK(sums[0] == 2 && sums[1] == 2 && fabsf(sums[5] - 6.2f) < 1e-6f);
+    OK(mn_model_evaluate(p.model, &batch, &loss, &metrics));
+    OK(mn_trainer_step(p.trainer, &batch, &metrics));
+
+    TAINT(sums);
+#define REFUSES(status, fragment)                                                     \
+    FAILS(pair_forward(&p, &batch, sums), (status), (fragment));                      \
+    FAILS(mn_model_evaluate(p.model, &batch, &loss, &metrics), (status), (fragment)); \
+    FAILS(mn_trainer_step(p.trainer, &batch, &metrics), (status), (fragment));        \
+    FAILS(mn_trainer_accumulate(p.trainer, &batch, &metrics), (status), (fragment))
+    batch.input_count = 0;
+    REFUSES(MN_INVALID_ARGUMENT,
+            "nothing feeds the input \"right\": inputs needs an entry of node 1");
+    batch.input_count = 2;
+    REFUSES(MN_INVALID_ARGUMENT, "inputs[1] feeds \"right\" a second time");
+    batch.input_count = 1;
+#define REFUSES_FIELD(field, value, status, fragment) \
+    inputs[0] = good;                                 \
+    inputs[0].field = (value);                        \
+    REFUSES(status, fragment)
+    REFUSES_FIELD(struct_size, 4, MN_INVALID_ARGUMENT, "struct_size");
+    REFUSES_FIELD(node, 0, MN_NOT_FOUND, "the first input");
+    REFUSES_FIELD(node, p.sum, MN_NOT_FOUND, "node 2, which is no input");
+    REFUSES_FIELD(node, -7, MN_NOT_FOUND, "node -7");
+    REFUSES_FIELD(dtype, 9, MN_INVALID_ARGUMENT, "dtype 9");
+    REFUSES_FIELD(dtype, MN_FLOAT32, MN_SHAPE_MISMATCH, "input \"right\"");
+    REFUSES_FIELD(images, NULL, MN_INVALID_ARGUMENT, "input \"right\"");
+    REFUSES_FIELD(images_bytes, 5, MN_SHAPE_MISMATCH, "got 5");
+#undef REFUSES_FIELD
+#undef REFUSES
+    UNTOUCHED(sums);
+    OK(mn_trainer_destroy(p.trainer));
+    OK(mn_model_destroy(p.model));
+    OK(mn_graph_destroy(p.graph));
+    OK(mn_device_close(p.device));
+    end_group("inputs");
 }

@@ -333,9 +333,11 @@ void check_errors_of_trainers(void) {
     FAILS(mn_trainer_set_learning_rate(trainer, (float)NAN), MN_INVALID_ARGUMENT, "nan");
     FAILS(mn_trainer_set_learning_rate(trainer, -1), MN_INVALID_ARGUMENT, "-1");
     TAINT(pixels);
-    FAILS(mn_trainer_input_gradient(trainer, pixels, 4 * kPixels), MN_INVALID_ARGUMENT,
+    FAILS(mn_trainer_input_gradient(trainer, 0, pixels, 4 * kPixels), MN_INVALID_ARGUMENT,
           "MN_TRAINER_INPUT_GRADIENT");
-    FAILS(mn_trainer_input_gradient(trainer, NULL, 0), MN_INVALID_ARGUMENT, "values");
+    FAILS(mn_trainer_input_gradient(trainer, 0, NULL, 0), MN_INVALID_ARGUMENT, "values");
+    FAILS(mn_trainer_input_gradient(trainer, t.conv, pixels, 4 * kPixels), MN_NOT_FOUND,
+          "no input");
     UNTOUCHED(pixels);
 
     metrics.struct_size = sizeof metrics;
@@ -345,7 +347,7 @@ void check_errors_of_trainers(void) {
     REFUSES_HANDLES(mn_trainer_apply(h), t.model, stale);
     REFUSES_HANDLES(mn_trainer_clear(h), t.model, stale);
     REFUSES_HANDLES(mn_trainer_set_learning_rate(h, 0.1f), t.model, stale);
-    REFUSES_HANDLES(mn_trainer_input_gradient(h, pixels, 4 * kPixels), t.model, stale);
+    REFUSES_HANDLES(mn_trainer_input_gradient(h, 0, pixels, 4 * kPixels), t.model, stale);
     REFUSES_HANDLES(mn_trainer_memory_plan(h, &plan), t.model, stale);
     REFUSES_HANDLES(mn_trainer_destroy(h), t.model, stale);
     FAILS(mn_trainer_memory_plan(trainer, NULL), MN_INVALID_ARGUMENT, "plan_out");
@@ -356,11 +358,11 @@ void check_errors_of_trainers(void) {
     OK(mn_trainer_destroy(trainer));
     desc.flags = MN_TRAINER_INPUT_GRADIENT;
     OK(mn_trainer_create(t.model, &desc, &trainer));
-    FAILS(mn_trainer_input_gradient(trainer, pixels, 0), MN_INVALID_ARGUMENT, "before");
+    FAILS(mn_trainer_input_gradient(trainer, 0, pixels, 0), MN_INVALID_ARGUMENT, "before");
     OK(run_step(&batch));
-    FAILS(mn_trainer_input_gradient(trainer, pixels, 4 * kPixels - 1), MN_SHAPE_MISMATCH, "255");
+    FAILS(mn_trainer_input_gradient(trainer, 0, pixels, 4 * kPixels - 1), MN_SHAPE_MISMATCH, "255");
     UNTOUCHED(pixels);
-    OK(mn_trainer_input_gradient(trainer, pixels, 4 * kPixels));
+    OK(mn_trainer_input_gradient(trainer, 0, pixels, 4 * kPixels));
     CHECK(!is_tainted(pixels, sizeof pixels));
 
     /* The trainer keeps its model, and the model its device. */

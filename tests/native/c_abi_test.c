@@ -226,6 +226,7 @@ int main(void) {
     check_errors_of_devices();
     check_errors_of_graphs();
     check_errors_of_data();
+    check_errors_of_inputs();
     check_errors_of_models();
     check_errors_of_trainers();
     check_out_of_memory();

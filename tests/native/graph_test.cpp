@@ -178,8 +178,6 @@ TEST_F(GraphTest, MessagesNameTheNodeAndTheNumbers) {
     fails(MN_NOT_FOUND, {"[linear \"linear_1\"]", "source 1"}, [&] { linear(1, 5); });
     fails(MN_INVALID_ARGUMENT, {"\"in\"", "taken by node 0"},
           [&] { conv(0, conv_desc(1, 1), "in"); });
-    fails(MN_INVALID_ARGUMENT, {"first node", "node 1"},
-          [&] { graph_.add_input(image(1, 1, 1), nullptr); });
     const int32_t flat = simple(MN_OP_FLATTEN, 0);
     fails(MN_SHAPE_MISMATCH, {"[conv2d \"c\"]", "got 192"}, [&] { conv(flat, conv_desc(1, 1)); });
     fails(MN_INVALID_ARGUMENT, {"[linear \"linear_2\"]", "out_features", "got -4"},

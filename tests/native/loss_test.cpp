@@ -107,7 +107,7 @@ void check(std::initializer_list<int64_t> dims, const mn_loss_desc& loss, const 
         make_trainer(net.model, {{loss}, sgd_desc(0), batch.count, MN_TRAINER_INPUT_GRADIENT});
     expect_loss(e, trainer->accumulate(batch, nullptr));
     Floats gradient(x.size()), expected;
-    trainer->read_input_gradient(gradient.data(), gradient.size());
+    trainer->read_input_gradient(0, gradient.data(), gradient.size());
     for (double g : e.gradient) expected.push_back(static_cast<float>(g / e.denominator));
     EXPECT_LE(relative_error(gradient, expected), 1e-6);
 }
@@ -208,7 +208,7 @@ TEST(LossTest, NothingThatCountsIsNaN) {
         make_trainer(net.model, {{loss}, sgd_desc(1), 2, MN_TRAINER_INPUT_GRADIENT});
     EXPECT_TRUE(std::isnan(trainer->accumulate(batch_of(x, 2, &labels), nullptr).loss));
     Floats gradient(6, 1);
-    trainer->read_input_gradient(gradient.data(), 6);
+    trainer->read_input_gradient(0, gradient.data(), 6);
     EXPECT_EQ(gradient, Floats(6));
 }
 

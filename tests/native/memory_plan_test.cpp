@@ -85,8 +85,8 @@ public:
     void run() {
         for (size_t s = 0; s < program_.steps.size(); s++) follow(static_cast<int>(s));
         for (int32_t output : program_.outputs) expect_owned(value(output), "output");
-        if (program_.input_gradient >= 0)
-            expect_owned(value(program_.input_gradient), "input gradient");
+        for (int32_t gradient : program_.input_gradients)
+            if (gradient >= 0) expect_owned(value(gradient), "input gradient");
     }
 
 private:

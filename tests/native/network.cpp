@@ -287,9 +287,9 @@ mn_metrics TestTrainer::accumulate(const Batch& batch) const {
     return metrics;
 }
 
-Floats TestTrainer::input_gradient(int64_t size) const {
+Floats TestTrainer::input_gradient(int64_t size, int32_t node) const {
     Floats values(static_cast<size_t>(size));
-    check(mn_trainer_input_gradient(trainer_, values.data(), values.size()));
+    check(mn_trainer_input_gradient(trainer_, node, values.data(), values.size()));
     return values;
 }
 

@@ -129,7 +129,7 @@ public:
     mn_metrics accumulate(const Batch& batch) const;
     void apply() const { check(mn_trainer_apply(trainer_)); }
     void clear() const { check(mn_trainer_clear(trainer_)); }
-    Floats input_gradient(int64_t size) const;
+    Floats input_gradient(int64_t size, int32_t node = 0) const;
 
 private:
     Owned<mn_trainer_destroy> trainer_;

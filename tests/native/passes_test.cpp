@@ -342,15 +342,15 @@ TEST_F(PassesTest, BackwardRunsFromTheLossToTheFirstParameters) {
         {MN_OP_CONV2D, MNB_BACKWARD}};
     EXPECT_EQ(steps(program), expected);
     EXPECT_EQ(program.steps.back().diff_sources, Ops({-1}));  // nobody wants it
-    EXPECT_EQ(program.input_gradient, -1);
+    EXPECT_EQ(program.input_gradients[0], -1);
 }
 
 TEST_F(PassesTest, TheInputsGradientIsMadeWhenAskedFor) {
     const int32_t end = chain({MN_OP_CONV2D, MN_OP_FLATTEN, MN_OP_LINEAR});
     const Program program = scheduled({end}, true);
-    ASSERT_GE(program.input_gradient, 0);
-    EXPECT_EQ(program.steps.back().diff_sources, Ops({program.input_gradient}));
-    const mnb_tensor& t = program.values[program.input_gradient].tensor;
+    ASSERT_GE(program.input_gradients[0], 0);
+    EXPECT_EQ(program.steps.back().diff_sources, Ops({program.input_gradients[0]}));
+    const mnb_tensor& t = program.values[program.input_gradients[0]].tensor;
     EXPECT_EQ(t.c * t.h * t.w, 3 * 8 * 8);
 }
 
@@ -361,8 +361,8 @@ TEST_F(PassesTest, AnInputThatIsReadInTwoWaysHasNoOneGradient) {
     const int32_t normalized = graph_.add(MN_OP_NORMALIZE, {0}, desc, nullptr);
     const int32_t a = chain({MN_OP_FLATTEN, MN_OP_LINEAR}, normalized);
     const int32_t b = chain({MN_OP_FLATTEN, MN_OP_LINEAR}, 0);
-    EXPECT_EQ(scheduled({a, b}).input_gradient, -1);
-    EXPECT_GE(scheduled({a}, true).input_gradient, 0);
+    EXPECT_EQ(scheduled({a, b}).input_gradients[0], -1);
+    EXPECT_GE(scheduled({a}, true).input_gradients[0], 0);
     try {
         scheduled({a, b}, true);
         FAIL() << "nothing was thrown";

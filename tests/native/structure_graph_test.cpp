@@ -283,7 +283,7 @@ public:
             result.gradients.push_back(read_part(*model_, parameter.name, MN_PART_GRADIENT));
         if (!network_.indices) {
             result.input_gradient.resize(images_.size());
-            trainer_->read_input_gradient(result.input_gradient.data(), images_.size());
+            trainer_->read_input_gradient(0, result.input_gradient.data(), images_.size());
         }
         trainer_->clear();
         return result;

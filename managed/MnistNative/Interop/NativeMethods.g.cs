@@ -353,7 +353,7 @@ internal enum MnOptimizerKind
 internal enum MnTrainerFlag : uint
 {
     /// <summary>
-    /// Compute the gradient of the loss by the input too: <see cref="NativeMethods.TrainerInputGradient"/>.
+    /// Compute the gradient of the loss by the inputs too: <see cref="NativeMethods.TrainerInputGradient"/>.
     /// </summary>
     InputGradient = 1,
 }
@@ -972,7 +972,33 @@ internal unsafe struct MnDatasetDesc
     public uint Reserved;
 }
 
-/// <summary>One batch: either contiguous images, or indices into a data set.</summary>
+/// <summary>What a batch feeds to one of a network's inputs after the first.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnBatchInput
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Id of the input's node.</summary>
+    public int Node;
+
+    /// <summary>An <see cref="MnDtype"/>.</summary>
+    public int Dtype;
+
+    /// <summary>Always 0.</summary>
+    public int Reserved;
+
+    /// <summary>count x shape elements, as <see cref="MnBatch.Images"/>, in the order of the batch.</summary>
+    public void* Images;
+
+    /// <summary>Size of <c>images</c> in bytes.</summary>
+    public ulong ImagesBytes;
+}
+
+/// <summary>
+/// One batch: either contiguous images, or indices into a data set. Both feed the network's first input; what the
+/// others get stands in <c>inputs</c>.
+/// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnBatch
 {
@@ -1020,6 +1046,17 @@ internal unsafe struct MnBatch
 
     /// <summary>Number of values in <c>targets</c>.</summary>
     public ulong TargetCount;
+
+    /// <summary>
+    /// One entry for each of the network's inputs but the first, in any order; null where the network has one input.
+    /// </summary>
+    public MnBatchInput* Inputs;
+
+    /// <summary>Number of <c>inputs</c>.</summary>
+    public int InputCount;
+
+    /// <summary>Always 0.</summary>
+    public int Reserved2;
 }
 
 /// <summary>How a model is made.</summary>
@@ -1436,7 +1473,10 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName, EntryPoint = "mn_graph_destroy")]
     public static partial MnStatus GraphDestroy(ulong graph);
 
-    /// <summary>Adds the graph's input, which must be its first node.</summary>
+    /// <summary>
+    /// Adds an input. A graph's first node must be one; networks of several inputs add the others wherever they like.
+    /// Batches feed the first through <see cref="MnBatch.Images"/> and the others through <see cref="MnBatch.Inputs"/>.
+    /// </summary>
     /// <param name="graph">the graph.</param>
     /// <param name="shape">shape of one image, {C, H, W}, or {F}.</param>
     /// <param name="name">name of the node, unique in the graph; null for one made from its op and id.</param>
@@ -1445,8 +1485,8 @@ internal static unsafe partial class NativeMethods
     public static partial MnStatus GraphInput(ulong graph, MnShape* shape, byte* name, int* nodeOut);
 
     /// <summary>
-    /// Adds a normalisation, whose source must be the input: it belongs to how images are read. uint8 pixels are
-    /// divided by 255 first, float32 values are taken as they are.
+    /// Adds a normalisation, whose source must be an input: it belongs to how images are read. uint8 pixels are divided
+    /// by 255 first, float32 values are taken as they are.
     /// </summary>
     /// <param name="source">id of the node whose result is read, as in all functions below.</param>
     [LibraryImport(LibraryName, EntryPoint = "mn_graph_normalize")]
@@ -1727,11 +1767,14 @@ internal static unsafe partial class NativeMethods
     public static partial MnStatus TrainerSetLearningRate(ulong trainer, float learningRate);
 
     /// <summary>
-    /// Copies the gradient of the last batch's loss by its input, count x shape of the first node's result after
+    /// Copies the gradient of the last batch's loss by an input, count x shape of the input, taken after its
     /// normalisation. Needs <see cref="MnTrainerFlag.InputGradient"/>.
     /// </summary>
+    /// <param name="node">id of the input; 0 is the first.</param>
+    /// <param name="values">receives the values.</param>
+    /// <param name="valueCount">must be count x shape.</param>
     [LibraryImport(LibraryName, EntryPoint = "mn_trainer_input_gradient")]
-    public static partial MnStatus TrainerInputGradient(ulong trainer, float* values, ulong valueCount);
+    public static partial MnStatus TrainerInputGradient(ulong trainer, int node, float* values, ulong valueCount);
 
     /// <summary>
     /// Makes a step as <see cref="NativeMethods.TrainerStep"/> does and tells where the time goes, as

@@ -233,7 +233,7 @@ public sealed unsafe class Trainer : IDisposable
 
         fixed (float* pointer = values)
         {
-            Native.Check(NativeMethods.TrainerInputGradient(lease.Value, pointer, (ulong)values.Length));
+            Native.Check(NativeMethods.TrainerInputGradient(lease.Value, node: 0, pointer, (ulong)values.Length));
         }
     }
 
