@@ -23,7 +23,7 @@ EOF
 native() { cmake -DPRESET="$1" -P native/cmake/build.cmake; }
 
 native_sources() {
-    find native tests/native -type f \( -name '*.h' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.inc' \) -print0
+    find native tests/native docs/examples -type f \( -name '*.h' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.inc' \) -print0
 }
 
 verb=${1:-}
