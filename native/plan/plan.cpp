@@ -186,8 +186,8 @@ void Execution::run(const CheckedBatch& batch, int64_t first, int32_t count, boo
     plan_.check_count(count);
     StopWatch clock;
     plan_.refresh();
-    if (times_) times_->refresh_seconds += timed(clock);
     for (size_t i = 0; i < inputs_.size(); i++) inputs_[i] = batch.from(i, first);
+    if (times_) times_->refresh_seconds += timed(clock);
     mnb_error error{};
     if (backend.begin && !times_)
         Device::check(backend.begin(device, reinterpret_cast<uintptr_t>(this), &error), error);

@@ -110,8 +110,8 @@ private:
     DeviceMemory arena_;
     DeviceMemory losses_;
     std::vector<mnb_run> runs_;
-    StepTimes* times_ = nullptr;
     std::vector<mnb_input> inputs_;
+    StepTimes* times_ = nullptr;
 };
 
 // The layouts of all parameters of a graph on a device.
