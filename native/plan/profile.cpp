@@ -24,14 +24,24 @@ std::string op_name(int32_t op) {
     }
 }
 
+bool has_bias(const Operation& operation) {
+    switch (operation.op) {
+        case MN_OP_CONV2D:
+            return operation.desc.conv2d.bias;
+        case MN_OP_CONV_TRANSPOSE2D:
+            return operation.desc.conv_transpose2d.bias;
+        case MN_OP_LINEAR:
+            return operation.desc.linear.bias;
+        default:
+            return false;
+    }
+}
+
 // In the order in which they are computed.
 std::string describe(const Operation& operation) {
     std::string result = op_name(operation.op);
     if (operation.op == MNB_OP_LOAD && !operation.mean.empty()) result += "+normalize";
-    const auto is_bias = [](const mnb_param& param) { return param.role == MNB_BIAS; };
-    if (operation.op != MN_OP_BATCH_NORM &&
-        std::any_of(operation.params.begin(), operation.params.end(), is_bias))
-        result += "+bias";
+    if (has_bias(operation)) result += "+bias";
     if (operation.has_norm) result += "+batch_norm";
     if (operation.activation == MN_ACTIVATION_RELU) result += "+relu";
     if (operation.has_pool) result += "+max_pool2d";

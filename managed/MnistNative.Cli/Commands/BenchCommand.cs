@@ -28,12 +28,16 @@ internal static class BenchCommand
             DefaultValueFactory = _ => "both",
         };
         mode.AcceptOnlyFromAmong("both", "training", "inference");
+        Option<bool> profile = new("--profile")
+        {
+            Description = "Show where the time goes instead: time, GFLOP/s, GB/s and share of the peak of each operation.",
+        };
         Option<string> device = SharedOptions.Device();
         Option<int> threads = SharedOptions.Threads();
         Option<bool> json = SharedOptions.Json();
         var command = new Command("bench", "Measure training and inference: the median of five runs after a warm-up.")
         {
-            network, batchSize, steps, mode, device, threads, json,
+            network, batchSize, steps, mode, profile, device, threads, json,
         };
         command.SetAction((parsed, cancellation) =>
         {
@@ -45,7 +49,21 @@ internal static class BenchCommand
             using Model model = Networks
                 .Append(name, Sequential.Input(Networks.InputShape(name)).Normalize(0.1307f, 0.3081f))
                 .Build(seed: 1, processor);
-            double? train = measured != "inference" ? MeasureTraining(model, stopWatch) : null;
+            if (parsed.GetValue(profile))
+            {
+                bool[] trainings = measured switch { "training" => [true], "inference" => [false], _ => [false, true] };
+                foreach (bool training in trainings)
+                {
+                    int repetitions = parsed.GetValue(steps) is int given and > 0 ? given : Repetitions;
+                    ModelProfile found = model.Profile(batch, training, repetitions, cancellation);
+                    ProfileReport.Write(context, name, found, parsed.GetValue(json));
+                }
+
+                return Task.FromResult(0);
+            }
+
+            double? trainCompile = null;
+            double? train = measured != "inference" ? MeasureTraining(model, stopWatch, out trainCompile) : null;
             double? infer = measured != "training" ? MeasureInference(model, stopWatch) : null;
             int used = processor.Describe().Threads;
             if (parsed.GetValue(json))
@@ -57,6 +75,8 @@ internal static class BenchCommand
                     json.WriteNumber("threads", used);
                     json.WriteRounded("train_images_per_second", train, 3);
                     json.WriteRounded("infer_images_per_second", infer, 3);
+                    json.WriteRounded("train_compile_milliseconds", trainCompile, 3);
+                    json.WriteRounded("infer_compile_milliseconds", model.MemoryPlan.CompileTime.TotalMilliseconds, 3);
                 });
             }
             else
@@ -80,10 +100,11 @@ internal static class BenchCommand
             : null;
     }
 
-    private static double MeasureTraining(Model model, StopWatch stopWatch)
+    private static double MeasureTraining(Model model, StopWatch stopWatch, out double? compileMilliseconds)
     {
         (byte[][] images, int[][] labels) = MakeBatches(model, stopWatch.Batch);
         using Trainer trainer = model.CreateTrainer(new Adam(), stopWatch.Batch);
+        compileMilliseconds = trainer.MemoryPlan.CompileTime.TotalMilliseconds;
         double losses = 0;
         double rate = stopWatch.Median(step =>
             losses += trainer.Step(images[step % DistinctBatches], labels[step % DistinctBatches]).Loss);

@@ -249,6 +249,8 @@ public sealed unsafe class Trainer : IDisposable
         _datasets.Clear();
     }
 
+    internal NativeHandle Handle => _handle;
+
     /// <summary>A step on a batch as the native library takes it.</summary>
     internal StepResult Step(in MnBatch batch) => Run(batch, accumulate: false);
 
