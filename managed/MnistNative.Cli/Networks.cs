@@ -11,15 +11,16 @@ public static class Networks
     private static readonly ImageShape s_digit = new(1, 28, 28);
     private static readonly ImageShape s_photo = new(3, 224, 224);
 
-    // Builds the network for a number of classes; what train can train takes digits.
-    private sealed record Entry(ImageShape Shape, int Classes, Func<Sequential, int, Sequential> Append);
+    // Builds the network for a number of classes; what train can train takes digits. Small and regularised networks
+    // need one cycle to reach in five epochs what they can.
+    private sealed record Entry(ImageShape Shape, int Classes, Func<Sequential, int, Sequential> Append, string Schedule = "constant");
 
     private static readonly Dictionary<string, Entry> s_networks = new()
     {
         ["seed"] = new(s_digit, DigitClasses, SmallNetworks.Seed),
         ["tower"] = new(s_digit, DigitClasses, SmallNetworks.Tower),
-        ["lenet"] = new(s_digit, DigitClasses, SmallNetworks.LeNet),
-        ["simplecnn"] = new(s_digit, DigitClasses, SmallNetworks.SimpleCnn),
+        ["lenet"] = new(s_digit, DigitClasses, SmallNetworks.LeNet, "one-cycle"),
+        ["simplecnn"] = new(s_digit, DigitClasses, SmallNetworks.SimpleCnn, "one-cycle"),
         ["alexnet"] = new(s_photo, ImageNetClasses, AlexNetNetwork.AlexNet),
         ["vgg16"] = new(s_photo, ImageNetClasses, VggNetworks.Vgg16),
         ["resnet18"] = new(s_photo, ImageNetClasses, ResNetNetworks.ResNet18),
@@ -55,6 +56,9 @@ public static class Networks
 
     /// <summary>Shape of the images that the named network is measured with.</summary>
     public static ImageShape InputShape(string name) => Find(name).Shape;
+
+    /// <summary>The learning-rate schedule that the named network is trained with unless another is asked for.</summary>
+    public static string Schedule(string name) => Find(name).Schedule;
 
     /// <summary>Puts the named network behind a beginning: an input, normalised or not.</summary>
     public static Sequential Append(string name, Sequential input) => Find(name).Append(input, Find(name).Classes);

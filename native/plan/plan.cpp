@@ -1,5 +1,7 @@
 #include "plan/plan.h"
 
+#include "plan/stop_watch.h"
+
 namespace mn {
 
 Program lower_parameters(const Graph& graph, const Device& device) {
@@ -12,10 +14,9 @@ Program lower_parameters(const Graph& graph, const Device& device) {
 
 Plan::Plan(std::shared_ptr<const Device> device, const Graph& graph,
            std::shared_ptr<const ParameterStore> store, const PlanOptions& options)
-    : device_(std::move(device)),
-      store_(std::move(store)),
-      program_(lower(graph, options.lower)),
-      seed_(options.seed) {
+    : device_(std::move(device)), store_(std::move(store)), seed_(options.seed) {
+    StopWatch clock;
+    program_ = lower(graph, options.lower);
     if (options.fuse) {
         fold_batch_norm(program_, *device_);
         fuse(program_, *device_);
@@ -28,6 +29,7 @@ Plan::Plan(std::shared_ptr<const Device> device, const Graph& graph,
     memory_ = plan_memory(program_);
     try {
         prepare_steps();
+        compile_nanoseconds_ = static_cast<int64_t>(clock.lap() * 1e9);
         log(MN_LOG_DEBUG,
             text("[plan] ", program_.training ? "training" : "inference", ", batch ", max_batch(),
                  ": ", program_.steps.size(), " steps, arena ", arena_bytes(), " bytes, workspace ",
@@ -167,15 +169,27 @@ Execution::Execution(Plan& plan)
         runs_.push_back(plan.bind(plan.program_.steps[i], i, arena_, losses_));
 }
 
+void Execution::time_into(StepTimes* times) {
+    times_ = times;
+    if (times) times->steps.resize(runs_.size());
+}
+
+double Execution::timed(StopWatch& clock) const {
+    plan_.device_->synchronize();
+    return clock.lap();
+}
+
 void Execution::run(const CheckedBatch& batch, int64_t first, int32_t count, bool accumulate,
                     uint64_t step, const double* loss_scales) {
     const mnb_backend& backend = plan_.device_->backend();
     mnb_device* device = plan_.device_->handle();
     plan_.check_count(count);
+    StopWatch clock;
     plan_.refresh();
     for (size_t i = 0; i < inputs_.size(); i++) inputs_[i] = batch.from(i, first);
+    if (times_) times_->refresh_seconds += timed(clock);
     mnb_error error{};
-    if (backend.begin)
+    if (backend.begin && !times_)
         Device::check(backend.begin(device, reinterpret_cast<uintptr_t>(this), &error), error);
     for (size_t i = 0; i < runs_.size(); i++) {
         mnb_run& run = runs_[i];
@@ -187,8 +201,12 @@ void Execution::run(const CheckedBatch& batch, int64_t first, int32_t count, boo
         run.input = &inputs_[operation.input];
         run.loss_scale = loss_scales && operation.loss >= 0 ? loss_scales[operation.loss] : 1.0;
         Device::check(backend.run(device, plan_.steps_[i].kernel, &run, &error), error);
+        if (times_) {
+            times_->steps[i].seconds += timed(clock);
+            times_->steps[i].dtype = run.input->dtype;
+        }
     }
-    if (backend.end) Device::check(backend.end(device, &error), error);
+    if (backend.end && !times_) Device::check(backend.end(device, &error), error);
 }
 
 void Execution::read_value(int32_t value, int32_t count, float* values) {

@@ -106,6 +106,8 @@ std::vector<OpCase> norm_cases() {
         add({1, 3, 2, 2, false});
         add({3, 17, 5, 4, false}, MN_ACTIVATION_RELU);
         add({4, 16, 7, 7, false});
+        add({3, 80, 3, 5, false});
+        add({3, 112, 5, 3, false}, MN_ACTIVATION_RELU);
         add({5, 33, 1, 1, true}, MN_ACTIVATION_RELU);
         add({4, 3, 2, 2, true});
         add({6, 40, 23, 19, false}, MN_ACTIVATION_RELU);  // several chunks

@@ -10,6 +10,9 @@ internal static class TrainCommand
     private const float SgdLearningRate = 1e-2f;
     private const float SgdMomentum = 0.9f;
 
+    // One cycle bears a higher rate at its top than a training can keep up.
+    private const float OneCycleFactor = 3;
+
     public static Command Create(CliContext context)
     {
         Option<string> dataset = SharedOptions.Dataset();
@@ -24,7 +27,7 @@ internal static class TrainCommand
         Option<int> batchSize = SharedOptions.BatchSize();
         Option<float?> learningRate = new("--lr")
         {
-            Description = "Learning rate; 0.001 for adam and 0.01 for sgd unless given.",
+            Description = "Learning rate; 0.001 for adam and 0.01 for sgd, with one-cycle three times that, unless given.",
             HelpName = "X",
         };
         Option<string> optimizer = new("--optimizer")
@@ -33,6 +36,12 @@ internal static class TrainCommand
             DefaultValueFactory = _ => "adam",
         };
         optimizer.AcceptOnlyFromAmong("adam", "sgd");
+        Option<string?> schedule = new("--schedule")
+        {
+            Description = "How the learning rate changes: constant; one-cycle, up to --lr and down to nearly 0; or cosine, "
+                + "down from --lr epoch by epoch. Unless given, one-cycle for lenet and simplecnn, constant for the others.",
+        };
+        schedule.AcceptOnlyFromAmong("constant", "one-cycle", "cosine");
         Option<ulong> seed = new("--seed")
         {
             Description = "Seed of the first parameters and of the order of the images.",
@@ -56,7 +65,7 @@ internal static class TrainCommand
 
         var command = new Command("train", "Train a network and test it after each epoch.")
         {
-            dataset, data, network, epochs, batchSize, learningRate, optimizer, seed, device, threads, normalize, save, json,
+            dataset, data, network, epochs, batchSize, learningRate, optimizer, schedule, seed, device, threads, normalize, save, json,
         };
         command.SetAction(async (parsed, cancellation) =>
         {
@@ -67,8 +76,10 @@ internal static class TrainCommand
                 throw new DirectoryNotFoundException($"--save: the folder \"{folder.FullName}\" does not exist.");
             }
 
+            string rates = parsed.GetValue(schedule) ?? Networks.Schedule(parsed.GetValue(network)!);
             float rate = parsed.GetValue(learningRate)
-                ?? (parsed.GetValue(optimizer) == "sgd" ? SgdLearningRate : AdamLearningRate);
+                ?? ((parsed.GetValue(optimizer) == "sgd" ? SgdLearningRate : AdamLearningRate)
+                    * (rates == "one-cycle" ? OneCycleFactor : 1));
             Optimizer update = parsed.GetValue(optimizer) == "sgd" ? new Sgd(rate, SgdMomentum) : new Adam(rate);
 
             using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads));
@@ -88,6 +99,12 @@ internal static class TrainCommand
                 Epochs = parsed.GetValue(epochs),
                 BatchSize = parsed.GetValue(batchSize),
                 Optimizer = update,
+                Schedule = rates switch
+                {
+                    "one-cycle" => new OneCycleLr(),
+                    "cosine" => new CosineAnnealingLr(),
+                    _ => null,
+                },
                 Validation = images.Test,
             };
 

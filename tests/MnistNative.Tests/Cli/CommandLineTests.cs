@@ -103,6 +103,32 @@ public sealed class CommandLineTests
     }
 
     [Fact]
+    public async Task SchedulesChangeTheRateAndLeNetHasOneCycle()
+    {
+        using var folder = new TempFolder();
+        WriteDigits(folder.Path, train: 200, test: 50);
+        double given = await FinalLoss("lenet", "--schedule", "one-cycle", "--lr", "0.003");
+        Assert.Equal(given, await FinalLoss("lenet"));
+        double constant = await FinalLoss("lenet", "--schedule", "constant");
+        Assert.Equal(constant, await FinalLoss("lenet", "--schedule", "constant", "--lr", "0.001"));
+        double cosine = await FinalLoss("lenet", "--schedule", "cosine");
+        Assert.Equal(3, new[] { given, constant, cosine }.Distinct().Count());
+        Assert.Equal(await FinalLoss("tower", "--schedule", "constant"), await FinalLoss("tower"));
+
+        Output refused = await Run("train", "--schedule", "sometimes");
+        Assert.NotEqual(0, refused.ExitCode);
+        Assert.Contains("sometimes", refused.Error);
+
+        async Task<double> FinalLoss(string network, params string[] rest)
+        {
+            Output train = await Run(
+                ["train", "--dataset", "mnist", "--data", folder.Path, "--network", network, "--epochs", "2", "--json", .. rest]);
+            Assert.Equal("", train.Error);
+            return train.Json[1].GetProperty("train_loss").GetDouble();
+        }
+    }
+
+    [Fact]
     public async Task PlainOutputIsALineAnEpoch()
     {
         using var folder = new TempFolder();
@@ -125,11 +151,11 @@ public sealed class CommandLineTests
         string model = folder.File("model.safetensors");
         using var interrupt = new CancellationTokenSource();
         using var output = new InterruptingWriter(interrupt);
-        int code = await CommandLine.RunAsync(
+        int code = await MnistNative.Cli.CommandLine.RunAsync(
             ["train", "--dataset", "mnist", "--data", folder.Path, "--network", "lenet", "--epochs", "100000", "--save", model, "--json"],
             new CliContext(output, TextWriter.Null, IsTerminal: false),
             interrupt.Token);
-        Assert.Equal(CommandLine.Interrupted, code);
+        Assert.Equal(MnistNative.Cli.CommandLine.Interrupted, code);
         Assert.Contains("\"event\":\"done\"", output.ToString());
         using Model saved = Model.Load(model);
         Assert.Equal(10, saved.OutputLength);
@@ -227,7 +253,7 @@ public sealed class CommandLineTests
     {
         using var output = new StringWriter();
         using var error = new StringWriter();
-        int code = await CommandLine.RunAsync(args, new CliContext(output, error, IsTerminal: false));
+        int code = await MnistNative.Cli.CommandLine.RunAsync(args, new CliContext(output, error, IsTerminal: false));
         return new Output(
             code, output.ToString().Split(Environment.NewLine, StringSplitOptions.RemoveEmptyEntries), error.ToString());
     }

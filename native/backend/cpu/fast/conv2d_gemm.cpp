@@ -13,6 +13,8 @@ int64_t block_of(const ConvShape& s) {
 
 class GemmForward : public ConvForwardKernel {
 public:
+    const char* name() const override { return is_depthwise(op_.shape) ? "depthwise" : "gemm"; }
+
     GemmForward(const mnb_node& node, int direction) : ConvForwardKernel(node, direction) {
         const ConvShape& s = op_.shape;
         op_.in_place = needs_no_border(s);
@@ -72,6 +74,8 @@ private:
 
 class GemmDiffSrc : public ConvGradient {
 public:
+    const char* name() const override { return is_depthwise(shape_) ? "depthwise" : "gemm"; }
+
     GemmDiffSrc(const mnb_node& node, Workspace& workspace) : ConvGradient(node, workspace) {
         const ConvShape& s = shape_;
         const int64_t channels = round_up(s.oc, 16);
@@ -145,6 +149,8 @@ private:
 
 class GemmDiffWeights : public ConvDiffWeights {
 public:
+    const char* name() const override { return is_depthwise(shape_) ? "depthwise" : "gemm"; }
+
     GemmDiffWeights(const mnb_node& node, Workspace& workspace) : ConvDiffWeights(node, workspace) {
         const ConvShape& s = shape_;
         const auto gradient = [&](int64_t rows) { return rows * s.ow * block_of(s); };

@@ -40,12 +40,17 @@ void f32_linear_prepare(const LinearBackward&, int64_t task);
 void f32_linear_diff_src(const LinearBackward&, int64_t task, float* scratch);
 void f32_linear_diff_weights(const LinearBackward&, int64_t task);
 void f32_linear_diff_bias(const LinearBackward&);
+void f32_batch_norm_sum_sources(const BatchNormPass&);
+void f32_batch_norm_scale(const BatchNormPass&);
+void f32_batch_norm_sum_gradients(const BatchNormPass&);
+void f32_batch_norm_diff_src(const BatchNormPass&);
 void f32_relu_forward(const float* src, float* dst, int64_t count);
 void f32_relu_backward(const float* dst, const float* diff_dst, float* diff_src, int64_t count);
 void f32_sum_chunks(const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
                     int64_t count, int64_t accumulate);
 void load_image(const LoadRun&, int64_t image);
 void f32_update(const UpdateStep&, const UpdateRange&);
+double f32_multiply_adds(int64_t iterations, float* sink);
 double f32_sum_of_squares(const float* g, int64_t count, float scale, float clip_value);
 
 }  // namespace mn::cpu::MN_ISA

@@ -36,12 +36,17 @@ const KernelTable table = {
     f32_linear_diff_src,
     f32_linear_diff_weights,
     f32_linear_diff_bias,
+    f32_batch_norm_sum_sources,
+    f32_batch_norm_scale,
+    f32_batch_norm_sum_gradients,
+    f32_batch_norm_diff_src,
     f32_relu_forward,
     f32_relu_backward,
     f32_sum_chunks,
     load_image,
     f32_update,
     f32_sum_of_squares,
+    f32_multiply_adds,
 };
 
 }  // namespace mn::cpu::MN_ISA

@@ -140,6 +140,24 @@ struct LinearBackward {
     int64_t depth_per_task;
 };
 
+// A pass of a batch normalisation over the channels [first_channel, last_channel), whole panels, of
+// the pixels [first_pixel, last_pixel) of the batch. The forward pass is
+//     dst = (src - mean) * factor + shift
+// with one of each a channel, perhaps followed by a ReLU; g is the gradient that the ReLU lets
+// pass.
+struct BatchNormPass {
+    int64_t channels;
+    int64_t first_pixel, last_pixel, first_channel, last_channel;
+    int64_t relu;
+    const float *mean, *factor, *shift;
+    const float *slope, *diff_shift;  // diff_src = factor * g + slope * (src - mean) + diff_shift
+    const float* src;
+    float* dst;
+    const float* diff_dst;
+    float* diff_src;
+    double *first_sum, *second_sum;  // of x and x^2, or of g and g x, by channel
+};
+
 struct LoadRun {
     const void* images;
     const int32_t* indices;  // null: contiguous
@@ -232,6 +250,11 @@ struct KernelTable {
     void (*f32_linear_diff_weights)(const LinearBackward&, int64_t task);
     void (*f32_linear_diff_bias)(const LinearBackward&);
 
+    void (*f32_batch_norm_sum_sources)(const BatchNormPass&);
+    void (*f32_batch_norm_scale)(const BatchNormPass&);
+    void (*f32_batch_norm_sum_gradients)(const BatchNormPass&);
+    void (*f32_batch_norm_diff_src)(const BatchNormPass&);
+
     void (*f32_relu_forward)(const float* src, float* dst, int64_t count);
     void (*f32_relu_backward)(const float* dst, const float* diff_dst, float* diff_src,
                               int64_t count);
@@ -242,6 +265,8 @@ struct KernelTable {
     void (*f32_update)(const UpdateStep&, const UpdateRange&);
     // The sum of squares of cut(scale g), cut to +- clip_value if that is above 0.
     double (*f32_sum_of_squares)(const float* g, int64_t count, float scale, float clip_value);
+    // Multiply-adds from registers; returns how many operations they were, each counted as two.
+    double (*f32_multiply_adds)(int64_t iterations, float* sink);
 };
 
 namespace base {

@@ -1,191 +1,171 @@
-// Batch normalisation, perhaps with a ReLU fused behind it.
-//
-// With m and v the mean and the biased variance of a channel over batch and pixels, r = 1 /
-// sqrt(v + epsilon) and n the number of values:
-//
-//     y  = (x - m) r weight + bias
-//     dx = weight r (g - mean of g - (x - m) r^2 * mean of g (x - m))
-//
-// Both means come from the channel's sums of g and g x. Inference puts the running statistics in
-// the place of m and v.
-
-#include "backend/cpu/reference/channels.h"
+#include "backend/cpu/reference/batch_norm.h"
 
 namespace mn::cpu::reference {
 namespace {
 
-class BatchNorm : public Kernel {
-public:
-    BatchNorm(const mnb_node& node, int direction)
-        : node_(node),
-          d_(node_.desc.batch_norm),
-          channels_(node.src[0], node.dst),
-          direction_(direction),
-          statistics_(d_.affine ? 2 : 0) {}
-
-    // Mean and r of each channel, for the whole batch.
-    static int64_t saved_bytes(const mnb_node& node) {
-        return divide_up(2 * Channels(node.src[0], node.dst).count() * int64_t{sizeof(double)},
-                         node.max_batch);
-    }
-
-    // Two sums a channel and chunk, then the coefficients.
-    static int64_t workspace_bytes(const mnb_node& node) {
-        const Channels channels(node.src[0], node.dst);
-        const int64_t sums = 2 * Split::most_chunks(channels, node.max_batch);
-        return channels.count() * (sums * int64_t{sizeof(double)} + 5 * int64_t{sizeof(float)});
-    }
-
-    void run(Device& device, const mnb_run& run) override {
-        const Split split(channels_, run.count);
-        if (direction_ == MNB_BACKWARD) {
-            if (node_.activation == MN_ACTIVATION_RELU)
-                backward<true>(device, run, split);
-            else
-                backward<false>(device, run, split);
-            return;
-        }
-        if (direction_ == MNB_FORWARD_TRAINING) {
-            const float* src = run.src[0];
-            sum(device, run, split, [src](int64_t at, int64_t, int64_t, double& a, double& b) {
-                a = static_cast<double>(src[at]);
-                b = a * a;
-            });
-            each_range(device, split, [&](int64_t c) { train(run, split, c); });
-            run.param[statistics_ + 2][0] += 1.0f;
-        } else {
-            each_range(device, split, [&](int64_t c) {
-                const double variance = static_cast<double>(run.param[statistics_ + 1][c]);
-                scale(run, split, c, static_cast<double>(run.param[statistics_][c]),
-                      1.0 / std::sqrt(variance + epsilon()));
-            });
-        }
-        const ChannelScale op = forward_scale(run, split);
-        split.run(device, [&](int64_t, int64_t row, int64_t last_row, int64_t c, int64_t last) {
-            apply(channels_, row, last_row, c, last, op, run.src[0], run.dst);
-        });
-    }
-
-private:
-    double epsilon() const { return static_cast<double>(d_.epsilon); }
-    double weight(const mnb_run& run, int64_t c) const {
-        return d_.affine ? static_cast<double>(run.param[0][c]) : 1.0;
-    }
-    double values(const mnb_run& run) const {
-        return static_cast<double>(run.count * channels_.area());
-    }
-
-    double* sums(const mnb_run& run, int64_t chunk, int which) const {
-        return static_cast<double*>(run.workspace) + (2 * chunk + which) * channels_.count();
-    }
-    float* coefficient(const mnb_run& run, const Split& split, int which) const {
-        return reinterpret_cast<float*>(sums(run, split.chunks, 0)) + which * channels_.count();
-    }
-
-    template <class Body>
-    void each_range(Device& device, const Split& split, Body&& body) const {
-        device.pool.parallel_for(static_cast<int>(split.ranges), [&](int task, int) {
-            const int64_t last = std::min((task + 1) * Split::range, split.channels);
-            for (int64_t c = task * Split::range; c < last; ++c) body(c);
-        });
-    }
-
-    template <class Read>
-    void sum(Device& device, const mnb_run& run, const Split& split, const Read& read) const {
-        split.run(device, [&](int64_t chunk, int64_t row, int64_t last_row, int64_t c,
-                              int64_t last) {
-            channels_.sum(row, last_row, c, last, sums(run, chunk, 0), sums(run, chunk, 1), read);
-        });
-    }
-
-    double total(const mnb_run& run, const Split& split, int which, int64_t c) const {
-        double sum = 0;
-        for (int64_t chunk = 0; chunk < split.chunks; ++chunk) sum += sums(run, chunk, which)[c];
-        return sum;
-    }
-
-    void train(const mnb_run& run, const Split& split, int64_t c) const {
-        const double n = values(run);
-        const double mean = total(run, split, 0, c) / n;
-        // A square's mean is never the smaller one but for rounding; a NaN stays one.
-        const double difference = total(run, split, 1, c) / n - mean * mean;
-        const double variance = difference < 0 ? 0 : difference;
-        const double momentum = static_cast<double>(d_.momentum);
-        const auto move = [&](float& running, double batch) {
-            running = static_cast<float>((1 - momentum) * static_cast<double>(running) +
-                                         momentum * batch);
-        };
-        move(run.param[statistics_][c], mean);
-        move(run.param[statistics_ + 1][c], variance * n / (n - 1));
-        double* saved = static_cast<double*>(run.saved) + 2 * c;
-        saved[0] = mean;
-        saved[1] = 1.0 / std::sqrt(variance + epsilon());
-        scale(run, split, c, mean, saved[1]);
-    }
-
-    ChannelScale forward_scale(const mnb_run& run, const Split& split) const {
-        return {coefficient(run, split, 0), coefficient(run, split, 1), coefficient(run, split, 2),
-                node_.activation == MN_ACTIVATION_RELU};
-    }
-
-    // Sets what forward_scale gives.
-    void scale(const mnb_run& run, const Split& split, int64_t c, double mean, double r) const {
-        const double factor = r * weight(run, c);
-        const float rounded = static_cast<float>(mean);
-        const double bias = d_.affine ? static_cast<double>(run.param[1][c]) : 0.0;
-        coefficient(run, split, 0)[c] = rounded;
-        coefficient(run, split, 1)[c] = static_cast<float>(factor);
-        coefficient(run, split, 2)[c] =
-            static_cast<float>(bias + (static_cast<double>(rounded) - mean) * factor);
-    }
-
-    template <bool relu>
-    void backward(Device& device, const mnb_run& run, const Split& split) const {
-        each_range(device, split, [&](int64_t c) {
-            const double* saved = static_cast<const double*>(run.saved) + 2 * c;
-            scale(run, split, c, saved[0], saved[1]);
-        });
-        const ChannelScale forward = forward_scale(run, split);
-        const float *src = run.src[0], *diff_dst = run.diff_dst;
-        sum(device, run, split, [=](int64_t at, int64_t dst_at, int64_t c, double& a, double& b) {
-            const float x = src[at];
-            a = static_cast<double>(passed<relu>(forward, x, c, diff_dst[dst_at]));
-            b = a * static_cast<double>(x);
-        });
-        each_range(device, split, [&](int64_t c) { finish_gradients(run, split, c); });
-        if (run.diff_src[0] == nullptr) return;
-        const ChannelGradient op = {
-            forward,        coefficient(run, split, 3), coefficient(run, split, 4), src, diff_dst,
-            run.diff_src[0]};
-        split.run(device, [&](int64_t, int64_t row, int64_t last_row, int64_t c, int64_t last) {
-            apply<relu>(channels_, row, last_row, c, last, op);
-        });
-    }
-
-    void finish_gradients(const mnb_run& run, const Split& split, int64_t c) const {
-        const double* saved = static_cast<const double*>(run.saved) + 2 * c;
-        const double mean = saved[0], r = saved[1], n = values(run);
-        const double sum_g = total(run, split, 0, c);
-        const double sum_gx = total(run, split, 1, c) - mean * sum_g;  // of g (x - m)
-        if (d_.affine && run.diff_param[0] != nullptr)
-            write_gradient(run.diff_param[0][c], sum_gx * r, run.accumulate);
-        if (d_.affine && run.diff_param[1] != nullptr)
-            write_gradient(run.diff_param[1][c], sum_g, run.accumulate);
-        const double factor = weight(run, c) * r, slope = -factor * r * r * sum_gx / n;
-        const double rounded = static_cast<double>(coefficient(run, split, 0)[c]);
-        coefficient(run, split, 3)[c] = static_cast<float>(slope);
-        coefficient(run, split, 4)[c] =
-            static_cast<float>(slope * (rounded - mean) - factor * sum_g / n);
-    }
-
-    mnb_node node_;
-    const mn_batch_norm_desc& d_;
-    Channels channels_;
-    int direction_;
-    int statistics_;  // which parameter the running mean is
-};
+template <class Body>
+void each_range(Device& device, const Split& split, Body&& body) {
+    device.pool.parallel_for(static_cast<int>(split.ranges), [&](int task, int) {
+        const int64_t last = std::min((task + 1) * Split::range, split.channels);
+        for (int64_t c = task * Split::range; c < last; ++c) body(c);
+    });
+}
 
 }  // namespace
+
+BatchNorm::BatchNorm(const mnb_node& node, int direction)
+    : node_(node),
+      d_(node_.desc.batch_norm),
+      channels_(node.src[0], node.dst),
+      direction_(direction),
+      statistics_(d_.affine ? 2 : 0) {}
+
+int64_t BatchNorm::saved_bytes(const mnb_node& node) {
+    return divide_up(2 * Channels(node.src[0], node.dst).count() * int64_t{sizeof(double)},
+                     node.max_batch);
+}
+
+int64_t BatchNorm::workspace_bytes(const mnb_node& node) {
+    const Channels channels(node.src[0], node.dst);
+    const int64_t sums = 2 * Split::most_chunks(channels, node.max_batch);
+    return channels.count() * (sums * int64_t{sizeof(double)} + 5 * int64_t{sizeof(float)});
+}
+
+void BatchNorm::run(Device& device, const mnb_run& run) {
+    const Split split(channels_, run.count);
+    if (direction_ == MNB_BACKWARD) {
+        backward(device, run, split);
+        return;
+    }
+    const float* src = run.src[0];
+    if (direction_ == MNB_FORWARD_TRAINING) {
+        split.run(device,
+                  [&](const SplitPart& part) { sum_sources(part, src, sums(run, part.chunk)); });
+        each_range(device, split, [&](int64_t c) { train(run, split, c); });
+        run.param[statistics_ + 2][0] += 1.0f;
+    } else {
+        each_range(device, split, [&](int64_t c) {
+            const double variance = static_cast<double>(run.param[statistics_ + 1][c]);
+            set_scale(run, split, c, static_cast<double>(run.param[statistics_][c]),
+                      1.0 / std::sqrt(variance + epsilon()));
+        });
+    }
+    const ChannelScale op = forward_scale(run, split);
+    split.run(device, [&](const SplitPart& part) { scale(part, op, src, run.dst); });
+}
+
+void BatchNorm::sum_sources(const SplitPart& part, const float* src, const Sums& sums) const {
+    channels_.sum(part.row, part.last_row, part.channel, part.last_channel, sums.first, sums.second,
+                  [src](int64_t at, int64_t, int64_t, double& a, double& b) {
+                      a = static_cast<double>(src[at]);
+                      b = a * a;
+                  });
+}
+
+void BatchNorm::scale(const SplitPart& part, const ChannelScale& op, const float* src,
+                      float* dst) const {
+    apply(channels_, part.row, part.last_row, part.channel, part.last_channel, op, src, dst);
+}
+
+void BatchNorm::sum_gradients(const SplitPart& part, const ChannelScale& forward, const float* src,
+                              const float* diff_dst, const Sums& sums) const {
+    const auto sum = [&](auto relu) {
+        channels_.sum(part.row, part.last_row, part.channel, part.last_channel, sums.first,
+                      sums.second,
+                      [=](int64_t at, int64_t dst_at, int64_t c, double& a, double& b) {
+                          const float x = src[at];
+                          a = static_cast<double>(
+                              passed<decltype(relu)::value>(forward, x, c, diff_dst[dst_at]));
+                          b = a * static_cast<double>(x);
+                      });
+    };
+    if (forward.relu)
+        sum(std::true_type());
+    else
+        sum(std::false_type());
+}
+
+void BatchNorm::write_diff_src(const SplitPart& part, const ChannelGradient& op) const {
+    if (op.forward.relu)
+        apply<true>(channels_, part.row, part.last_row, part.channel, part.last_channel, op);
+    else
+        apply<false>(channels_, part.row, part.last_row, part.channel, part.last_channel, op);
+}
+
+double BatchNorm::total(const mnb_run& run, const Split& split, int which, int64_t c) const {
+    double sum = 0;
+    for (int64_t chunk = 0; chunk < split.chunks; ++chunk) sum += sums(run, chunk, which)[c];
+    return sum;
+}
+
+void BatchNorm::train(const mnb_run& run, const Split& split, int64_t c) const {
+    const double n = values(run);
+    const double mean = total(run, split, 0, c) / n;
+    // A square's mean is never the smaller one but for rounding; a NaN stays one.
+    const double difference = total(run, split, 1, c) / n - mean * mean;
+    const double variance = difference < 0 ? 0 : difference;
+    const double momentum = static_cast<double>(d_.momentum);
+    const auto move = [&](float& running, double batch) {
+        running =
+            static_cast<float>((1 - momentum) * static_cast<double>(running) + momentum * batch);
+    };
+    move(run.param[statistics_][c], mean);
+    move(run.param[statistics_ + 1][c], variance * n / (n - 1));
+    double* saved = static_cast<double*>(run.saved) + 2 * c;
+    saved[0] = mean;
+    saved[1] = 1.0 / std::sqrt(variance + epsilon());
+    set_scale(run, split, c, mean, saved[1]);
+}
+
+ChannelScale BatchNorm::forward_scale(const mnb_run& run, const Split& split) const {
+    return {coefficient(run, split, 0), coefficient(run, split, 1), coefficient(run, split, 2),
+            node_.activation == MN_ACTIVATION_RELU};
+}
+
+void BatchNorm::set_scale(const mnb_run& run, const Split& split, int64_t c, double mean,
+                          double r) const {
+    const double factor = r * weight(run, c);
+    const float rounded = static_cast<float>(mean);
+    const double bias = d_.affine ? static_cast<double>(run.param[1][c]) : 0.0;
+    coefficient(run, split, 0)[c] = rounded;
+    coefficient(run, split, 1)[c] = static_cast<float>(factor);
+    coefficient(run, split, 2)[c] =
+        static_cast<float>(bias + (static_cast<double>(rounded) - mean) * factor);
+}
+
+void BatchNorm::backward(Device& device, const mnb_run& run, const Split& split) const {
+    each_range(device, split, [&](int64_t c) {
+        const double* saved = static_cast<const double*>(run.saved) + 2 * c;
+        set_scale(run, split, c, saved[0], saved[1]);
+    });
+    const ChannelScale forward = forward_scale(run, split);
+    const float *src = run.src[0], *diff_dst = run.diff_dst;
+    split.run(device, [&](const SplitPart& part) {
+        sum_gradients(part, forward, src, diff_dst, sums(run, part.chunk));
+    });
+    each_range(device, split, [&](int64_t c) { finish_gradients(run, split, c); });
+    if (run.diff_src[0] == nullptr) return;
+    const ChannelGradient op = {
+        forward,        coefficient(run, split, 3), coefficient(run, split, 4), src, diff_dst,
+        run.diff_src[0]};
+    split.run(device, [&](const SplitPart& part) { write_diff_src(part, op); });
+}
+
+void BatchNorm::finish_gradients(const mnb_run& run, const Split& split, int64_t c) const {
+    const double* saved = static_cast<const double*>(run.saved) + 2 * c;
+    const double mean = saved[0], r = saved[1], n = values(run);
+    const double sum_g = total(run, split, 0, c);
+    const double sum_gx = total(run, split, 1, c) - mean * sum_g;  // of g (x - m)
+    if (d_.affine && run.diff_param[0] != nullptr)
+        write_gradient(run.diff_param[0][c], sum_gx * r, run.accumulate);
+    if (d_.affine && run.diff_param[1] != nullptr)
+        write_gradient(run.diff_param[1][c], sum_g, run.accumulate);
+    const double factor = weight(run, c) * r, slope = -factor * r * r * sum_gx / n;
+    const double rounded = static_cast<double>(coefficient(run, split, 0)[c]);
+    coefficient(run, split, 3)[c] = static_cast<float>(slope);
+    coefficient(run, split, 4)[c] =
+        static_cast<float>(slope * (rounded - mean) - factor * sum_g / n);
+}
 
 bool batch_norm_query(const Device&, const mnb_node& node, int direction, mnb_support& support) {
     if (node.activation != 0 && node.activation != MN_ACTIVATION_RELU) return false;

@@ -13,6 +13,11 @@
 
 namespace mn::cpu::reference {
 
+// A part of a batch: a chunk of its rows, and a range of its channels.
+struct SplitPart {
+    int64_t chunk, row, last_row, channel, last_channel;
+};
+
 // A source and a result of the same logical shape, by channels. Every feature is a channel, also of
 // the view of an image.
 class Channels {
@@ -195,13 +200,13 @@ struct Split {
         return std::min(most, divide_up(images * view.height(), fewest_rows(view)));
     }
 
-    // Calls body(chunk, first_row, last_row, first_channel, last_channel) for each part.
+    // Calls body(part) for each part.
     template <class Body>
     void run(Device& device, Body&& body) const {
         device.pool.parallel_for(static_cast<int>(chunks * ranges), [&](int task, int) {
             const int64_t row = task / ranges * rows_per_chunk, channel = task % ranges * range;
-            body(task / ranges, row, std::min(row + rows_per_chunk, rows), channel,
-                 std::min(channel + range, channels));
+            body(SplitPart{task / ranges, row, std::min(row + rows_per_chunk, rows), channel,
+                           std::min(channel + range, channels)});
         });
     }
 

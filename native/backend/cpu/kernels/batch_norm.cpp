@@ -1,0 +1,173 @@
+// Batch normalisation: the four passes over memory, which bound it. A pass holds the coefficients
+// or sums of a few panels of channels in registers and goes over the pixels. Sums are taken in
+// double: the variance is the small difference of two of them.
+
+#include "backend/cpu/kernels/kernels.h"
+#include "backend/cpu/kernels/vec.h"
+
+namespace mn::cpu::MN_ISA {
+
+namespace {
+
+// Floats are read half a vector at a time, which is a whole vector of doubles.
+typedef float Half __attribute__((vector_size(MN_VEC_BYTES / 2)));
+typedef float LooseHalf __attribute__((vector_size(MN_VEC_BYTES / 2), aligned(4), may_alias));
+typedef double Wide __attribute__((vector_size(MN_VEC_BYTES)));
+typedef double LooseWide __attribute__((vector_size(MN_VEC_BYTES), aligned(8), may_alias));
+constexpr int kHalfLanes = kLanes / 2;
+
+// Panels at a time, as many as the registers hold.
+#if MN_VEC_BYTES == 64
+constexpr int kScalePanels = 4, kSumPanels = 4, kGradientPanels = 2;
+#else
+constexpr int kScalePanels = 1, kSumPanels = 1, kGradientPanels = 1;
+#endif
+
+MN_INLINE Half load_half(const float* p) {
+    return *reinterpret_cast<const LooseHalf*>(p);
+}
+MN_INLINE void store_wide(double* p, Wide v) {
+    *reinterpret_cast<LooseWide*>(p) = v;
+}
+
+template <int Panels>
+void sum_sources(const BatchNormPass& op, int64_t c) {
+    constexpr int N = Panels * kPanel / kHalfLanes;
+    Wide first[N] = {}, second[N] = {};
+    const float* src = op.src + op.first_pixel * op.channels + c;
+    for (int64_t i = op.first_pixel; i < op.last_pixel; i++, src += op.channels) {
+        MN_UNROLL
+        for (int n = 0; n < N; n++) {
+            const Wide x = __builtin_convertvector(load_half(src + n * kHalfLanes), Wide);
+            first[n] += x;
+            second[n] += x * x;
+        }
+    }
+    MN_UNROLL
+    for (int n = 0; n < N; n++) {
+        store_wide(op.first_sum + c + n * kHalfLanes, first[n]);
+        store_wide(op.second_sum + c + n * kHalfLanes, second[n]);
+    }
+}
+
+template <int Panels>
+void scale(const BatchNormPass& op, int64_t c) {
+    constexpr int N = Panels * kPanelVecs;
+    Vec mean[N], factor[N], shift[N];
+    MN_UNROLL
+    for (int n = 0; n < N; n++) {
+        mean[n] = load(op.mean + c + n * kLanes);
+        factor[n] = load(op.factor + c + n * kLanes);
+        shift[n] = load(op.shift + c + n * kLanes);
+    }
+    const bool with_relu = op.relu;
+    const int64_t channels = op.channels;
+    const float* src = op.src + op.first_pixel * channels + c;
+    float* dst = op.dst + op.first_pixel * channels + c;
+    for (int64_t i = op.last_pixel - op.first_pixel; i > 0; i--, src += channels, dst += channels) {
+        MN_UNROLL
+        for (int n = 0; n < N; n++) {
+            const Vec y = (load(src + n * kLanes) - mean[n]) * factor[n] + shift[n];
+            store(dst + n * kLanes, with_relu ? relu(y) : y);
+        }
+    }
+}
+
+template <int Panels, bool Relu>
+void sum_gradients(const BatchNormPass& op, int64_t c) {
+    constexpr int N = Panels * kPanel / kHalfLanes;
+    Wide first[N] = {}, second[N] = {};
+    Half mean[N], factor[N], shift[N];
+    MN_UNROLL
+    for (int n = 0; n < N; n++) {
+        mean[n] = load_half(op.mean + c + n * kHalfLanes);
+        factor[n] = load_half(op.factor + c + n * kHalfLanes);
+        shift[n] = load_half(op.shift + c + n * kHalfLanes);
+    }
+    const float* src = op.src + op.first_pixel * op.channels + c;
+    const float* diff_dst = op.diff_dst + op.first_pixel * op.channels + c;
+    for (int64_t i = op.first_pixel; i < op.last_pixel; i++) {
+        MN_UNROLL
+        for (int n = 0; n < N; n++) {
+            const Half x = load_half(src + n * kHalfLanes);
+            Half g = load_half(diff_dst + n * kHalfLanes);
+            // The result is computed again, so that the forward pass need not keep it.
+            if (Relu) g = (x - mean[n]) * factor[n] + shift[n] <= Half{} ? Half{} : g;
+            const Wide wide = __builtin_convertvector(g, Wide);
+            first[n] += wide;
+            second[n] += wide * __builtin_convertvector(x, Wide);
+        }
+        src += op.channels, diff_dst += op.channels;
+    }
+    MN_UNROLL
+    for (int n = 0; n < N; n++) {
+        store_wide(op.first_sum + c + n * kHalfLanes, first[n]);
+        store_wide(op.second_sum + c + n * kHalfLanes, second[n]);
+    }
+}
+
+template <int Panels, bool Relu>
+void write_diff_src(const BatchNormPass& op, int64_t c) {
+    constexpr int N = Panels * kPanelVecs;
+    Vec mean[N], factor[N], shift[N], slope[N], diff_shift[N];
+    MN_UNROLL
+    for (int n = 0; n < N; n++) {
+        mean[n] = load(op.mean + c + n * kLanes);
+        factor[n] = load(op.factor + c + n * kLanes);
+        shift[n] = load(op.shift + c + n * kLanes);
+        slope[n] = load(op.slope + c + n * kLanes);
+        diff_shift[n] = load(op.diff_shift + c + n * kLanes);
+    }
+    const int64_t channels = op.channels, first = op.first_pixel * channels + c;
+    const float *src = op.src + first, *diff_dst = op.diff_dst + first;
+    float* diff_src = op.diff_src + first;
+    for (int64_t i = op.last_pixel - op.first_pixel; i > 0; i--) {
+        MN_UNROLL
+        for (int n = 0; n < N; n++) {
+            const Vec x = load(src + n * kLanes) - mean[n];
+            Vec g = load(diff_dst + n * kLanes);
+            if (Relu) g = x * factor[n] + shift[n] <= Vec{} ? Vec{} : g;
+            store(diff_src + n * kLanes, factor[n] * g + (slope[n] * x + diff_shift[n]));
+        }
+        src += channels, diff_dst += channels, diff_src += channels;
+    }
+}
+
+// Calls the first for as many panels as it takes at once, then the second panel by panel.
+template <int Panels>
+void over_channels(const BatchNormPass& op, void (*several)(const BatchNormPass&, int64_t),
+                   void (*one)(const BatchNormPass&, int64_t)) {
+    int64_t c = op.first_channel;
+    for (; c + Panels * kPanel <= op.last_channel; c += Panels * kPanel) several(op, c);
+    for (; c < op.last_channel; c += kPanel) one(op, c);
+}
+
+}  // namespace
+
+void f32_batch_norm_sum_sources(const BatchNormPass& op) {
+    over_channels<kSumPanels>(op, sum_sources<kSumPanels>, sum_sources<1>);
+}
+
+void f32_batch_norm_scale(const BatchNormPass& op) {
+    over_channels<kScalePanels>(op, scale<kScalePanels>, scale<1>);
+}
+
+void f32_batch_norm_sum_gradients(const BatchNormPass& op) {
+    if (op.relu)
+        over_channels<kGradientPanels>(op, sum_gradients<kGradientPanels, true>,
+                                       sum_gradients<1, true>);
+    else
+        over_channels<kGradientPanels>(op, sum_gradients<kGradientPanels, false>,
+                                       sum_gradients<1, false>);
+}
+
+void f32_batch_norm_diff_src(const BatchNormPass& op) {
+    if (op.relu)
+        over_channels<kScalePanels>(op, write_diff_src<kScalePanels, true>,
+                                    write_diff_src<1, true>);
+    else
+        over_channels<kScalePanels>(op, write_diff_src<kScalePanels, false>,
+                                    write_diff_src<1, false>);
+}
+
+}  // namespace mn::cpu::MN_ISA

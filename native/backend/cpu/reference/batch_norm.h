@@ -1,0 +1,76 @@
+// Batch normalisation, perhaps with a ReLU fused behind it.
+//
+// With m and v the mean and the biased variance of a channel over batch and pixels, r = 1 /
+// sqrt(v + epsilon) and n the number of values:
+//
+//     y  = (x - m) r weight + bias
+//     dx = weight r (g - mean of g - (x - m) r^2 * mean of g (x - m))
+//
+// Both means come from the channel's sums of g and g x. Inference puts the running statistics in
+// the place of m and v.
+//
+// The four passes over memory are virtual, so that an instruction set can have its own.
+
+#pragma once
+
+#include "backend/cpu/reference/channels.h"
+
+namespace mn::cpu::reference {
+
+class BatchNorm : public Kernel {
+public:
+    BatchNorm(const mnb_node& node, int direction);
+
+    // Mean and r of each channel, for the whole batch.
+    static int64_t saved_bytes(const mnb_node& node);
+    // Two sums a channel and chunk, then the coefficients.
+    static int64_t workspace_bytes(const mnb_node& node);
+
+    void run(Device& device, const mnb_run& run) override;
+
+protected:
+    // The sums of a part: of x and x^2, or of the gradient g that the ReLU lets pass and g x.
+    struct Sums {
+        double *first, *second;
+    };
+    virtual void sum_sources(const SplitPart& part, const float* src, const Sums& sums) const;
+    virtual void scale(const SplitPart& part, const ChannelScale& op, const float* src,
+                       float* dst) const;
+    virtual void sum_gradients(const SplitPart& part, const ChannelScale& forward, const float* src,
+                               const float* diff_dst, const Sums& sums) const;
+    virtual void write_diff_src(const SplitPart& part, const ChannelGradient& op) const;
+
+private:
+    double epsilon() const { return static_cast<double>(d_.epsilon); }
+    double weight(const mnb_run& run, int64_t c) const {
+        return d_.affine ? static_cast<double>(run.param[0][c]) : 1.0;
+    }
+    double values(const mnb_run& run) const {
+        return static_cast<double>(run.count * channels_.area());
+    }
+    double* sums(const mnb_run& run, int64_t chunk, int which) const {
+        return static_cast<double*>(run.workspace) + (2 * chunk + which) * channels_.count();
+    }
+    Sums sums(const mnb_run& run, int64_t chunk) const {
+        return {sums(run, chunk, 0), sums(run, chunk, 1)};
+    }
+    float* coefficient(const mnb_run& run, const Split& split, int which) const {
+        return reinterpret_cast<float*>(sums(run, split.chunks, 0)) + which * channels_.count();
+    }
+    double total(const mnb_run& run, const Split& split, int which, int64_t c) const;
+
+    void train(const mnb_run& run, const Split& split, int64_t c) const;
+    ChannelScale forward_scale(const mnb_run& run, const Split& split) const;
+    // Sets what forward_scale gives.
+    void set_scale(const mnb_run& run, const Split& split, int64_t c, double mean, double r) const;
+    void backward(Device& device, const mnb_run& run, const Split& split) const;
+    void finish_gradients(const mnb_run& run, const Split& split, int64_t c) const;
+
+    mnb_node node_;
+    const mn_batch_norm_desc& d_;
+    Channels channels_;
+    int direction_;
+    int statistics_;  // which parameter the running mean is
+};
+
+}  // namespace mn::cpu::reference
