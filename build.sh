@@ -35,7 +35,7 @@ pack() {
 }
 
 native_sources() {
-    find native tests/native docs/examples -type f \( -name '*.h' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.inc' \) -print0
+    find native tests/native tests/cuda_emulation docs/examples -type f \( -name '*.h' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.inc' \) -print0
 }
 
 verb=${1:-}

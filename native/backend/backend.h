@@ -135,12 +135,12 @@ typedef struct mnb_support {
 // Where images come from.
 typedef struct mnb_input {
     const void* images;      // device memory: first image of the batch or of the data set
-    const int32_t* indices;  // host memory on the CPU; null: contiguous
-    const int32_t*
-        labels;     // of the batch's images or, with indices, of the whole data set; or null
+    const int32_t* indices;  // device memory; null: contiguous
+    // In device memory: of the batch's images or, with indices, of the whole data set; or null.
+    const int32_t* labels;
     int32_t dtype;  // mn_dtype
-    // Where the images are: the batch's gradients for MNB_OP_OUTPUT_GRADIENT, count x the source's
-    // c, h, w in that order; or null.
+    // In device memory: the batch's gradients for MNB_OP_OUTPUT_GRADIENT, count x the source's c,
+    // h, w in that order; or null.
     const float* output_gradients;
     const float* targets;  // for MNB_OP_TARGET_LOSS, likewise
 } mnb_input;
@@ -238,7 +238,8 @@ typedef struct mnb_backend {
                        mnb_error* error);
     int32_t (*copy_out)(mnb_device* device, void* dst, const void* src, size_t bytes,
                         mnb_error* error);
-    // 1: the host's memory is the device's, so that data sets may be borrowed.
+    // 1: the host's memory is the device's, so that data sets may be borrowed and batches are read
+    // where they are. Otherwise the core copies them.
     int32_t shares_host_memory;
 
     int32_t (*query)(mnb_device* device, const mnb_node* node, int32_t direction,
@@ -266,6 +267,11 @@ typedef struct mnb_backend {
     // Measures the device, which must be idle; may be null.
     int32_t (*measure)(mnb_device* device, mnb_peak* peak_out, mnb_error* error);
 } mnb_backend;
+
+// A plugin exports this one function. It returns null if it was built for another version of this
+// header than `version`, the core's MNB_VERSION.
+typedef const mnb_backend* (*mnb_plugin_init_function)(uint32_t version);
+#define MNB_PLUGIN_INIT "mnb_plugin_init"
 
 #ifdef __cplusplus
 }

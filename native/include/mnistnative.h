@@ -50,6 +50,9 @@ extern "C" {
 /// Bytes of a name in an info struct, with the closing zero.
 #define MN_NAME_CAPACITY 256
 
+/// Bytes of the list of libraries in ::mn_device_info, with the closing zero.
+#define MN_LIBRARIES_CAPACITY 1024
+
 // ---------------------------------------------------------------------------------------------
 // Status and errors
 // ---------------------------------------------------------------------------------------------
@@ -186,7 +189,8 @@ typedef struct mn_device_desc {
     uint32_t flags;
     /// Always 0.
     uint32_t reserved;
-    /// Full path of the backend's plugin library; null for the CPU.
+    /// Full path of the backend's plugin library (libmnistnative_cuda); null for the CPU, which
+    /// needs none. A plugin stays loaded until the process ends.
     const char* plugin_path;
 } mn_device_desc;
 
@@ -205,8 +209,17 @@ typedef struct mn_device_info {
     /// Name of the processor or card.
     char name[MN_NAME_CAPACITY];
     /// Instruction set or architecture that the kernels use: "base", "avx2", "avx512", "neon",
-    /// "sm_80" …
+    /// "compute 8.0" …
     char architecture[MN_NAME_CAPACITY];
+    /// Devices of that kind in the computer.
+    int32_t device_count;
+    /// The newest CUDA that the driver supports, 12040 for 12.4; 0 for the CPU.
+    int32_t driver_version;
+    /// What convolutions are computed by: "cublas" (columns and matrix products); empty for the
+    /// CPU.
+    char tier[MN_NAME_CAPACITY];
+    /// Libraries opened at run time, with paths and versions, separated by "; "; empty for the CPU.
+    char libraries[MN_LIBRARIES_CAPACITY];
 } mn_device_info;
 
 /// Opens a device. The environment variable MNISTNATIVE_ISA (base, avx2, avx512, neon) forces the

@@ -36,6 +36,9 @@ public:
     int64_t packed_bytes() const { return packed_.bytes(); }
     int64_t compile_nanoseconds() const { return compile_nanoseconds_; }
 
+    // Values of one image that the losses compare with, or take as gradients.
+    int64_t loss_elements(int32_t op) const;
+
     // Of each of the store's parameters: does a backward step of this plan make its gradient?
     std::vector<bool> trained_parameters() const;
 
@@ -102,6 +105,11 @@ public:
     mnb_loss_result read_loss(int32_t loss);
 
 private:
+    // Copies what comes with a batch to a device that cannot read the host's memory, so that
+    // inputs_ are what kernels can read.
+    void upload(const CheckedBatch& batch, int32_t count);
+    template <typename Visit>
+    void for_each_upload(const CheckedBatch& batch, int32_t count, Visit visit);
     void read_value(int32_t value, int32_t count, float* values);
     // Seconds of the lap that ends when the device has done its work.
     double timed(StopWatch& clock) const;
@@ -109,6 +117,7 @@ private:
     Plan& plan_;
     DeviceMemory arena_;
     DeviceMemory losses_;
+    DeviceMemory uploads_;  // grows at first batches; empty where the device shares the memory
     std::vector<mnb_run> runs_;
     std::vector<mnb_input> inputs_;
     StepTimes* times_ = nullptr;

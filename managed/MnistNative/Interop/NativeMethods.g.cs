@@ -406,7 +406,10 @@ internal unsafe struct MnDeviceDesc
     /// <summary>Always 0.</summary>
     public uint Reserved;
 
-    /// <summary>Full path of the backend's plugin library; null for the CPU.</summary>
+    /// <summary>
+    /// Full path of the backend's plugin library (libmnistnative_cuda); null for the CPU, which needs none. A plugin
+    /// stays loaded until the process ends.
+    /// </summary>
     public byte* PluginPath;
 }
 
@@ -433,9 +436,21 @@ internal unsafe struct MnDeviceInfo
     public fixed byte Name[256];
 
     /// <summary>
-    /// Instruction set or architecture that the kernels use: "base", "avx2", "avx512", "neon", "sm_80" …
+    /// Instruction set or architecture that the kernels use: "base", "avx2", "avx512", "neon", "compute 8.0" …
     /// </summary>
     public fixed byte Architecture[256];
+
+    /// <summary>Devices of that kind in the computer.</summary>
+    public int DeviceCount;
+
+    /// <summary>The newest CUDA that the driver supports, 12040 for 12.4; 0 for the CPU.</summary>
+    public int DriverVersion;
+
+    /// <summary>What convolutions are computed by: "cublas" (columns and matrix products); empty for the CPU.</summary>
+    public fixed byte Tier[256];
+
+    /// <summary>Libraries opened at run time, with paths and versions, separated by "; "; empty for the CPU.</summary>
+    public fixed byte Libraries[1024];
 }
 
 /// <summary>What a device can do at best.</summary>
@@ -1388,6 +1403,9 @@ internal static class NativeConstants
 
     /// <summary>Bytes of a name in an info struct, with the closing zero.</summary>
     public const int NameCapacity = 256;
+
+    /// <summary>Bytes of the list of libraries in <see cref="MnDeviceInfo"/>, with the closing zero.</summary>
+    public const int LibrariesCapacity = 1024;
 }
 
 /// <summary>The functions of the native library, as they are.</summary>
