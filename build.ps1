@@ -20,13 +20,22 @@ function Build-Native([string] $Preset) {
 }
 
 function Get-NativeSources {
-    Get-ChildItem native, tests/native -Recurse -File -Include *.h, *.c, *.cpp, *.cu, *.inc | ForEach-Object FullName
+    Get-ChildItem native, tests/native, tests/cuda_emulation, docs/examples -Recurse -File -Include *.h, *.c, *.cpp, *.cu, *.inc | ForEach-Object FullName
 }
 
 switch ($Verb) {
     'build' { Invoke-Tool dotnet (@('build', 'MnistNative.sln') + $Rest) }
     'test' { Invoke-Tool dotnet (@('test', 'MnistNative.sln') + $Rest) }
-    'pack' { Invoke-Tool dotnet (@('pack', 'MnistNative.sln', '-c', 'Release') + $Rest) }
+    'pack' {
+        # pack --rids linux-x64,win-x64: only these platforms. PowerShell may have made an array of the list.
+        if ($Rest.Count -ge 2 -and $Rest[0] -eq '--rids') {
+            $env:MNISTNATIVE_PACKAGE_RIDS = ($Rest[1] -split '[, ]') -join ';'
+            $Rest = @($Rest | Select-Object -Skip 2)
+        }
+        foreach ($project in 'MnistNative', 'MnistNative.Models', 'MnistNative.Cli') {
+            Invoke-Tool dotnet (@('pack', "managed/$project", '-c', 'Release') + $Rest)
+        }
+    }
     'native' { Build-Native $Rest[0] }
     'asan' {
         Build-Native asan-ubsan

@@ -9,8 +9,8 @@ usage: ./build.sh VERB [arguments of dotnet]
 
   build          the native library and all projects
   test           all tests, native ones included
-  pack           the packages, into artifacts/packages
-  native PRESET  one CMake preset: release, debug, asan-ubsan, tsan
+  pack           the packages, into artifacts/packages; --rids linux-x64,win-x64 only for these platforms
+  native PRESET  one CMake preset: release, debug, asan-ubsan, tsan, or a platform as linux-musl-arm64
   asan           the native tests under the address and undefined-behaviour sanitizers
   tsan           the native tests under the thread sanitizer
   bindings       write NativeMethods.g.cs from the C header (needs clang)
@@ -22,8 +22,20 @@ EOF
 
 native() { cmake -DPRESET="$1" -P native/cmake/build.cmake; }
 
+# The native libraries are cross-built by a compiler that is fetched on first use; see native/cmake/fetch_zig.cmake.
+pack() {
+    if [ "${1:-}" = --rids ]; then
+        export MNISTNATIVE_PACKAGE_RIDS=${2//,/;}
+        shift 2
+    fi
+    local project
+    for project in MnistNative MnistNative.Models MnistNative.Cli; do
+        dotnet pack "managed/$project" -c Release "$@"
+    done
+}
+
 native_sources() {
-    find native tests/native -type f \( -name '*.h' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.inc' \) -print0
+    find native tests/native tests/cuda_emulation docs/examples -type f \( -name '*.h' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.inc' \) -print0
 }
 
 verb=${1:-}
@@ -31,7 +43,7 @@ verb=${1:-}
 case $verb in
     build) dotnet build MnistNative.sln "$@" ;;
     test) dotnet test MnistNative.sln "$@" ;;
-    pack) dotnet pack MnistNative.sln -c Release "$@" ;;
+    pack) pack "$@" ;;
     native) native "${1:?which preset?}" ;;
     asan) native asan-ubsan && ctest --preset asan-ubsan --parallel "$(nproc)" "$@" ;;
     tsan) native tsan && ctest --preset tsan "$@" ;;

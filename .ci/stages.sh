@@ -24,6 +24,16 @@ stage() {
     report+=$(printf '%-12s %5d s  %s' "$name" $((SECONDS - start)) "$state")$'\n'
 }
 
+# install PACKAGE...: of Debian.
+install() {
+    echo "installing $*"
+    local as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+    "${as_root[@]}" apt-get update -qq &&
+        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
 # count_tests FOLDER: adds up the reports of dotnet test; no test at all is a failure.
 count_tests() {
     local file counters total=0 good bad all

@@ -1,3 +1,4 @@
 using BenchmarkDotNet.Running;
+using MnistNative.Benchmarks;
 
-BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);
+BenchmarkSwitcher.FromAssembly(typeof(StepBenchmarks).Assembly).Run(args, BenchmarkConfig.Create());

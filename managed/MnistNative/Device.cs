@@ -22,10 +22,22 @@ public enum DeviceKind
 public sealed record DeviceInfo(
     DeviceKind Kind, int Index, string Name, string Architecture, int Threads, long MemoryBytes)
 {
+    /// <summary>Devices of that kind in the computer.</summary>
+    public int DeviceCount { get; init; } = 1;
+
+    /// <summary>The newest CUDA version that the driver supports; null for the processor.</summary>
+    public Version? DriverVersion { get; init; }
+
+    /// <summary>What convolutions are computed by, for example <c>cublas</c>; empty for the processor.</summary>
+    public string Tier { get; init; } = "";
+
+    /// <summary>Libraries that were opened at run time, each with its path and version; none for the processor.</summary>
+    public IReadOnlyList<string> Libraries { get; init; } = [];
+
     /// <summary>For example <c>cpu: Intel Xeon (avx512, 2 threads)</c>.</summary>
     public override string ToString() => Kind == DeviceKind.Cpu
         ? $"cpu: {Name} ({Architecture}, {Threads} {(Threads == 1 ? "thread" : "threads")})"
-        : $"cuda:{Index}: {Name} ({Architecture})";
+        : $"cuda:{Index}: {Name} ({Architecture}, {Tier}, CUDA {DriverVersion}, {string.Join(", ", Libraries)})";
 }
 
 /// <summary>A processor that models are compiled for. Safe to use from several threads; any number of models may share one.</summary>
@@ -37,6 +49,8 @@ public sealed class Device : IDisposable
 {
     private const string ThreadsVariable = "MNISTNATIVE_NUM_THREADS";
     private const int MaxThreads = 1024;
+    private const string CudaPluginVariable = "MNISTNATIVE_CUDA_PLUGIN";
+    private const string CudaPluginName = "libmnistnative_cuda";
 
     private static readonly object s_gate = new();
     private static Device? s_default;
@@ -66,6 +80,19 @@ public sealed class Device : IDisposable
             {
                 return s_default ??= OpenAuto(shared: true);
             }
+        }
+    }
+
+    /// <summary>
+    /// Where the CUDA plugin is, or would have to be: the file that the environment variable MNISTNATIVE_CUDA_PLUGIN
+    /// names, else libmnistnative_cuda beside the native library or in the application's <c>runtimes</c> folder.
+    /// </summary>
+    public static string CudaPluginPath
+    {
+        get
+        {
+            NativeLibraryLoader.EnsureLoaded();
+            return NativeLibraryLoader.PluginPath(CudaPluginName, CudaPluginVariable);
         }
     }
 
@@ -99,6 +126,11 @@ public sealed class Device : IDisposable
     /// <summary>Opens an NVIDIA graphics processor. PyTorch: <c>torch.device("cuda", index)</c>.</summary>
     /// <param name="index">Which one, from 0.</param>
     /// <returns>The device; dispose it when no more models are to be made for it.</returns>
+    /// <remarks>
+    /// It needs the CUDA plugin (see <see cref="CudaPluginPath"/>), NVIDIA's driver and cuBLAS 11, 12 or 13. The
+    /// environment variable MNISTNATIVE_CUDA_PATH names the folder of NVIDIA's libraries, which are then looked for
+    /// nowhere else. It has been tested on an emulation only; docs/cuda.md says how far.
+    /// </remarks>
     /// <exception cref="DeviceUnavailableException">It cannot be used; the exception says why.</exception>
     public static Device Cuda(int index = 0)
     {
@@ -106,7 +138,10 @@ public sealed class Device : IDisposable
         return new Device(Open(DeviceKind.Cuda, index, threads: 0), DeviceKind.Cuda, index, shared: false);
     }
 
-    /// <summary>Opens the first graphics processor if there is one that can be used, else the processor.</summary>
+    /// <summary>
+    /// Opens the first graphics processor if there is one that can be used, else the processor, after saying why to
+    /// <see cref="MnistNativeLog"/>.
+    /// </summary>
     /// <returns>The device; <see cref="Describe()"/> says which it is.</returns>
     public static Device Auto() => OpenAuto(shared: false);
 
@@ -114,6 +149,15 @@ public sealed class Device : IDisposable
     /// <returns>Its name, architecture and threads.</returns>
     /// <exception cref="ObjectDisposedException">The device is disposed.</exception>
     public DeviceInfo Describe() => Describe(Handle);
+
+    /// <summary>
+    /// Measures what the device can do at best, which takes a fraction of a second and 128 MB; it should be idle
+    /// meanwhile.
+    /// </summary>
+    /// <returns>Operations and bytes a second.</returns>
+    /// <exception cref="ObjectDisposedException">The device is disposed.</exception>
+    /// <exception cref="MnistNativeOutOfMemoryException">There is too little memory.</exception>
+    public DevicePeak MeasurePeak() => Measure(Handle);
 
     /// <summary>Closes the device, except for <see cref="Default"/>. What was made for it keeps it open.</summary>
     public void Dispose()
@@ -141,15 +185,36 @@ public sealed class Device : IDisposable
             Utf8.FromNative(info.Name),
             Utf8.FromNative(info.Architecture),
             info.Threads,
-            info.MemoryBytes);
+            info.MemoryBytes)
+        {
+            DeviceCount = info.DeviceCount,
+            DriverVersion = info.DriverVersion == 0
+                ? null
+                : new Version(info.DriverVersion / 1000, info.DriverVersion % 1000 / 10),
+            Tier = Utf8.FromNative(info.Tier),
+            Libraries = Utf8.FromNative(info.Libraries).Split("; ", StringSplitOptions.RemoveEmptyEntries),
+        };
+    }
+
+    internal static unsafe DevicePeak Measure(DeviceHandle handle)
+    {
+        var peak = new MnDevicePeak { StructSize = (uint)sizeof(MnDevicePeak) };
+        using NativeHandle.Lease lease = handle.Use();
+        Native.Check(NativeMethods.DeviceMeasure(lease.Value, &peak));
+        return new DevicePeak(peak.FlopsPerSecond, peak.BytesPerSecond);
     }
 
     private static Device OpenAuto(bool shared)
     {
         NativeLibraryLoader.EnsureLoaded();
-        return TryOpen(DeviceKind.Cuda, index: 0, threads: 0, out DeviceHandle? cuda) == 0
-            ? new Device(cuda!, DeviceKind.Cuda, 0, shared)
-            : OpenCpu(0, shared);
+        MnStatus status = TryOpen(DeviceKind.Cuda, index: 0, threads: 0, out DeviceHandle? cuda);
+        if (status == 0)
+        {
+            return new Device(cuda!, DeviceKind.Cuda, 0, shared);
+        }
+
+        MnistNativeLog.Write(MnistNativeLogLevel.Information, $"{Native.ExceptionFor(status).Message}; computing on the CPU");
+        return OpenCpu(0, shared);
     }
 
     private static Device OpenCpu(int threads, bool shared)
@@ -177,16 +242,21 @@ public sealed class Device : IDisposable
 
     private static unsafe MnStatus TryOpen(DeviceKind kind, int index, int threads, out DeviceHandle? handle)
     {
-        var desc = new MnDeviceDesc
+        string? plugin = kind == DeviceKind.Cuda ? NativeLibraryLoader.PluginPath(CudaPluginName, CudaPluginVariable) : null;
+        fixed (byte* path = Utf8.ToNative(plugin))
         {
-            StructSize = (uint)sizeof(MnDeviceDesc),
-            Kind = (int)kind,
-            Index = index,
-            Threads = threads,
-        };
-        ulong value;
-        MnStatus status = NativeMethods.DeviceOpen(&desc, &value);
-        handle = status == 0 ? new DeviceHandle(value) : null;
-        return status;
+            var desc = new MnDeviceDesc
+            {
+                StructSize = (uint)sizeof(MnDeviceDesc),
+                Kind = (int)kind,
+                Index = index,
+                Threads = threads,
+                PluginPath = path,
+            };
+            ulong value;
+            MnStatus status = NativeMethods.DeviceOpen(&desc, &value);
+            handle = status == 0 ? new DeviceHandle(value) : null;
+            return status;
+        }
     }
 }

@@ -19,6 +19,9 @@ public sealed record MemoryPlan(
     long ArenaBytes,
     long WorkspaceBytes)
 {
+    /// <summary>Time that compiling the plan took, without allocating and filling parameters and activations.</summary>
+    public TimeSpan CompileTime { get; private init; }
+
     /// <summary>All of it.</summary>
     public long TotalBytes =>
         ParameterBytes + GradientBytes + OptimizerBytes + PackedBytes + ArenaBytes + WorkspaceBytes;
@@ -30,5 +33,8 @@ public sealed record MemoryPlan(
         plan.OptimizerBytes,
         plan.PackedBytes,
         plan.ArenaBytes,
-        plan.WorkspaceBytes);
+        plan.WorkspaceBytes)
+    {
+        CompileTime = TimeSpan.FromTicks(plan.CompileNanoseconds / TimeSpan.NanosecondsPerTick),
+    };
 }

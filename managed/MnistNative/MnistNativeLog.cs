@@ -45,6 +45,19 @@ public static class MnistNativeLog
         }
     }
 
+    /// <summary>A message of the managed side.</summary>
+    internal static void Write(MnistNativeLogLevel level, string message)
+    {
+        try
+        {
+            s_handler?.Invoke(level, message);
+        }
+        catch (Exception)
+        {
+            // As for native messages.
+        }
+    }
+
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static unsafe void Receive(int level, byte* message, void* user)
     {

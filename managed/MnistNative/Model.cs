@@ -16,13 +16,15 @@ public sealed partial class Model : IDisposable
     private readonly ModelSummary _summary;
     private readonly int _lossNode;
     private readonly int _imageLength;
+    private readonly bool _fusion;
 
-    private Model(Sequential network, Device device, ulong seed, ModelHandle handle, GraphBuilder graph)
+    private Model(Sequential network, Device device, ulong seed, bool fusion, ModelHandle handle, GraphBuilder graph)
     {
         Network = network;
         Device = device;
         Seed = seed;
         _handle = handle;
+        _fusion = fusion;
         _summary = new ModelSummary(graph.Rows);
         OutputNode = graph.Output;
 
@@ -111,7 +113,7 @@ public sealed partial class Model : IDisposable
         var handle = new ModelHandle(value, deviceHandle);
         try
         {
-            return new Model(network, device, seed, handle, graph);
+            return new Model(network, device, seed, options.Fusion, handle, graph);
         }
         catch
         {

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text;
 using MnistNative.Interop;
 
 namespace MnistNative;
@@ -9,7 +8,11 @@ namespace MnistNative;
 /// <param name="Type">What it is, for example <c>Conv2d</c>.</param>
 /// <param name="OutputShape">Shape of its result for one image: C, H, W or F.</param>
 /// <param name="ParameterCount">Values in its trainable parameters.</param>
-public sealed record LayerSummary(string Name, string Type, IReadOnlyList<long> OutputShape, long ParameterCount);
+/// <param name="MultiplyAdds">
+/// Multiplications, each with an addition, of a convolution or linear layer for one image; 0 for other layers.
+/// </param>
+public sealed record LayerSummary(
+    string Name, string Type, IReadOnlyList<long> OutputShape, long ParameterCount, long MultiplyAdds);
 
 /// <summary>The layers of a network with their output shapes and parameters; <see cref="ToString"/> gives the table.</summary>
 public sealed class ModelSummary
@@ -22,31 +25,26 @@ public sealed class ModelSummary
     /// <summary>Values in all trainable parameters.</summary>
     public long ParameterCount => Layers.Sum(layer => layer.ParameterCount);
 
+    /// <summary>Multiply-adds of all layers for one image. PyTorch: <c>torchinfo</c>'s <c>total_mult_adds</c>.</summary>
+    public long MultiplyAdds => Layers.Sum(layer => layer.MultiplyAdds);
+
     /// <summary>The table as text.</summary>
     public override string ToString()
     {
-        List<string[]> rows = [["Name", "Layer", "Output shape", "Parameters"]];
+        List<string[]> rows = [["Name", "Layer", "Output shape", "Parameters", "Multiply-adds"]];
         rows.AddRange(Layers.Select(layer => new[]
         {
-            layer.Name, layer.Type, NativeShape.ToText(layer.OutputShape), Number(layer.ParameterCount),
+            layer.Name,
+            layer.Type,
+            NativeShape.ToText(layer.OutputShape),
+            Number(layer.ParameterCount),
+            Number(layer.MultiplyAdds),
         }));
-        int[] widths = [.. Enumerable.Range(0, rows[0].Length).Select(column => rows.Max(row => row[column].Length))];
-        string rule = new('-', widths.Sum() + (2 * (widths.Length - 1)));
-
-        var text = new StringBuilder();
-        foreach (string[] row in rows)
-        {
-            text.Append(row[0].PadRight(widths[0])).Append("  ")
-                .Append(row[1].PadRight(widths[1])).Append("  ")
-                .Append(row[2].PadRight(widths[2])).Append("  ")
-                .AppendLine(row[3].PadLeft(widths[3]));
-            if (row == rows[0])
-            {
-                text.AppendLine(rule);
-            }
-        }
-
-        return text.AppendLine(rule).Append($"Parameters: {Number(ParameterCount)}").ToString();
+        return string.Join(
+            Environment.NewLine,
+            TextTable.Format(rows, leftColumns: 3),
+            $"Multiply-adds: {Number(MultiplyAdds)}",
+            $"Parameters: {Number(ParameterCount)}");
     }
 
     private static string Number(long value) => value.ToString("N0", CultureInfo.InvariantCulture);

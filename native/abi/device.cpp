@@ -28,6 +28,13 @@ mn_status mn_device_describe(mn_device device, mn_device_info* info_out) {
     });
 }
 
+mn_status mn_device_measure(mn_device device, mn_device_peak* peak_out) {
+    return guard([&] {
+        require_size(peak_out, "peak_out");
+        give(peak_out, get<Device>(device)->measure());
+    });
+}
+
 mn_status mn_dataset_create(mn_device device, const mn_dataset_desc* desc,
                             mn_dataset* dataset_out) {
     return guard([&] {

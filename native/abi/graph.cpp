@@ -237,6 +237,7 @@ mn_status mn_graph_describe(mn_graph graph, int32_t node, mn_node_info* info_out
         info.shape = n.shape;
         for (const ParameterSpec& spec : n.parameters)
             if (spec.trainable) info.parameter_count += element_count(spec.shape);
+        info.multiply_adds = n.multiply_adds;
         copy_name(info.name, n.name);
         give(info_out, info);
     });

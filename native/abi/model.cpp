@@ -19,6 +19,33 @@ mn_batch take_batch(const mn_batch* batch) {
     return b;
 }
 
+// Of a model or a trainer.
+template <typename T>
+void give_profile(T& object, const mn_batch* batch, mn_profile_entry* entries, int32_t entry_count,
+                  int32_t* count_out) {
+    require(count_out, "count_out");
+    const int32_t count = object.profile_size();
+    if (entries) {
+        const mn_batch b = take_batch(batch);
+        if (entry_count != count)
+            fail(MN_INVALID_ARGUMENT, "entry_count must be ", count, ", got ", entry_count);
+        for (int32_t i = 0; i < count; i++) require_size(entries + i, "entries[i]");
+        for (const ProfileEntry& made : object.profile(b, dataset_of(b))) {
+            mn_profile_entry entry{};
+            entry.node = made.node;
+            entry.direction = made.direction;
+            entry.seconds = made.seconds;
+            entry.flops = made.flops;
+            entry.bytes = made.bytes;
+            copy_name(entry.name, made.name);
+            copy_name(entry.op, made.op);
+            copy_name(entry.kernel, made.kernel);
+            give(entries++, entry);
+        }
+    }
+    *count_out = count;
+}
+
 }  // namespace
 
 mn_status mn_model_create(mn_device device, mn_graph graph, const mn_model_desc* desc,
@@ -105,6 +132,11 @@ mn_status mn_model_evaluate(mn_model model, const mn_batch* batch, const mn_loss
     });
 }
 
+mn_status mn_model_profile(mn_model model, const mn_batch* batch, mn_profile_entry* entries,
+                           int32_t entry_count, int32_t* count_out) {
+    return guard([&] { give_profile(*get<Model>(model), batch, entries, entry_count, count_out); });
+}
+
 mn_status mn_model_memory_plan(mn_model model, mn_memory_plan* plan_out) {
     return guard([&] {
         require_size(plan_out, "plan_out");
@@ -181,6 +213,12 @@ mn_status mn_trainer_input_gradient(mn_trainer trainer, int32_t node, float* val
         require(values, "values");
         get<Trainer>(trainer)->read_input_gradient(node, values, value_count);
     });
+}
+
+mn_status mn_trainer_profile(mn_trainer trainer, const mn_batch* batch, mn_profile_entry* entries,
+                             int32_t entry_count, int32_t* count_out) {
+    return guard(
+        [&] { give_profile(*get<Trainer>(trainer), batch, entries, entry_count, count_out); });
 }
 
 mn_status mn_trainer_memory_plan(mn_trainer trainer, mn_memory_plan* plan_out) {

@@ -19,6 +19,7 @@ extern "C" {
 #define MNB_VERSION 1
 #define MNB_MAX_SOURCES 8
 #define MNB_MAX_PARAMS 8
+#define MNB_KERNEL_NAME 64
 
 // Alignment of every buffer that the core hands to a kernel.
 #define MNB_ALIGNMENT 64
@@ -133,17 +134,20 @@ typedef struct mnb_support {
     int64_t saved_bytes;                   // forward -> backward state of one image
     int64_t workspace_bytes;               // scratch of one run with max_batch images
     int64_t packed_bytes;                  // weights derived from the parameters, kept by the plan
+    // How the node is computed, for profiles, such as "gemm"; of a backward pass that computes its
+    // gradients in two ways "sparse, gemm": by the source, by the parameters.
+    char kernel[MNB_KERNEL_NAME];
 } mnb_support;
 
 // Where images come from.
 typedef struct mnb_input {
     const void* images;      // device memory: first image of the batch or of the data set
-    const int32_t* indices;  // host memory on the CPU; null: contiguous
-    const int32_t*
-        labels;     // of the batch's images or, with indices, of the whole data set; or null
+    const int32_t* indices;  // device memory; null: contiguous
+    // In device memory: of the batch's images or, with indices, of the whole data set; or null.
+    const int32_t* labels;
     int32_t dtype;  // mn_dtype
-    // Where the images are: the batch's gradients for MNB_OP_OUTPUT_GRADIENT, count x the source's
-    // c, h, w in that order; or null.
+    // In device memory: the batch's gradients for MNB_OP_OUTPUT_GRADIENT, count x the source's c,
+    // h, w in that order; or null.
     const float* output_gradients;
     const float* targets;  // for MNB_OP_TARGET_LOSS, likewise
 } mnb_input;
@@ -198,6 +202,13 @@ typedef struct mnb_update_options {
     int64_t step;  // from 1
 } mnb_update_options;
 
+// What the device can do at best, as measured; 0: unknown.
+typedef struct mnb_peak {
+    uint32_t struct_size;
+    double flops_per_second;  // float32 multiply-adds, two operations each, from registers
+    double bytes_per_second;  // copying in main memory, read and written bytes
+} mnb_peak;
+
 typedef struct mnb_host {
     uint32_t struct_size;
     void (*log)(int32_t level, const char* message);
@@ -234,7 +245,8 @@ typedef struct mnb_backend {
                        mnb_error* error);
     int32_t (*copy_out)(mnb_device* device, void* dst, const void* src, size_t bytes,
                         mnb_error* error);
-    // 1: the host's memory is the device's, so that data sets may be borrowed.
+    // 1: the host's memory is the device's, so that data sets may be borrowed and batches are read
+    // where they are. Otherwise the core copies them.
     int32_t shares_host_memory;
 
     int32_t (*query)(mnb_device* device, const mnb_node* node, int32_t direction,
@@ -253,11 +265,20 @@ typedef struct mnb_backend {
                       const mnb_update_options* options, mnb_error* error);
 
     // Around the calls of one step, so that a backend can record and replay them; may be null.
-    // `key` names the sequence: equal keys run equal sequences with equal addresses.
+    // `key` names the sequence: equal keys run equal sequences with equal addresses. A plan that is
+    // timed runs its kernels outside of them, each followed by synchronize.
     int32_t (*begin)(mnb_device* device, uint64_t key, mnb_error* error);
     int32_t (*end)(mnb_device* device, mnb_error* error);
     int32_t (*synchronize)(mnb_device* device, mnb_error* error);
+
+    // Measures the device, which must be idle; may be null.
+    int32_t (*measure)(mnb_device* device, mnb_peak* peak_out, mnb_error* error);
 } mnb_backend;
+
+// A plugin exports this one function. It returns null if it was built for another version of this
+// header than `version`, the core's MNB_VERSION.
+typedef const mnb_backend* (*mnb_plugin_init_function)(uint32_t version);
+#define MNB_PLUGIN_INIT "mnb_plugin_init"
 
 #ifdef __cplusplus
 }

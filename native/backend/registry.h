@@ -6,7 +6,8 @@
 
 namespace mn {
 
-// Throws MN_DEVICE_UNAVAILABLE with a reason if there is none.
+// The CPU's, or that of the plugin that `desc` names, which is loaded and stays loaded. Throws
+// MN_DEVICE_UNAVAILABLE with a reason if there is none.
 const mnb_backend& find_backend(const mn_device_desc& desc);
 
 }  // namespace mn

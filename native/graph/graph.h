@@ -35,6 +35,7 @@ struct Node {
     std::vector<float> mean, std;  // normalize
     mn_shape shape;
     std::vector<ParameterSpec> parameters;
+    int64_t multiply_adds = 0;  // of one image, by the op's definition; see mn_node_info
 
     // "[conv2d "conv1"] ", the beginning of every message about the node.
     std::string label() const;

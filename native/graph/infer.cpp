@@ -78,6 +78,10 @@ ParameterSpec constant_parameter(const char* suffix, const mn_shape& shape, bool
     return spec;
 }
 
+int64_t saturated_product(int64_t a, int64_t b) {
+    return b == 0 || a <= INT64_MAX / b ? a * b : INT64_MAX;
+}
+
 void same_shape(Node& node, Sources sources) {
     node.shape = sources[0]->shape;
 }
@@ -121,6 +125,7 @@ void linear(Node& node, Sources sources) {
     const mn_shape weight = shape_of({d.out_features, in});
     check_size(node, weight, "weight");
     node.shape = shape_of({d.out_features});
+    node.multiply_adds = in * d.out_features;
     node.parameters.push_back(uniform_parameter("weight", weight, false, in));
     if (d.bias)
         node.parameters.push_back(uniform_parameter("bias", shape_of({d.out_features}), true, in));

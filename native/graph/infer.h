@@ -29,6 +29,9 @@ ParameterSpec uniform_parameter(const char* suffix, const mn_shape& shape, bool 
 ParameterSpec constant_parameter(const char* suffix, const mn_shape& shape, bool bias,
                                  double value);
 
+// The product of two numbers that are not negative, or the largest number.
+int64_t saturated_product(int64_t a, int64_t b);
+
 constexpr int64_t kMaxWindow = 1 << 15;
 
 using Sources = const Node* const*;

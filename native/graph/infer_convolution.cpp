@@ -81,6 +81,7 @@ void conv2d(Node& node, Sources sources) {
                                 : shape_of({d.out_channels, in, d.kernel_h, d.kernel_w});
     check_size(node, weight, "weight");
     const int64_t fan_in = in * d.kernel_h * d.kernel_w;
+    node.multiply_adds = saturated_product(element_count(node.shape), fan_in);
     node.parameters.push_back(uniform_parameter("weight", weight, false, fan_in));
     if (d.bias)
         node.parameters.push_back(
@@ -155,6 +156,7 @@ void conv_transpose2d(Node& node, Sources sources) {
         shape_of({image.dims[0], d.out_channels / d.groups, d.kernel_h, d.kernel_w});
     check_size(node, weight, "weight");
     const int64_t fan_in = weight.dims[1] * weight.dims[2] * weight.dims[3];
+    node.multiply_adds = saturated_product(element_count(image), fan_in);
     node.parameters.push_back(uniform_parameter("weight", weight, false, fan_in));
     if (d.bias)
         node.parameters.push_back(

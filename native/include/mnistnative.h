@@ -50,6 +50,9 @@ extern "C" {
 /// Bytes of a name in an info struct, with the closing zero.
 #define MN_NAME_CAPACITY 256
 
+/// Bytes of the list of libraries in ::mn_device_info, with the closing zero.
+#define MN_LIBRARIES_CAPACITY 1024
+
 // ---------------------------------------------------------------------------------------------
 // Status and errors
 // ---------------------------------------------------------------------------------------------
@@ -186,7 +189,8 @@ typedef struct mn_device_desc {
     uint32_t flags;
     /// Always 0.
     uint32_t reserved;
-    /// Full path of the backend's plugin library; null for the CPU.
+    /// Full path of the backend's plugin library (libmnistnative_cuda); null for the CPU, which
+    /// needs none. A plugin stays loaded until the process ends.
     const char* plugin_path;
 } mn_device_desc;
 
@@ -205,8 +209,17 @@ typedef struct mn_device_info {
     /// Name of the processor or card.
     char name[MN_NAME_CAPACITY];
     /// Instruction set or architecture that the kernels use: "base", "avx2", "avx512", "neon",
-    /// "sm_80" …
+    /// "compute 8.0" …
     char architecture[MN_NAME_CAPACITY];
+    /// Devices of that kind in the computer.
+    int32_t device_count;
+    /// The newest CUDA that the driver supports, 12040 for 12.4; 0 for the CPU.
+    int32_t driver_version;
+    /// What convolutions are computed by: "cublas" (columns and matrix products); empty for the
+    /// CPU.
+    char tier[MN_NAME_CAPACITY];
+    /// Libraries opened at run time, with paths and versions, separated by "; "; empty for the CPU.
+    char libraries[MN_LIBRARIES_CAPACITY];
 } mn_device_info;
 
 /// Opens a device. The environment variable MNISTNATIVE_ISA (base, avx2, avx512, neon) forces the
@@ -223,6 +236,26 @@ MN_API mn_status mn_device_close(mn_device device);
 /// @param device the device.
 /// @param info_out receives the description; its struct_size must be set.
 MN_API mn_status mn_device_describe(mn_device device, mn_device_info* info_out);
+
+/// What a device can do at best.
+typedef struct mn_device_peak {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Always 0.
+    uint32_t reserved;
+    /// float32 operations a second on all threads, as multiply-adds from registers, which count as
+    /// two; 0 if this device does not measure it.
+    double flops_per_second;
+    /// Bytes a second, read and written, of copying an array of 64 MiB; 0 if this device does not
+    /// measure it.
+    double bytes_per_second;
+} mn_device_peak;
+
+/// Measures the device, which should be idle meanwhile, for a fraction of a second.
+/// @param device the device.
+/// @param peak_out receives the figures; its struct_size must be set.
+/// Errors: ::MN_OUT_OF_MEMORY (it takes two arrays of 64 MiB).
+MN_API mn_status mn_device_measure(mn_device device, mn_device_peak* peak_out);
 
 // ---------------------------------------------------------------------------------------------
 // Graphs
@@ -642,6 +675,9 @@ typedef struct mn_node_info {
     mn_shape shape;
     /// Values in the node's trainable parameters.
     int64_t parameter_count;
+    /// Multiplications, each with an addition, that a convolution, transposed convolution or linear
+    /// layer takes for one image by its definition, those with padding included; 0 for other ops.
+    int64_t multiply_adds;
     /// The node's name.
     char name[MN_NAME_CAPACITY];
 } mn_node_info;
@@ -1076,6 +1112,8 @@ typedef struct mn_memory_plan {
     int64_t arena_bytes;
     /// Scratch memory of kernels.
     int64_t workspace_bytes;
+    /// Time that compiling the plan took, without allocating and filling parameters and arenas.
+    int64_t compile_nanoseconds;
 } mn_memory_plan;
 
 /// Compiles a graph for a device and draws its parameters.
@@ -1124,6 +1162,53 @@ MN_API mn_status mn_model_forward(mn_model model, const mn_batch* batch, const m
 /// @param metrics_out receives the sums; its struct_size must be set.
 MN_API mn_status mn_model_evaluate(mn_model model, const mn_batch* batch, const mn_loss_desc* loss,
                                    mn_metrics* metrics_out);
+
+/// Directions of an ::mn_profile_entry.
+enum mn_profile_direction {
+    MN_PROFILE_FORWARD = 0,
+    MN_PROFILE_BACKWARD = 1,
+    /// What a training step does to parameters: the optimizer's update, and forms derived from
+    /// them.
+    MN_PROFILE_UPDATE = 2
+};
+
+/// The cost of one operation of a plan in one direction. Nodes that are fused are one operation.
+typedef struct mn_profile_entry {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Id of the graph's node that the operation begins with; -1 for what the library adds.
+    int32_t node;
+    /// An ::mn_profile_direction.
+    int32_t direction;
+    /// Always 0.
+    int32_t reserved;
+    /// Seconds.
+    double seconds;
+    /// float32 operations by the op's definition: two for each of mn_node_info::multiply_adds, as
+    /// many again for each of the two gradients; 0 for other ops. Winograd's algorithm takes fewer,
+    /// so a kernel may seem to beat the device's peak.
+    int64_t flops;
+    /// Bytes of the values, parameters and saved states that are read or written, each once.
+    int64_t bytes;
+    /// The node's name.
+    char name[MN_NAME_CAPACITY];
+    /// The op and what is fused into it, such as "conv2d+bias+relu+max_pool2d".
+    char op[MN_NAME_CAPACITY];
+    /// How it is computed, by the device's names: "gemm", "winograd_f2", "reference" … A backward
+    /// pass that computes its gradients in two ways has both, by the source and by the parameters:
+    /// "sparse, gemm".
+    char kernel[MN_NAME_CAPACITY];
+} mn_profile_entry;
+
+/// Runs a batch as ::mn_model_forward does and tells where the time goes: one entry for each
+/// operation, in the order of execution. Each is waited for, which costs a little.
+/// @param entries receives them, the struct_size of each must be set; null: nothing is run, only
+/// their number is told.
+/// @param entry_count number of `entries`: as many as the model has.
+/// @param count_out receives the number that the model has.
+/// Errors: ::MN_INVALID_ARGUMENT for another number of entries, and those of ::mn_model_forward.
+MN_API mn_status mn_model_profile(mn_model model, const mn_batch* batch, mn_profile_entry* entries,
+                                  int32_t entry_count, int32_t* count_out);
 
 /// What the model's inference plan holds (one execution of it).
 MN_API mn_status mn_model_memory_plan(mn_model model, mn_memory_plan* plan_out);
@@ -1290,6 +1375,11 @@ MN_API mn_status mn_trainer_set_progress(mn_trainer trainer, const mn_training_p
 /// @param value_count must be count x shape.
 MN_API mn_status mn_trainer_input_gradient(mn_trainer trainer, int32_t node, float* values,
                                            uint64_t value_count);
+
+/// Makes a step as ::mn_trainer_step does and tells where the time goes, as ::mn_model_profile.
+MN_API mn_status mn_trainer_profile(mn_trainer trainer, const mn_batch* batch,
+                                    mn_profile_entry* entries, int32_t entry_count,
+                                    int32_t* count_out);
 
 /// What the training plan and its model hold.
 MN_API mn_status mn_trainer_memory_plan(mn_trainer trainer, mn_memory_plan* plan_out);

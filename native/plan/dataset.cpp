@@ -41,7 +41,7 @@ void check_labels(const CheckedBatch& batch, const LabelNeeds& needs) {
     if (!batch.input.labels) fail(MN_INVALID_ARGUMENT, "[batch] labels are needed");
     for (int32_t i = 0; i < batch.count; i++) {
         const int32_t at = batch.input.indices ? batch.input.indices[i] : i;
-        const int32_t label = batch.input.labels[at];
+        const int32_t label = batch.host_labels[at];
         if (needs.ignores && label == needs.ignore_index) continue;
         if (label < 0 || label >= needs.classes)
             fail(MN_INVALID_ARGUMENT, "[batch] the label of image ", at, " is ", label,
@@ -107,7 +107,7 @@ Dataset::Dataset(std::shared_ptr<const Device> device, const mn_dataset_desc& de
     check_images("dataset", desc.images, desc.images_bytes, count_, shape_, dtype_);
 
     images_ = desc.images;
-    labels_ = desc.labels;
+    host_labels_ = labels_ = desc.labels;
     if (desc.flags & MN_DATASET_BORROW && device_->backend().shares_host_memory) return;
     const int64_t image_bytes = static_cast<int64_t>(desc.images_bytes);
     const int64_t labels_at = (image_bytes + MNB_ALIGNMENT - 1) / MNB_ALIGNMENT * MNB_ALIGNMENT;
@@ -119,6 +119,12 @@ Dataset::Dataset(std::shared_ptr<const Device> device, const mn_dataset_desc& de
         int32_t* labels = memory_.at<int32_t>(labels_at);
         device_->copy_in(labels, labels_, static_cast<size_t>(label_bytes));
         labels_ = labels;
+        if (device_->backend().shares_host_memory) {
+            host_labels_ = labels;
+        } else {
+            label_copy_.assign(desc.labels, desc.labels + count_);
+            host_labels_ = label_copy_.data();
+        }
     }
 }
 
@@ -165,12 +171,14 @@ CheckedBatch check_batch(const mn_batch& batch, std::shared_ptr<const Dataset> d
                      ", the data set has ", dataset->count(), " images");
         checked.input = {dataset->images(), batch.indices,          dataset->labels(),
                          dataset->dtype(),  batch.output_gradients, batch.targets};
+        checked.host_labels = dataset->host_labels();
         checked.dataset = std::move(dataset);
     } else {
         if (batch.indices) fail(MN_INVALID_ARGUMENT, "[batch] indices need a data set");
         check_images("batch", batch.images, batch.images_bytes, batch.count, shape, batch.dtype);
         checked.input = {batch.images,           nullptr,      batch.labels, batch.dtype,
                          batch.output_gradients, batch.targets};
+        checked.host_labels = batch.labels;
     }
 
     check_further_inputs(batch, graph, checked);

@@ -18,7 +18,8 @@ public:
     const mn_shape& shape() const { return shape_; }
     int32_t dtype() const { return dtype_; }
     const void* images() const { return images_; }
-    const int32_t* labels() const { return labels_; }  // null: none
+    const int32_t* labels() const { return labels_; }            // null: none
+    const int32_t* host_labels() const { return host_labels_; }  // the same for the host to read
 
 private:
     std::shared_ptr<const Device> device_;
@@ -27,7 +28,9 @@ private:
     mn_shape shape_;
     const void* images_;
     const int32_t* labels_;
-    DeviceMemory memory_;  // unless borrowed
+    const int32_t* host_labels_;
+    std::vector<int32_t> label_copy_;  // where the host cannot read the device's
+    DeviceMemory memory_;              // unless borrowed
 };
 
 // A batch whose numbers have been checked. `dataset` keeps alive what `input` points to.
@@ -38,11 +41,13 @@ struct CheckedBatch {
         int64_t image_elements = 0;
     };
 
+    // `indices`, and what comes with the batch rather than from a data set, are in host memory.
     mnb_input input{};  // of the first input, with what losses read
     std::vector<Further> further;
     int32_t count = 0;
-    int64_t image_elements = 0;   // of the first input
-    int64_t target_elements = 0;  // of one image
+    int64_t image_elements = 0;            // of the first input
+    int64_t target_elements = 0;           // of one image
+    const int32_t* host_labels = nullptr;  // input.labels, for the host to read
     std::shared_ptr<const Dataset> dataset;
 
     // What the network's input `index` reads, starting at image `first`.

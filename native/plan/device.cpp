@@ -80,12 +80,25 @@ mn_device_info Device::describe() const {
     return info;
 }
 
+mn_device_peak Device::measure() const {
+    mnb_peak peak{};
+    peak.struct_size = sizeof peak;
+    mnb_error error{};
+    if (backend_.measure) check(backend_.measure(device_, &peak, &error), error);
+    return {sizeof(mn_device_peak), 0, peak.flops_per_second, peak.bytes_per_second};
+}
+
 mnb_support Device::query(const mnb_node& node, int32_t direction) const {
     mnb_support support{};
     support.struct_size = sizeof support;
     mnb_error error{};
     check(backend_.query(device_, &node, direction, &support, &error), error);
     return support;
+}
+
+void Device::synchronize() const {
+    mnb_error error{};
+    check(backend_.synchronize(device_, &error), error);
 }
 
 void Device::copy_in(void* dst, const void* src, size_t bytes) const {

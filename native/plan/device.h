@@ -27,8 +27,12 @@ public:
     const mnb_backend& backend() const { return backend_; }
     mnb_device* handle() const { return device_; }
     mn_device_info describe() const;
+    mn_device_peak measure() const;
 
     mnb_support query(const mnb_node& node, int32_t direction) const override;
+
+    // Waits for all that was begun.
+    void synchronize() const;
 
     void copy_in(void* dst, const void* src, size_t bytes) const;
     void copy_out(void* dst, const void* src, size_t bytes) const;

@@ -104,7 +104,7 @@ double loss_denominator(const Graph& graph, const mn_loss_desc& loss, const Chec
     if (!loss.ignores && !loss.class_weights) return count;
     double sum = 0;
     for (int32_t i = 0; i < batch.count; i++) {
-        const int32_t label = batch.input.labels[batch.input.indices ? batch.input.indices[i] : i];
+        const int32_t label = batch.host_labels[batch.input.indices ? batch.input.indices[i] : i];
         if (loss.ignores && label == loss.ignore_index) continue;
         sum += loss.class_weights ? static_cast<double>(loss.class_weights[label]) : 1.0;
     }

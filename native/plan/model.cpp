@@ -93,7 +93,7 @@ void Model::write(int32_t index, int32_t part, const float* values, uint64_t cou
 }
 
 void Model::forward(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
-                    const mn_output* outputs, int32_t output_count) {
+                    const mn_output* outputs, int32_t output_count, StepTimes* times) {
     const CheckedBatch checked = check_batch(batch, std::move(dataset), *device_, graph_, {}, 0);
     for (int32_t i = 0; i < output_count; i++) {
         const mn_output& output = outputs[i];
@@ -111,6 +111,7 @@ void Model::forward(const mn_batch& batch, std::shared_ptr<const Dataset> datase
     }
     std::shared_lock lock(step_mutex_);
     Lease execution(*forward_);
+    execution->time_into(times);
     for (int64_t first = 0; first < checked.count; first += inference_batch_) {
         const int32_t count =
             static_cast<int32_t>(std::min<int64_t>(inference_batch_, checked.count - first));
@@ -121,6 +122,17 @@ void Model::forward(const mn_batch& batch, std::shared_ptr<const Dataset> datase
                 outputs[i].values +
                     first * element_count(graph_.node(outputs_[outputs[i].index]).shape));
     }
+}
+
+std::vector<ProfileEntry> Model::profile(const mn_batch& batch,
+                                         std::shared_ptr<const Dataset> dataset) {
+    StepTimes times;
+    forward(batch, std::move(dataset), nullptr, 0, &times);
+    return step_entries(*forward_->plan, graph_, times, batch.count);
+}
+
+int32_t Model::profile_size() const {
+    return static_cast<int32_t>(forward_->plan->program().steps.size());
 }
 
 mn_metrics Model::evaluate(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
@@ -155,6 +167,7 @@ mn_memory_plan Model::memory_plan() {
     result.packed_bytes = plan.packed_bytes();
     result.arena_bytes = plan.arena_bytes();
     result.workspace_bytes = plan.workspace_bytes();
+    result.compile_nanoseconds = plan.compile_nanoseconds();
     return result;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "plan/losses.h"
+#include "plan/profile.h"
 
 namespace mn {
 
@@ -45,8 +46,12 @@ public:
     void read(int32_t index, int32_t part, float* values, uint64_t count);
     void write(int32_t index, int32_t part, const float* values, uint64_t count);
 
+    // `times`, if not null, receives what the steps of the inference plan took.
     void forward(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
-                 const mn_output* outputs, int32_t output_count);
+                 const mn_output* outputs, int32_t output_count, StepTimes* times = nullptr);
+    std::vector<ProfileEntry> profile(const mn_batch& batch,
+                                      std::shared_ptr<const Dataset> dataset);
+    int32_t profile_size() const;
     mn_metrics evaluate(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
                         const mn_loss_desc& loss);
     mn_memory_plan memory_plan();

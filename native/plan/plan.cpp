@@ -1,5 +1,9 @@
 #include "plan/plan.h"
 
+#include <type_traits>
+
+#include "plan/stop_watch.h"
+
 namespace mn {
 
 Program lower_parameters(const Graph& graph, const Device& device) {
@@ -12,10 +16,9 @@ Program lower_parameters(const Graph& graph, const Device& device) {
 
 Plan::Plan(std::shared_ptr<const Device> device, const Graph& graph,
            std::shared_ptr<const ParameterStore> store, const PlanOptions& options)
-    : device_(std::move(device)),
-      store_(std::move(store)),
-      program_(lower(graph, options.lower)),
-      seed_(options.seed) {
+    : device_(std::move(device)), store_(std::move(store)), seed_(options.seed) {
+    StopWatch clock;
+    program_ = lower(graph, options.lower);
     if (options.fuse) {
         fold_batch_norm(program_, *device_);
         fuse(program_, *device_);
@@ -28,6 +31,7 @@ Plan::Plan(std::shared_ptr<const Device> device, const Graph& graph,
     memory_ = plan_memory(program_);
     try {
         prepare_steps();
+        compile_nanoseconds_ = static_cast<int64_t>(clock.lap() * 1e9);
         log(MN_LOG_DEBUG,
             text("[plan] ", program_.training ? "training" : "inference", ", batch ", max_batch(),
                  ": ", program_.steps.size(), " steps, arena ", arena_bytes(), " bytes, workspace ",
@@ -51,6 +55,15 @@ std::vector<bool> Plan::trained_parameters() const {
             trained[operation.param_ids[p]] = operation.wants_diff_params[p];
     }
     return trained;
+}
+
+int64_t Plan::loss_elements(int32_t op) const {
+    for (const Operation& operation : program_.operations)
+        if (operation.op == op) {
+            const mnb_tensor& t = program_.values[operation.sources[0]].tensor;
+            return t.c * t.h * t.w;
+        }
+    return 0;
 }
 
 bool Plan::moves_statistics() const {
@@ -166,15 +179,28 @@ Execution::Execution(Plan& plan)
         runs_.push_back(plan.bind(plan.program_.steps[i], i, arena_, losses_));
 }
 
+void Execution::time_into(StepTimes* times) {
+    times_ = times;
+    if (times) times->steps.resize(runs_.size());
+}
+
+double Execution::timed(StopWatch& clock) const {
+    plan_.device_->synchronize();
+    return clock.lap();
+}
+
 void Execution::run(const CheckedBatch& batch, int64_t first, int32_t count, bool accumulate,
                     uint64_t step, const double* loss_scales) {
     const mnb_backend& backend = plan_.device_->backend();
     mnb_device* device = plan_.device_->handle();
     plan_.check_count(count);
+    StopWatch clock;
     plan_.refresh();
     for (size_t i = 0; i < inputs_.size(); i++) inputs_[i] = batch.from(i, first);
+    if (!backend.shares_host_memory) upload(batch, count);
+    if (times_) times_->refresh_seconds += timed(clock);
     mnb_error error{};
-    if (backend.begin)
+    if (backend.begin && !times_)
         Device::check(backend.begin(device, reinterpret_cast<uintptr_t>(this), &error), error);
     for (size_t i = 0; i < runs_.size(); i++) {
         mnb_run& run = runs_[i];
@@ -186,8 +212,54 @@ void Execution::run(const CheckedBatch& batch, int64_t first, int32_t count, boo
         run.input = &inputs_[operation.input];
         run.loss_scale = loss_scales && operation.loss >= 0 ? loss_scales[operation.loss] : 1.0;
         Device::check(backend.run(device, plan_.steps_[i].kernel, &run, &error), error);
+        if (times_) {
+            times_->steps[i].seconds += timed(clock);
+            times_->steps[i].dtype = run.input->dtype;
+        }
     }
-    if (backend.end) Device::check(backend.end(device, &error), error);
+    if (backend.end && !times_) Device::check(backend.end(device, &error), error);
+}
+
+// Calls visit(pointer, bytes) for everything in host memory that kernels read.
+template <typename Visit>
+void Execution::for_each_upload(const CheckedBatch& batch, int32_t count, Visit visit) {
+    constexpr int64_t float_size = sizeof(float), index_size = sizeof(int32_t);
+    for (size_t i = 0; i < inputs_.size(); i++) {
+        mnb_input& input = inputs_[i];
+        const int64_t elements =
+            i == 0 ? batch.image_elements : batch.further[i - 1].image_elements;
+        if (input.indices) {
+            visit(input.indices, count * index_size);
+        } else {
+            const int64_t size = input.dtype == MN_UINT8 ? 1 : float_size;
+            visit(input.images, count * elements * size);
+            if (input.labels) visit(input.labels, count * index_size);
+        }
+        if (input.output_gradients)
+            visit(input.output_gradients,
+                  count * plan_.loss_elements(MNB_OP_OUTPUT_GRADIENT) * float_size);
+        if (input.targets)
+            visit(input.targets, count * plan_.loss_elements(MNB_OP_TARGET_LOSS) * float_size);
+    }
+}
+
+void Execution::upload(const CheckedBatch& batch, int32_t count) {
+    const auto place = [](int64_t bytes) {
+        return (bytes + MNB_ALIGNMENT - 1) / MNB_ALIGNMENT * MNB_ALIGNMENT;
+    };
+    int64_t total = 0;
+    for_each_upload(batch, count, [&](const auto*, int64_t bytes) { total += place(bytes); });
+    if (uploads_.bytes() < total) {
+        uploads_ = DeviceMemory();
+        uploads_ = DeviceMemory(plan_.device_, total);
+    }
+    int64_t at = 0;
+    for_each_upload(batch, count, [&](auto*& data, int64_t bytes) {
+        void* to = uploads_.at<void>(at);
+        plan_.device_->copy_in(to, data, static_cast<size_t>(bytes));
+        data = static_cast<std::remove_reference_t<decltype(data)>>(to);
+        at += place(bytes);
+    });
 }
 
 void Execution::read_value(int32_t value, int32_t count, float* values) {

@@ -34,6 +34,10 @@ public:
     int64_t arena_bytes() const { return memory_.arena_bytes; }
     int64_t workspace_bytes() const { return memory_.workspace_bytes; }
     int64_t packed_bytes() const { return packed_.bytes(); }
+    int64_t compile_nanoseconds() const { return compile_nanoseconds_; }
+
+    // Values of one image that the losses compare with, or take as gradients.
+    int64_t loss_elements(int32_t op) const;
 
     // Of each of the store's parameters: does a backward step of this plan make its gradient?
     std::vector<bool> trained_parameters() const;
@@ -64,14 +68,31 @@ private:
     MemoryPlan memory_;
     std::vector<PlannedStep> steps_;
     DeviceMemory packed_;
+    int64_t compile_nanoseconds_ = 0;
     uint64_t seed_;
     std::mutex refresh_mutex_;
     int64_t packed_version_ = 0;
 };
 
+// What the parts of an execution took; runs add up.
+struct StepTimes {
+    struct Part {
+        double seconds = 0;
+        int32_t dtype = MN_FLOAT32;  // of what a load read
+    };
+    std::vector<Part> steps;     // of the plan
+    double refresh_seconds = 0;  // what was derived from parameters
+    double update_seconds = 0;   // the optimizer, which is no part of an execution
+};
+
+class StopWatch;
+
 class Execution {
 public:
     explicit Execution(Plan& plan);
+
+    // Times the runs from now on, waiting for the device after each step; null ends it.
+    void time_into(StepTimes* times);
 
     // Runs all steps for `count` images of a batch, from image `first` on. `step` counts the runs,
     // for random numbers; `loss_scales` are factors of the losses' gradients, null: 1.
@@ -84,13 +105,22 @@ public:
     mnb_loss_result read_loss(int32_t loss);
 
 private:
+    // Copies what comes with a batch to a device that cannot read the host's memory, so that
+    // inputs_ are what kernels can read.
+    void upload(const CheckedBatch& batch, int32_t count);
+    template <typename Visit>
+    void for_each_upload(const CheckedBatch& batch, int32_t count, Visit visit);
     void read_value(int32_t value, int32_t count, float* values);
+    // Seconds of the lap that ends when the device has done its work.
+    double timed(StopWatch& clock) const;
 
     Plan& plan_;
     DeviceMemory arena_;
     DeviceMemory losses_;
+    DeviceMemory uploads_;  // grows at first batches; empty where the device shares the memory
     std::vector<mnb_run> runs_;
     std::vector<mnb_input> inputs_;
+    StepTimes* times_ = nullptr;
 };
 
 // The layouts of all parameters of a graph on a device.

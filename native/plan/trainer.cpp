@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "plan/stop_watch.h"
+
 namespace mn {
 namespace {
 
@@ -143,9 +145,10 @@ CheckedBatch Trainer::check(const mn_batch& batch, std::shared_ptr<const Dataset
                        plan_->max_batch());
 }
 
-mn_metrics Trainer::forward_backward(const CheckedBatch& batch, bool adds) {
+mn_metrics Trainer::forward_backward(const CheckedBatch& batch, bool adds, StepTimes* times) {
     scales_.compute(model_->graph_, losses_, batch);
     if (plan_->moves_statistics()) model_->store_->mark_changed();
+    execution_->time_into(times);
     execution_->run(batch, 0, batch.count, adds, runs_, scales_.scales.data());
     runs_++;
     sum_.clear();
@@ -159,19 +162,40 @@ mn_metrics Trainer::forward_backward(const CheckedBatch& batch, bool adds) {
     return sum_.metrics();
 }
 
-void Trainer::update() {
+void Trainer::update(StepTimes* times) {
     const mnb_update_options options = {sizeof options, clip_norm_, clip_value_,
                                         inverse(denominator_), ++steps_};
+    StopWatch clock;
     model_->store_->update(optimizer_, options);
+    if (times) {
+        model_->device_->synchronize();
+        times->update_seconds += clock.lap();
+    }
     pending_ = false;
 }
 
-mn_metrics Trainer::step(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) {
+mn_metrics Trainer::step(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
+                         StepTimes* times) {
     const CheckedBatch checked = check(batch, std::move(dataset));
     std::lock_guard lock(model_->step_mutex_);
-    const mn_metrics metrics = forward_backward(checked, false);
-    update();
+    const mn_metrics metrics = forward_backward(checked, false, times);
+    update(times);
     return metrics;
+}
+
+std::vector<ProfileEntry> Trainer::profile(const mn_batch& batch,
+                                           std::shared_ptr<const Dataset> dataset) {
+    StepTimes times;
+    step(batch, std::move(dataset), &times);
+    std::vector<ProfileEntry> entries = step_entries(*plan_, model_->graph_, times, batch.count);
+    if (plan_->packed_bytes()) entries.push_back(refresh_entry(*plan_, times));
+    entries.push_back(update_entry(*model_->store_, times));
+    return entries;
+}
+
+int32_t Trainer::profile_size() const {
+    const bool refreshes = plan_->packed_bytes() != 0;
+    return static_cast<int32_t>(plan_->program().steps.size()) + refreshes + 1;
 }
 
 mn_metrics Trainer::accumulate(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) {
@@ -251,6 +275,7 @@ mn_memory_plan Trainer::memory_plan() const {
     result.packed_bytes = plan_->packed_bytes();
     result.arena_bytes = plan_->arena_bytes();
     result.workspace_bytes = plan_->workspace_bytes();
+    result.compile_nanoseconds = plan_->compile_nanoseconds();
     return result;
 }
 

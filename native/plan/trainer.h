@@ -13,7 +13,12 @@ public:
     Trainer(const Trainer&) = delete;
     Trainer& operator=(const Trainer&) = delete;
 
-    mn_metrics step(const mn_batch& batch, std::shared_ptr<const Dataset> dataset);
+    // `times`, if not null, receives what the parts of the step took.
+    mn_metrics step(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
+                    StepTimes* times = nullptr);
+    std::vector<ProfileEntry> profile(const mn_batch& batch,
+                                      std::shared_ptr<const Dataset> dataset);
+    int32_t profile_size() const;
     mn_metrics accumulate(const mn_batch& batch, std::shared_ptr<const Dataset> dataset);
     void apply();
     void clear();
@@ -26,8 +31,8 @@ public:
 private:
     CheckedBatch check(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) const;
     // `adds`: to the gradients that wait; otherwise they are replaced. A failure changes nothing.
-    mn_metrics forward_backward(const CheckedBatch& batch, bool adds);
-    void update();
+    mn_metrics forward_backward(const CheckedBatch& batch, bool adds, StepTimes* times = nullptr);
+    void update(StepTimes* times = nullptr);
     void take_options(const mn_trainer_desc& desc);
 
     std::shared_ptr<Model> model_;

@@ -10,6 +10,7 @@ static toy t;
 void check_errors_of_devices(void) {
     mn_device_desc desc;
     mn_device device, stale;
+    mn_device_peak peak;
     mn_device_info info;
     mn_error_info error;
     memset(&desc, 0, sizeof desc);
@@ -52,6 +53,12 @@ void check_errors_of_devices(void) {
     UNTOUCHED_STRUCT(info);
     info.struct_size--;
     FAILS(mn_device_describe(t.device, &info), MN_INVALID_ARGUMENT, "struct_size");
+    TAINT_STRUCT(peak);
+    FAILS(mn_device_measure(t.device, NULL), MN_INVALID_ARGUMENT, "peak_out");
+    REFUSES_HANDLES(mn_device_measure(h, &peak), t.graph, stale);
+    UNTOUCHED_STRUCT(peak);
+    peak.struct_size--;
+    FAILS(mn_device_measure(t.device, &peak), MN_INVALID_ARGUMENT, "struct_size");
     REFUSES_HANDLES(mn_device_close(h), t.model, stale);
     toy_destroy(&t);
     FAILS(mn_device_close(t.device), MN_INVALID_HANDLE, "destroyed");

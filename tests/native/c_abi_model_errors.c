@@ -105,6 +105,31 @@ static void check_parameter_errors(void) {
     FAILS(mn_model_memory_plan(t.model, &plan), MN_INVALID_ARGUMENT, "struct_size");
 }
 
+static void check_profile_errors(void) {
+    static mn_profile_entry entries[32];
+    const mn_batch batch = toy_batch(&t, 0, 4);
+    int32_t count = 0, untouched, i;
+    OK(mn_model_profile(t.model, NULL, NULL, 0, &count));
+    CHECK(count > 1 && count <= 32);
+    for (i = 0; i < count; i++) TAINT_STRUCT(entries[i]);
+    TAINT(untouched);
+    FAILS(mn_model_profile(t.model, &batch, entries, count - 1, &untouched), MN_INVALID_ARGUMENT,
+          "entry_count");
+    FAILS(mn_model_profile(t.model, NULL, entries, count, &untouched), MN_INVALID_ARGUMENT,
+          "batch");
+    FAILS(mn_model_profile(t.model, &batch, entries, count, NULL), MN_INVALID_ARGUMENT,
+          "count_out");
+    entries[1].struct_size = 8;
+    FAILS(mn_model_profile(t.model, &batch, entries, count, &untouched), MN_INVALID_ARGUMENT,
+          "struct_size");
+    entries[1].struct_size = sizeof entries[1];
+    REFUSES_HANDLES(mn_model_profile(h, &batch, entries, count, &untouched), t.device, stale_model);
+    UNTOUCHED(untouched);
+    for (i = 0; i < count; i++) UNTOUCHED_STRUCT(entries[i]);
+    OK(mn_model_profile(t.model, &batch, entries, count, &count));
+    CHECK(entries[0].seconds > 0);
+}
+
 static float logits[4 * kClasses];
 
 static mn_status run_forward(const mn_batch* batch) {
@@ -148,6 +173,7 @@ void check_errors_of_models(void) {
     batch = toy_batch(&t, 0, 4);
     check_create_errors();
     check_parameter_errors();
+    check_profile_errors();
     check_batch_errors(&t, run_forward, 0);
     check_batch_errors(&t, run_evaluate, 1);
     check_loss_errors(&t, evaluate_loss);
@@ -298,6 +324,7 @@ void check_errors_of_trainers(void) {
     mn_metrics metrics;
     mn_memory_plan plan;
     mn_training_progress progress;
+    int32_t entries;
     static float pixels[4 * kPixels];
     float before[36], after[36];
     begin();
@@ -370,6 +397,8 @@ void check_errors_of_trainers(void) {
     REFUSES_HANDLES(mn_trainer_set_progress(h, &progress), t.model, stale);
     REFUSES_HANDLES(mn_trainer_input_gradient(h, 0, pixels, 4 * kPixels), t.model, stale);
     REFUSES_HANDLES(mn_trainer_memory_plan(h, &plan), t.model, stale);
+    REFUSES_HANDLES(mn_trainer_profile(h, &batch, NULL, 0, &entries), t.model, stale);
+    FAILS(mn_trainer_profile(trainer, &batch, NULL, 0, NULL), MN_INVALID_ARGUMENT, "count_out");
     REFUSES_HANDLES(mn_trainer_destroy(h), t.model, stale);
     FAILS(mn_trainer_memory_plan(trainer, NULL), MN_INVALID_ARGUMENT, "plan_out");
     plan.struct_size = 0;

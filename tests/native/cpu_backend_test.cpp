@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "environment.h"
 #include "op_cases.h"
 
 namespace mn::test {
@@ -52,7 +53,7 @@ TEST_F(CpuBackendTest, DescribesItself) {
 
 TEST_F(CpuBackendTest, ForcesAnInstructionSet) {
     for (const std::string& isa : instruction_sets()) {
-        setenv("MNISTNATIVE_ISA", isa.c_str(), 1);
+        set_environment("MNISTNATIVE_ISA", isa.c_str());
         ASSERT_EQ(open(), MN_OK);
         mn_device_info info{};
         backend_->describe(device_, &info, &error_);
@@ -60,9 +61,9 @@ TEST_F(CpuBackendTest, ForcesAnInstructionSet) {
         backend_->close(device_);
         device_ = nullptr;
     }
-    setenv("MNISTNATIVE_ISA", "mmx", 1);
+    set_environment("MNISTNATIVE_ISA", "mmx");
     EXPECT_EQ(open(), MN_DEVICE_UNAVAILABLE);
-    unsetenv("MNISTNATIVE_ISA");
+    set_environment("MNISTNATIVE_ISA", nullptr);
     EXPECT_EQ(error_.reason, MN_REASON_INSTRUCTION_SET);
     EXPECT_NE(std::string(error_.text).find("mmx"), std::string::npos) << error_.text;
 }

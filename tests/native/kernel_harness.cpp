@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "backend/cpu/cpu_features.h"
+#include "environment.h"
 
 namespace mn::test {
 namespace {
@@ -264,14 +265,14 @@ bool agree_on_layouts(cpu::Device& device, const cpu::Implementation& implementa
 }  // namespace
 
 TestDevice::TestDevice(int threads, const char* isa, uint32_t flags) {
-    if (isa != nullptr) setenv("MNISTNATIVE_ISA", isa, 1);
+    if (isa != nullptr) set_environment("MNISTNATIVE_ISA", isa);
     mn_device_desc desc{};
     desc.struct_size = sizeof desc;
     desc.threads = threads;
     desc.flags = flags;
     mnb_error error{};
     const int32_t status = cpu_backend()->open(nullptr, &desc, &handle_, &error);
-    if (isa != nullptr) unsetenv("MNISTNATIVE_ISA");
+    if (isa != nullptr) set_environment("MNISTNATIVE_ISA", nullptr);
     if (status != MN_OK) throw std::runtime_error(error.text);
 }
 

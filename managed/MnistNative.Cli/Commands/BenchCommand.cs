@@ -9,6 +9,7 @@ internal static class BenchCommand
 {
     private const int DistinctBatches = 16;
     private const int Repetitions = 5;
+    private const int WarmUpSteps = 3;
     private static readonly TimeSpan s_warmUp = TimeSpan.FromSeconds(0.5);
     private static readonly TimeSpan s_repetition = TimeSpan.FromSeconds(1);
 
@@ -16,23 +17,54 @@ internal static class BenchCommand
     {
         Option<string> network = SharedOptions.Network(Networks.Names);
         Option<int> batchSize = SharedOptions.BatchSize();
+        Option<int> steps = new Option<int>("--steps")
+        {
+            Description = "Steps of each of the five runs; 0 takes as many as fill a second.",
+            HelpName = "N",
+        }.InRange(0, 1_000_000);
+        Option<string> mode = new("--mode")
+        {
+            Description = "What to measure: training, inference or both.",
+            DefaultValueFactory = _ => "both",
+        };
+        mode.AcceptOnlyFromAmong("both", "training", "inference");
+        Option<bool> profile = new("--profile")
+        {
+            Description = "Show where the time goes instead: time, GFLOP/s, GB/s and share of the peak of each operation.",
+        };
         Option<string> device = SharedOptions.Device();
         Option<int> threads = SharedOptions.Threads();
         Option<bool> json = SharedOptions.Json();
         var command = new Command("bench", "Measure training and inference: the median of five runs after a warm-up.")
         {
-            network, batchSize, device, threads, json,
+            network, batchSize, steps, mode, profile, device, threads, json,
         };
         command.SetAction((parsed, cancellation) =>
         {
             string name = parsed.GetValue(network)!;
             int batch = parsed.GetValue(batchSize);
+            string measured = parsed.GetValue(mode)!;
+            var stopWatch = new StopWatch(batch, parsed.GetValue(steps), cancellation);
             using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads));
             using Model model = Networks
                 .Append(name, Sequential.Input(Networks.InputShape(name)).Normalize(0.1307f, 0.3081f))
                 .Build(seed: 1, processor);
-            double train = MeasureTraining(model, batch, cancellation);
-            double infer = MeasureInference(model, batch, cancellation);
+            if (parsed.GetValue(profile))
+            {
+                bool[] trainings = measured switch { "training" => [true], "inference" => [false], _ => [false, true] };
+                foreach (bool training in trainings)
+                {
+                    int repetitions = parsed.GetValue(steps) is int given and > 0 ? given : Repetitions;
+                    ModelProfile found = model.Profile(batch, training, repetitions, cancellation);
+                    ProfileReport.Write(context, name, found, parsed.GetValue(json));
+                }
+
+                return Task.FromResult(0);
+            }
+
+            double? trainCompile = null;
+            double? train = measured != "inference" ? MeasureTraining(model, stopWatch, out trainCompile) : null;
+            double? infer = measured != "training" ? MeasureInference(model, stopWatch) : null;
             int used = processor.Describe().Threads;
             if (parsed.GetValue(json))
             {
@@ -41,15 +73,17 @@ internal static class BenchCommand
                     json.WriteString("network", name);
                     json.WriteNumber("batch_size", batch);
                     json.WriteNumber("threads", used);
-                    json.WriteRounded("train_images_per_second", train, 1);
-                    json.WriteRounded("infer_images_per_second", infer, 1);
+                    json.WriteRounded("train_images_per_second", train, 3);
+                    json.WriteRounded("infer_images_per_second", infer, 3);
+                    json.WriteRounded("train_compile_milliseconds", trainCompile, 3);
+                    json.WriteRounded("infer_compile_milliseconds", model.MemoryPlan.CompileTime.TotalMilliseconds, 3);
                 });
             }
             else
             {
                 context.Out.WriteLine(string.Create(
                     CultureInfo.InvariantCulture,
-                    $"{name}, batch {batch}, {used} threads: training {train:N0} images/s, inference {infer:N0} images/s"));
+                    $"{name}, batch {batch}, {used} threads: {Sentence(train, infer)}"));
             }
 
             return Task.FromResult(0);
@@ -57,23 +91,33 @@ internal static class BenchCommand
         return command;
     }
 
-    private static double MeasureTraining(Model model, int batch, CancellationToken cancellation)
+    private static string Sentence(double? train, double? infer)
     {
-        (byte[][] images, int[][] labels) = MakeBatches(model, batch);
-        using Trainer trainer = model.CreateTrainer(new Adam(), batch);
+        return string.Join(", ", new[] { Part("training", train), Part("inference", infer) }.OfType<string>());
+
+        static string? Part(string name, double? rate) => rate is double value
+            ? string.Create(CultureInfo.InvariantCulture, $"{name} {value.ToString(value < 100 ? "N2" : "N0", CultureInfo.InvariantCulture)} images/s")
+            : null;
+    }
+
+    private static double MeasureTraining(Model model, StopWatch stopWatch, out double? compileMilliseconds)
+    {
+        (byte[][] images, int[][] labels) = MakeBatches(model, stopWatch.Batch);
+        using Trainer trainer = model.CreateTrainer(new Adam(), stopWatch.Batch);
+        compileMilliseconds = trainer.MemoryPlan.CompileTime.TotalMilliseconds;
         double losses = 0;
-        double rate = Median(batch, cancellation, step =>
+        double rate = stopWatch.Median(step =>
             losses += trainer.Step(images[step % DistinctBatches], labels[step % DistinctBatches]).Loss);
         return double.IsFinite(losses)
             ? rate
             : throw new InvalidOperationException("The losses of the benchmark's steps are not finite.");
     }
 
-    private static double MeasureInference(Model model, int batch, CancellationToken cancellation)
+    private static double MeasureInference(Model model, StopWatch stopWatch)
     {
-        (byte[][] images, _) = MakeBatches(model, batch);
-        int[] classes = new int[batch];
-        return Median(batch, cancellation, step => model.Predict(images[step % DistinctBatches], classes));
+        (byte[][] images, _) = MakeBatches(model, stopWatch.Batch);
+        int[] classes = new int[stopWatch.Batch];
+        return stopWatch.Median(step => model.Predict(images[step % DistinctBatches], classes));
     }
 
     private static (byte[][] Images, int[][] Labels) MakeBatches(Model model, int batch)
@@ -95,32 +139,36 @@ internal static class BenchCommand
         return (images, labels);
     }
 
-    // Images a second: the median of the repetitions, each of as many steps as the warm-up lets expect of its length.
-    private static double Median(int batch, CancellationToken cancellation, Action<int> step)
+    private sealed record StopWatch(int Batch, int Steps, CancellationToken Cancellation)
     {
-        int next = 0;
-        Stopwatch clock = Stopwatch.StartNew();
-        while (next < 3 || clock.Elapsed < s_warmUp)
+        // Images a second: the median of the repetitions, each of as many steps as were asked for, or as the warm-up lets
+        // expect of a repetition's length.
+        public double Median(Action<int> step)
         {
-            cancellation.ThrowIfCancellationRequested();
-            step(next++);
-        }
-
-        int steps = Math.Max(1, (int)(next * (s_repetition / clock.Elapsed)));
-        double[] rates = new double[Repetitions];
-        for (int i = 0; i < Repetitions; i++)
-        {
-            clock.Restart();
-            for (int k = 0; k < steps; k++)
+            int next = 0;
+            Stopwatch clock = Stopwatch.StartNew();
+            while (Steps > 0 ? next < Math.Min(Steps, WarmUpSteps) : next < WarmUpSteps || clock.Elapsed < s_warmUp)
             {
-                cancellation.ThrowIfCancellationRequested();
+                Cancellation.ThrowIfCancellationRequested();
                 step(next++);
             }
 
-            rates[i] = steps * (double)batch / clock.Elapsed.TotalSeconds;
-        }
+            int steps = Steps > 0 ? Steps : Math.Max(1, (int)(next * (s_repetition / clock.Elapsed)));
+            double[] rates = new double[Repetitions];
+            for (int i = 0; i < Repetitions; i++)
+            {
+                clock.Restart();
+                for (int k = 0; k < steps; k++)
+                {
+                    Cancellation.ThrowIfCancellationRequested();
+                    step(next++);
+                }
 
-        Array.Sort(rates);
-        return rates[Repetitions / 2];
+                rates[i] = steps * (double)Batch / clock.Elapsed.TotalSeconds;
+            }
+
+            Array.Sort(rates);
+            return rates[Repetitions / 2];
+        }
     }
 }

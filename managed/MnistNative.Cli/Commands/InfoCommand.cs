@@ -65,12 +65,31 @@ internal static class InfoCommand
     {
         json.WriteString("device", device.Kind);
         json.WriteBoolean("available", device.Info is not null);
+        if (device.Kind == "cuda")
+        {
+            json.WriteString("plugin_path", Device.CudaPluginPath);
+        }
+
         if (device.Info is DeviceInfo info)
         {
             json.WriteString("name", info.Name);
             json.WriteString("architecture", info.Architecture);
             json.WriteNumber("threads", info.Threads);
             json.WriteNumber("memory_bytes", info.MemoryBytes);
+            if (info.Kind == DeviceKind.Cuda)
+            {
+                json.WriteNumber("index", info.Index);
+                json.WriteNumber("device_count", info.DeviceCount);
+                json.WriteString("driver_version", info.DriverVersion?.ToString());
+                json.WriteString("tier", info.Tier);
+                json.WriteStartArray("libraries");
+                foreach (string library in info.Libraries)
+                {
+                    json.WriteStringValue(library);
+                }
+
+                json.WriteEndArray();
+            }
         }
         else
         {

@@ -42,6 +42,7 @@ internal static class SummaryCommand
             {
                 json.WriteString("network", name);
                 json.WriteNumber("parameters", summary.ParameterCount);
+                json.WriteNumber("multiply_adds", summary.MultiplyAdds);
                 json.WriteStartArray("layers");
                 foreach (LayerSummary layer in summary.Layers)
                 {
@@ -56,6 +57,7 @@ internal static class SummaryCommand
 
                     json.WriteEndArray();
                     json.WriteNumber("parameters", layer.ParameterCount);
+                    json.WriteNumber("multiply_adds", layer.MultiplyAdds);
                     json.WriteEndObject();
                 }
 

@@ -243,7 +243,7 @@ internal sealed unsafe class GraphBuilder : IDisposable
     private void AddRow(string type, int node, string name)
     {
         MnNodeInfo info = Describe(node);
-        _rows.Add(new LayerSummary(name, type, NativeShape.ToArray(info.Shape), info.ParameterCount));
+        _rows.Add(new LayerSummary(name, type, NativeShape.ToArray(info.Shape), info.ParameterCount, info.MultiplyAdds));
     }
 
     private MnNodeInfo Describe(int node)

@@ -41,6 +41,36 @@ internal static unsafe class NativeLibraryLoader
         }
     }
 
+    /// <summary>
+    /// Full path of a backend's plugin: what the environment variable <paramref name="variable"/> says, else the first
+    /// file that is there, beside the native library, beside the application and in its package folder. If there is
+    /// none, the place where it should lie.
+    /// </summary>
+    internal static string PluginPath(string name, string variable)
+    {
+        string? forced = Environment.GetEnvironmentVariable(variable);
+        if (!string.IsNullOrEmpty(forced))
+        {
+            return Path.GetFullPath(forced);
+        }
+
+        string file = name + (OperatingSystem.IsWindows() ? ".dll" : OperatingSystem.IsMacOS() ? ".dylib" : ".so");
+        string folder = AppContext.BaseDirectory;
+        var places = new List<string>();
+        if (Path.GetDirectoryName(s_libraryPath) is { Length: > 0 } beside)
+        {
+            places.Add(Path.GetFullPath(Path.Combine(beside, file)));
+        }
+
+        places.Add(Path.Combine(folder, file));
+        if (CurrentPlatform() is string platform)
+        {
+            places.Add(Path.Combine(folder, "runtimes", platform, "native", file));
+        }
+
+        return places.Find(File.Exists) ?? places[0];
+    }
+
     /// <summary>The portable runtime identifier, or null where there is no native library.</summary>
     internal static string? PlatformOf(string? os, Architecture architecture, bool musl)
     {

@@ -325,6 +325,16 @@ internal enum MnReduction
     Sum = 1,
 }
 
+/// <summary>Directions of an <see cref="MnProfileEntry"/>.</summary>
+internal enum MnProfileDirection
+{
+    Forward = 0,
+    Backward = 1,
+
+    /// <summary>What a training step does to parameters: the optimizer's update, and forms derived from them.</summary>
+    Update = 2,
+}
+
 /// <summary>Kinds of optimizer.</summary>
 internal enum MnOptimizerKind
 {
@@ -396,7 +406,10 @@ internal unsafe struct MnDeviceDesc
     /// <summary>Always 0.</summary>
     public uint Reserved;
 
-    /// <summary>Full path of the backend's plugin library; null for the CPU.</summary>
+    /// <summary>
+    /// Full path of the backend's plugin library (libmnistnative_cuda); null for the CPU, which needs none. A plugin
+    /// stays loaded until the process ends.
+    /// </summary>
     public byte* PluginPath;
 }
 
@@ -423,9 +436,43 @@ internal unsafe struct MnDeviceInfo
     public fixed byte Name[256];
 
     /// <summary>
-    /// Instruction set or architecture that the kernels use: "base", "avx2", "avx512", "neon", "sm_80" …
+    /// Instruction set or architecture that the kernels use: "base", "avx2", "avx512", "neon", "compute 8.0" …
     /// </summary>
     public fixed byte Architecture[256];
+
+    /// <summary>Devices of that kind in the computer.</summary>
+    public int DeviceCount;
+
+    /// <summary>The newest CUDA that the driver supports, 12040 for 12.4; 0 for the CPU.</summary>
+    public int DriverVersion;
+
+    /// <summary>What convolutions are computed by: "cublas" (columns and matrix products); empty for the CPU.</summary>
+    public fixed byte Tier[256];
+
+    /// <summary>Libraries opened at run time, with paths and versions, separated by "; "; empty for the CPU.</summary>
+    public fixed byte Libraries[1024];
+}
+
+/// <summary>What a device can do at best.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnDevicePeak
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Always 0.</summary>
+    public uint Reserved;
+
+    /// <summary>
+    /// float32 operations a second on all threads, as multiply-adds from registers, which count as two; 0 if this
+    /// device does not measure it.
+    /// </summary>
+    public double FlopsPerSecond;
+
+    /// <summary>
+    /// Bytes a second, read and written, of copying an array of 64 MiB; 0 if this device does not measure it.
+    /// </summary>
+    public double BytesPerSecond;
 }
 
 /// <summary>Dimensions without N: {C, H, W} for images, {F} for features.</summary>
@@ -898,6 +945,12 @@ internal unsafe struct MnNodeInfo
     /// <summary>Values in the node's trainable parameters.</summary>
     public long ParameterCount;
 
+    /// <summary>
+    /// Multiplications, each with an addition, that a convolution, transposed convolution or linear layer takes for one
+    /// image by its definition, those with padding included; 0 for other ops.
+    /// </summary>
+    public long MultiplyAdds;
+
     /// <summary>The node's name.</summary>
     public fixed byte Name[256];
 }
@@ -1185,6 +1238,51 @@ internal unsafe struct MnMemoryPlan
 
     /// <summary>Scratch memory of kernels.</summary>
     public long WorkspaceBytes;
+
+    /// <summary>Time that compiling the plan took, without allocating and filling parameters and arenas.</summary>
+    public long CompileNanoseconds;
+}
+
+/// <summary>The cost of one operation of a plan in one direction. Nodes that are fused are one operation.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnProfileEntry
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Id of the graph's node that the operation begins with; -1 for what the library adds.</summary>
+    public int Node;
+
+    /// <summary>An <see cref="MnProfileDirection"/>.</summary>
+    public int Direction;
+
+    /// <summary>Always 0.</summary>
+    public int Reserved;
+
+    /// <summary>Seconds.</summary>
+    public double Seconds;
+
+    /// <summary>
+    /// float32 operations by the op's definition: two for each of <see cref="MnNodeInfo.MultiplyAdds"/>, as many again
+    /// for each of the two gradients; 0 for other ops. Winograd's algorithm takes fewer, so a kernel may seem to beat
+    /// the device's peak.
+    /// </summary>
+    public long Flops;
+
+    /// <summary>Bytes of the values, parameters and saved states that are read or written, each once.</summary>
+    public long Bytes;
+
+    /// <summary>The node's name.</summary>
+    public fixed byte Name[256];
+
+    /// <summary>The op and what is fused into it, such as "conv2d+bias+relu+max_pool2d".</summary>
+    public fixed byte Op[256];
+
+    /// <summary>
+    /// How it is computed, by the device's names: "gemm", "winograd_f2", "reference" … A backward pass that computes
+    /// its gradients in two ways has both, by the source and by the parameters: "sparse, gemm".
+    /// </summary>
+    public fixed byte Kernel[256];
 }
 
 /// <summary>An optimizer, with PyTorch's formulas.</summary>
@@ -1331,6 +1429,9 @@ internal static class NativeConstants
 
     /// <summary>Bytes of a name in an info struct, with the closing zero.</summary>
     public const int NameCapacity = 256;
+
+    /// <summary>Bytes of the list of libraries in <see cref="MnDeviceInfo"/>, with the closing zero.</summary>
+    public const int LibrariesCapacity = 1024;
 }
 
 /// <summary>The functions of the native library, as they are.</summary>
@@ -1399,6 +1500,13 @@ internal static unsafe partial class NativeMethods
     /// <param name="infoOut">receives the description; its struct_size must be set.</param>
     [LibraryImport(LibraryName, EntryPoint = "mn_device_describe")]
     public static partial MnStatus DeviceDescribe(ulong device, MnDeviceInfo* infoOut);
+
+    /// <summary>Measures the device, which should be idle meanwhile, for a fraction of a second.</summary>
+    /// <param name="device">the device.</param>
+    /// <param name="peakOut">receives the figures; its struct_size must be set.</param>
+    /// <remarks>Errors: <see cref="MnStatus.OutOfMemory"/> (it takes two arrays of 64 MiB).</remarks>
+    [LibraryImport(LibraryName, EntryPoint = "mn_device_measure")]
+    public static partial MnStatus DeviceMeasure(ulong device, MnDevicePeak* peakOut);
 
     /// <summary>Makes an empty graph.</summary>
     /// <param name="graphOut">receives the handle; give it back with <see cref="NativeMethods.GraphDestroy"/>.</param>
@@ -1631,6 +1739,22 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName, EntryPoint = "mn_model_evaluate")]
     public static partial MnStatus ModelEvaluate(ulong model, MnBatch* batch, MnLossDesc* loss, MnMetrics* metricsOut);
 
+    /// <summary>
+    /// Runs a batch as <see cref="NativeMethods.ModelForward"/> does and tells where the time goes: one entry for each
+    /// operation, in the order of execution. Each is waited for, which costs a little.
+    /// </summary>
+    /// <param name="entries">
+    /// receives them, the struct_size of each must be set; null: nothing is run, only their number is told.
+    /// </param>
+    /// <param name="entryCount">number of <paramref name="entries"/>: as many as the model has.</param>
+    /// <param name="countOut">receives the number that the model has.</param>
+    /// <remarks>
+    /// Errors: <see cref="MnStatus.InvalidArgument"/> for another number of entries, and those of
+    /// <see cref="NativeMethods.ModelForward"/>.
+    /// </remarks>
+    [LibraryImport(LibraryName, EntryPoint = "mn_model_profile")]
+    public static partial MnStatus ModelProfile(ulong model, MnBatch* batch, MnProfileEntry* entries, int entryCount, int* countOut);
+
     /// <summary>What the model's inference plan holds (one execution of it).</summary>
     [LibraryImport(LibraryName, EntryPoint = "mn_model_memory_plan")]
     public static partial MnStatus ModelMemoryPlan(ulong model, MnMemoryPlan* planOut);
@@ -1707,6 +1831,13 @@ internal static unsafe partial class NativeMethods
     /// <param name="valueCount">must be count x shape.</param>
     [LibraryImport(LibraryName, EntryPoint = "mn_trainer_input_gradient")]
     public static partial MnStatus TrainerInputGradient(ulong trainer, int node, float* values, ulong valueCount);
+
+    /// <summary>
+    /// Makes a step as <see cref="NativeMethods.TrainerStep"/> does and tells where the time goes, as
+    /// <see cref="NativeMethods.ModelProfile"/>.
+    /// </summary>
+    [LibraryImport(LibraryName, EntryPoint = "mn_trainer_profile")]
+    public static partial MnStatus TrainerProfile(ulong trainer, MnBatch* batch, MnProfileEntry* entries, int entryCount, int* countOut);
 
     /// <summary>What the training plan and its model hold.</summary>
     [LibraryImport(LibraryName, EntryPoint = "mn_trainer_memory_plan")]

@@ -275,6 +275,8 @@ public sealed unsafe class Trainer : IDisposable
         _datasets.Clear();
     }
 
+    internal NativeHandle Handle => _handle;
+
     internal void SaveCheckpoint(string path, int epochs)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);

@@ -12,6 +12,7 @@
 #include "backend/cpu/cpu_features.h"
 #include "backend/cpu/kernels/table.h"
 #include "backend/cpu/optimizer.h"
+#include "backend/cpu/peak.h"
 #include "graph/error.h"
 
 #if defined(__linux__)
@@ -198,6 +199,8 @@ const Implementation* choose(const Device& device, const mnb_node& node, int dir
             const bool only = i == implementations(node.op);
             if (last && !only && fused && !device.reference_only) break;
             support.supported = 1;
+            if (support.kernel[0] == 0)
+                std::snprintf(support.kernel, sizeof support.kernel, "%s", i->name);
             return i;
         }
     }
@@ -265,6 +268,10 @@ int32_t synchronize(mnb_device*, mnb_error*) {
     return MN_OK;
 }
 
+int32_t measure(mnb_device* device, mnb_peak* peak_out, mnb_error* error) {
+    return guard(error, [&] { *peak_out = measure_peak(of(device)); });
+}
+
 constexpr mnb_backend backend = {
     sizeof(mnb_backend),
     MNB_VERSION,
@@ -286,6 +293,7 @@ constexpr mnb_backend backend = {
     nullptr,  // begin
     nullptr,  // end
     synchronize,
+    measure,
 };
 
 }  // namespace

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "backend/cpu/kernels/table.h"
 #include "graph/error.h"
@@ -20,30 +19,30 @@ int64_t chunk_count(const mnb_update& u) {
     return (u.count + chunk_size - 1) / chunk_size;
 }
 
-// Calls body(parameter, first element, elements, task) for all chunks of all parameters.
+// Calls body(parameter, first element, elements) for chunk `index` of all parameters.
 template <class Body>
-void for_each_chunk(Device& device, const mnb_update* params, int64_t tasks, Body&& body) {
-    device.pool.parallel_for(static_cast<int>(tasks), [&](int task, int) {
-        int64_t chunk = task;
-        const mnb_update* u = params;
-        for (; chunk >= chunk_count(*u); ++u) chunk -= chunk_count(*u);
-        const int64_t at = chunk * chunk_size;
-        body(*u, at, std::min(chunk_size, u->count - at), task);
-    });
+void on_chunk(const mnb_update* params, int64_t index, Body&& body) {
+    const mnb_update* u = params;
+    for (; index >= chunk_count(*u); ++u) index -= chunk_count(*u);
+    const int64_t at = index * chunk_size;
+    body(*u, at, std::min(chunk_size, u->count - at));
 }
 
-// As torch.nn.utils.clip_grad_norm_. Squares are summed in double, chunk by chunk in their order.
-double clip_scale(Device& device, const mnb_update* params, int64_t tasks,
+// As torch.nn.utils.clip_grad_norm_. Squares are summed in double, in an order that depends on the
+// number of chunks only. The sums are few enough for the stack: nothing is allocated in a step.
+double clip_scale(Device& device, const mnb_update* params, int64_t chunks,
                   const mnb_update_options& options) {
-    // Grows at a thread's first updates only.
-    thread_local std::vector<double> parts;
-    parts.resize(static_cast<size_t>(tasks));
-    double* sums = parts.data();
-    for_each_chunk(
-        device, params, tasks, [&](const mnb_update& u, int64_t at, int64_t count, int task) {
-            sums[task] = device.table->f32_sum_of_squares(
-                u.gradient + at, count, static_cast<float>(options.scale), options.clip_value);
-        });
+    constexpr int64_t most_tasks = 256;
+    const int64_t tasks = std::min(chunks, most_tasks);
+    double sums[most_tasks] = {};
+    device.pool.parallel_for(static_cast<int>(tasks), [&](int task, int) {
+        for (int64_t i = chunks * task / tasks; i < chunks * (task + 1) / tasks; ++i) {
+            on_chunk(params, i, [&](const mnb_update& u, int64_t at, int64_t count) {
+                sums[task] += device.table->f32_sum_of_squares(
+                    u.gradient + at, count, static_cast<float>(options.scale), options.clip_value);
+            });
+        }
+    });
     double sum = 0;
     for (int64_t i = 0; i < tasks; ++i) sum += sums[i];
     const double scale = static_cast<double>(options.clip_norm) / (std::sqrt(sum) + 1e-6);
@@ -101,15 +100,15 @@ UpdateStep common_step(const mn_optimizer_desc& o, const mnb_update_options& opt
 void update(Device& device, const mn_optimizer_desc& optimizer, const mnb_update* params,
             int param_count, const mnb_update_options& options) {
     UpdateStep common = common_step(optimizer, options);
-    int64_t tasks = 0;
-    for (int p = 0; p < param_count; ++p) tasks += chunk_count(params[p]);
+    int64_t chunks = 0;
+    for (int p = 0; p < param_count; ++p) chunks += chunk_count(params[p]);
     common.clip_scale = 1;
     if (options.clip_norm > 0)
-        common.clip_scale = static_cast<float>(clip_scale(device, params, tasks, options));
+        common.clip_scale = static_cast<float>(clip_scale(device, params, chunks, options));
     const Moments has(optimizer);
     const double correction1 =
         1.0 - std::pow(static_cast<double>(optimizer.beta1), static_cast<double>(options.step));
-    for_each_chunk(device, params, tasks, [&](const mnb_update& u, int64_t at, int64_t count, int) {
+    const auto update_chunk = [&](const mnb_update& u, int64_t at, int64_t count) {
         const double rate = static_cast<double>(optimizer.learning_rate) *
                             static_cast<double>(u.learning_rate_factor);
         UpdateStep step = common;
@@ -122,7 +121,9 @@ void update(Device& device, const mn_optimizer_desc& optimizer, const mnb_update
         device.table->f32_update(step,
                                  {u.value + at, u.gradient + at, part(has.first, u.moment1),
                                   part(has.second, u.moment2), part(has.third, u.moment3), count});
-    });
+    };
+    device.pool.parallel_for(static_cast<int>(chunks),
+                             [&](int chunk, int) { on_chunk(params, chunk, update_chunk); });
 }
 
 }  // namespace mn::cpu

@@ -49,6 +49,51 @@ public sealed class DeviceTests
     }
 
     [Fact]
+    public void AutoSaysWhyItComputesOnTheProcessor()
+    {
+        var messages = new System.Collections.Concurrent.ConcurrentQueue<string>();
+        MnistNativeLog.SetHandler((_, text) => messages.Enqueue(text));
+        try
+        {
+            using Device auto = Device.Auto();
+            Assert.SkipWhen(auto.Kind == DeviceKind.Cuda, "this machine has a graphics processor that can be used");
+            Assert.Contains(messages, text => text.StartsWith("[device cuda]", StringComparison.Ordinal)
+                && text.EndsWith("computing on the CPU", StringComparison.Ordinal));
+        }
+        finally
+        {
+            MnistNativeLog.SetHandler(null);
+        }
+    }
+
+    [Fact]
+    public void ThePluginIsWhereTheVariableSays()
+    {
+        const string Variable = "MNISTNATIVE_CUDA_PLUGIN";
+        string? before = Environment.GetEnvironmentVariable(Variable);
+        string missing = Path.Combine(Path.GetTempPath(), Guid.NewGuid().ToString("N"), "plugin.so");
+        try
+        {
+            Environment.SetEnvironmentVariable(Variable, missing);
+            Assert.Equal(missing, Device.CudaPluginPath);
+            DeviceUnavailableException e = Assert.Throws<DeviceUnavailableException>(() => Device.Cuda());
+            Assert.Equal(DeviceUnavailableReason.NoPlugin, e.Reason);
+            Assert.Contains(missing, e.Message);
+
+            Environment.SetEnvironmentVariable(Variable, typeof(Device).Assembly.Location);
+            e = Assert.Throws<DeviceUnavailableException>(() => Device.Cuda());
+            Assert.Equal(DeviceUnavailableReason.PluginMismatch, e.Reason);
+
+            Environment.SetEnvironmentVariable(Variable, null);
+            Assert.Equal("libmnistnative_cuda", Path.GetFileNameWithoutExtension(Device.CudaPluginPath));
+        }
+        finally
+        {
+            Environment.SetEnvironmentVariable(Variable, before);
+        }
+    }
+
+    [Fact]
     public void PublicEnumsAreTheNativeOnes()
     {
         foreach (MnStatus status in Enum.GetValues<MnStatus>())

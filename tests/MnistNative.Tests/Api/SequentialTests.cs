@@ -39,6 +39,7 @@ public sealed class SequentialTests
         Assert.Equal("3", convolution.Name);
         Assert.Equal([64, 14, 14], convolution.OutputShape);
         Assert.Equal(18_496, convolution.ParameterCount);
+        Assert.Equal(64 * 14 * 14 * 32 * 9, convolution.MultiplyAdds);
 
         using Model model = Seed.Build();
         Assert.Equal(summary.ToString(), model.Summary().ToString());
@@ -49,18 +50,19 @@ public sealed class SequentialTests
     {
         string[] expected =
         [
-            "Name  Layer      Output shape  Parameters",
-            "-----------------------------------------",
-            "      Input      1×8×8                  0",
-            "      Normalize  1×8×8                  0",
-            "0     Conv2d     4×8×8                 40",
-            "1     ReLU       4×8×8                  0",
-            "2     MaxPool2d  4×4×4                  0",
-            "3     Flatten    64                     0",
-            "4     Linear     14                   910",
-            "5     ReLU       14                     0",
-            "6     Linear     3                     45",
-            "-----------------------------------------",
+            "Name  Layer      Output shape  Parameters  Multiply-adds",
+            "--------------------------------------------------------",
+            "      Input      1×8×8                  0              0",
+            "      Normalize  1×8×8                  0              0",
+            "0     Conv2d     4×8×8                 40          2,304",
+            "1     ReLU       4×8×8                  0              0",
+            "2     MaxPool2d  4×4×4                  0              0",
+            "3     Flatten    64                     0              0",
+            "4     Linear     14                   910            896",
+            "5     ReLU       14                     0              0",
+            "6     Linear     3                     45             42",
+            "--------------------------------------------------------",
+            "Multiply-adds: 3,242",
             "Parameters: 995",
         ];
         Assert.Equal(expected, Tiny.Network.Summary().ToString().Split(Environment.NewLine));

@@ -68,6 +68,7 @@ public sealed class CommandLineTests
         Assert.Equal(11_689_512, large.Json[0].GetProperty("parameters").GetInt64());
         Output table = await Run("summary", "--network", "mobilenet_v2");
         Assert.Equal("Parameters: 3,504,872", table.Lines[^1]);
+        Assert.Equal("Multiply-adds: 300,774,272", table.Lines[^2]);
         Output refused = await Run("train", "--network", "resnet18");
         Assert.Contains("resnet18", refused.Error);
     }
@@ -177,11 +178,11 @@ public sealed class CommandLineTests
         string model = folder.File("model.safetensors");
         using var interrupt = new CancellationTokenSource();
         using var output = new InterruptingWriter(interrupt);
-        int code = await CommandLine.RunAsync(
+        int code = await MnistNative.Cli.CommandLine.RunAsync(
             ["train", "--dataset", "mnist", "--data", folder.Path, "--network", "lenet", "--epochs", "100000", "--save", model, "--json"],
             new CliContext(output, TextWriter.Null, IsTerminal: false),
             interrupt.Token);
-        Assert.Equal(CommandLine.Interrupted, code);
+        Assert.Equal(MnistNative.Cli.CommandLine.Interrupted, code);
         Assert.Contains("\"event\":\"done\"", output.ToString());
         using Model saved = Model.Load(model);
         Assert.Equal(10, saved.OutputLength);
@@ -209,6 +210,66 @@ public sealed class CommandLineTests
     }
 
     [Theory]
+    [InlineData("lenet", "both")]
+    [InlineData("simplecnn", "training")]
+    [InlineData("mobilenetv1", "inference")]
+    public async Task BenchMeasuresOnTheNetworksOwnImages(string network, string mode)
+    {
+        Output bench = await Run(
+            "bench", "--network", network, "--batch-size", "2", "--steps", "1", "--mode", mode, "--threads", "2", "--json");
+        Assert.Equal("", bench.Error);
+        JsonElement line = Assert.Single(bench.Json);
+        Assert.Equal(
+            [
+                "event", "network", "batch_size", "threads", "train_images_per_second", "infer_images_per_second",
+                "train_compile_milliseconds", "infer_compile_milliseconds",
+            ],
+            line.EnumerateObject().Select(property => property.Name));
+        Assert.Equal(network, line.GetProperty("network").GetString());
+        Assert.Equal(2, line.GetProperty("batch_size").GetInt32());
+        Assert.Equal(2, line.GetProperty("threads").GetInt32());
+        AssertRate(line.GetProperty("train_images_per_second"), mode != "inference");
+        AssertRate(line.GetProperty("infer_images_per_second"), mode != "training");
+        AssertRate(line.GetProperty("train_compile_milliseconds"), mode != "inference");
+        AssertRate(line.GetProperty("infer_compile_milliseconds"), measured: true);
+
+        static void AssertRate(JsonElement rate, bool measured)
+        {
+            Assert.Equal(measured ? JsonValueKind.Number : JsonValueKind.Null, rate.ValueKind);
+            Assert.True(!measured || rate.GetDouble() > 0);
+        }
+    }
+
+    [Fact]
+    public async Task BenchShowsWhereTheTimeGoes()
+    {
+        string[] args = ["bench", "--network", "seed", "--profile", "--batch-size", "2", "--steps", "1", "--device", "cpu"];
+        Output lines = await Run([.. args, "--json"]);
+        Assert.Equal("", lines.Error);
+        string[] modes = [.. lines.Json.Select(line => line.GetProperty("mode").GetString()!)];
+        Assert.Equal(["inference", "training"], modes.Distinct());
+        JsonElement convolution = lines.Json[2];
+        Assert.Equal("3", convolution.GetProperty("layer").GetString());
+        Assert.Equal("conv2d+bias+relu+max_pool2d", convolution.GetProperty("operation").GetString());
+        Assert.Equal("forward", convolution.GetProperty("direction").GetString());
+        Assert.Equal(2 * 2 * 64 * 14 * 14 * 32 * 9, convolution.GetProperty("flops").GetInt64());
+        Assert.True(convolution.GetProperty("share_of_peak_flops").GetDouble() > 0);
+        foreach (string mode in modes.Distinct())
+        {
+            Assert.Equal(
+                1.0,
+                lines.Json.Where(line => line.GetProperty("mode").GetString() == mode).Sum(line => line.GetProperty("share").GetDouble()),
+                tolerance: 0.01);
+        }
+
+        Output table = await Run([.. args, "--mode", "training"]);
+        Assert.StartsWith("Training step, batch 2, cpu", table.Lines[0]);
+        Assert.Contains(table.Lines, line => line.StartsWith("optimizer", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData(2, "bench", "--steps", "-1")]
+    [InlineData(2, "bench", "--mode", "sleeping")]
     [InlineData(2, "train", "--epochs", "0")]
     [InlineData(2, "train", "--epochs", "many")]
     [InlineData(2, "train", "--network", "alexnet")]
@@ -251,7 +312,7 @@ public sealed class CommandLineTests
     {
         using var output = new StringWriter();
         using var error = new StringWriter();
-        int code = await CommandLine.RunAsync(args, new CliContext(output, error, IsTerminal: false));
+        int code = await MnistNative.Cli.CommandLine.RunAsync(args, new CliContext(output, error, IsTerminal: false));
         return new Output(
             code, output.ToString().Split(Environment.NewLine, StringSplitOptions.RemoveEmptyEntries), error.ToString());
     }

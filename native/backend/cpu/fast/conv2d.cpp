@@ -169,6 +169,13 @@ public:
         return diff_src_ ? diff_src_->packed_floats() * int64_t{sizeof(float)} : 0;
     }
 
+    // By the source, by the weights; one name where they are the same.
+    std::string name() const {
+        const std::string weights = diff_weights_->name();
+        if (!diff_src_ || diff_src_->name() == weights) return weights;
+        return std::string(diff_src_->name()) + ", " + weights;
+    }
+
     void refresh(Device& device, const mnb_run& run) override {
         if (diff_src_) diff_src_->refresh(device, run.param[0], static_cast<float*>(run.packed));
     }
@@ -217,10 +224,12 @@ bool conv2d_query(const Device& device, const mnb_node& node, int direction, mnb
         const ConvBackwardKernel kernel(node);
         support.workspace_bytes = kernel.workspace_bytes(device);
         support.packed_bytes = kernel.packed_bytes();
+        set_kernel_name(support, kernel.name());
     } else {
         const auto kernel = make_forward(node, direction);
         support.workspace_bytes = kernel->workspace_bytes(device);
         support.packed_bytes = kernel->packed_bytes();
+        set_kernel_name(support, kernel->name());
         if (direction == MNB_FORWARD_TRAINING) support.saved_bytes = kernel->saved_bytes();
     }
     return true;

@@ -49,6 +49,7 @@ class ConvForwardKernel : public Kernel {
 public:
     ConvForwardKernel(const mnb_node& node, int direction);
 
+    virtual const char* name() const = 0;
     int64_t workspace_bytes(const Device& device) const { return workspace_.bytes(device); }
     int64_t packed_bytes() const {
         return (packed_floats_ + folded_floats_) * int64_t{sizeof(float)};
@@ -84,6 +85,7 @@ private:
 class ConvGradient {
 public:
     virtual ~ConvGradient() = default;
+    virtual const char* name() const = 0;
     int64_t packed_floats() const { return packed_floats_; }
     virtual void refresh(Device&, const float* /*weights*/, float* /*packed*/) {}
     virtual void run(Device&, const mnb_run&, ConvBackward op) = 0;

@@ -8,6 +8,8 @@ namespace {
 
 class SparseDiffSrc : public ConvGradient {
 public:
+    const char* name() const override { return "sparse"; }
+
     SparseDiffSrc(const mnb_node& node, Workspace& workspace) : ConvGradient(node, workspace) {
         const int64_t width = 2 * shape_.pool.ow + 2;
         const auto image = [&](int64_t rows) { return (rows + 8) * width * 16; };
@@ -43,6 +45,8 @@ private:
 
 class SparseDiffWeights : public ConvDiffWeights {
 public:
+    const char* name() const override { return "sparse"; }
+
     SparseDiffWeights(const mnb_node& node, Workspace& workspace)
         : ConvDiffWeights(node, workspace) {
         const ConvShape& s = shape_;
@@ -85,6 +89,8 @@ private:
 
 class ImageForward : public ConvForwardKernel {
 public:
+    const char* name() const override { return "image"; }
+
     ImageForward(const mnb_node& node, int direction) : ConvForwardKernel(node, direction) {
         const ConvShape& s = op_.shape;
         const auto strip = [&](int64_t rows) { return (2 * rows + 2) * (2 * s.pool.ow + 2); };
@@ -109,6 +115,8 @@ private:
 
 class ImageDiffWeights : public ConvDiffWeights {
 public:
+    const char* name() const override { return "image"; }
+
     ImageDiffWeights(const mnb_node& node, Workspace& workspace)
         : ConvDiffWeights(node, workspace) {
         workspace.need_scratch((2 * shape_.pool.oh + 2) * (2 * shape_.pool.ow + 2));

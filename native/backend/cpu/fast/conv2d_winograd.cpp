@@ -72,6 +72,8 @@ void transform(Device& device, const ConvShape& s, const float* weights, bool tr
 
 class WinogradForward : public ConvForwardKernel {
 public:
+    const char* name() const override { return "winograd_f2"; }
+
     WinogradForward(const mnb_node& node, int direction) : ConvForwardKernel(node, direction) {
         const ConvShape& s = op_.shape;
         // Pixels that no window reads are not computed.
@@ -102,6 +104,8 @@ private:
 
 class WinogradDiffSrc : public ConvGradient {
 public:
+    const char* name() const override { return "winograd_f2"; }
+
     WinogradDiffSrc(const mnb_node& node, Workspace& workspace)
         : ConvGradient(node, workspace),
           tiles_(shape_.oc, shape_.ic, shape_.ih, shape_.iw, workspace) {
@@ -127,6 +131,8 @@ private:
 
 class WinogradDiffWeights : public ConvDiffWeights {
 public:
+    const char* name() const override { return "winograd_f2"; }
+
     WinogradDiffWeights(const mnb_node& node, Workspace& workspace)
         : ConvDiffWeights(node, workspace) {
         const ConvShape& s = shape_;

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
 #include <memory>
+#include <string>
 
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/kernels/table.h"
@@ -47,6 +49,10 @@ inline void take_fast_layouts(const mnb_node& node, mnb_support& support) {
     support.src_layout = MNB_NHWC;
     support.dst_layout = MNB_NHWC;
     for (int i = 0; i < node.param_count; i++) support.param_layout[i] = MNB_PARAM_PANEL16;
+}
+
+inline void set_kernel_name(mnb_support& support, const std::string& name) {
+    std::snprintf(support.kernel, sizeof support.kernel, "%s", name.c_str());
 }
 
 inline bool only_relu(const mnb_node& node) {

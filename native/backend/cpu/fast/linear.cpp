@@ -109,6 +109,7 @@ private:
 bool linear_query(const Device& device, const mnb_node& node, int direction, mnb_support& support) {
     if (!only_relu(node) || node.has_pool) return false;
     take_fast_layouts(node, support);
+    set_kernel_name(support, "gemm");
     support.backward_needs = MNB_NEEDS_SRC | (node.activation ? MNB_NEEDS_DST : 0);
     if (direction == MNB_BACKWARD)
         support.workspace_bytes = LinearBackwardKernel(node).workspace().bytes(device);

@@ -132,7 +132,7 @@ void f32_conv2d_depthwise_forward(const ConvForward& op, int64_t task, float* sc
         y1 = min_of((row1 - 1) * s.pool.sh - s.pool.ph + s.pool.kh, s.oh);
     }
     const float* src =
-        source_strip(s, op.src + n * s.ih * s.iw * s.ic, y0, y1, op.in_place, scratch);
+        source_strip(s, op.src + n * s.ih * s.iw * s.ic, y0, y1, op.in_place, s.ic, scratch);
     const int64_t src_row = s.sh * strip_width(s, op.in_place) * s.ic;
     const int64_t padded = round_up(s.oc, kPanel);
     float* before_pool = scratch + op.strip_floats;
@@ -199,7 +199,7 @@ void f32_conv2d_depthwise_diff_weights(const ConvBackward& op, int64_t chunk, fl
         const float* image = op.src + n * s.ih * s.iw * s.ic;
         for (int64_t y0 = 0; y0 < s.oh; y0 += op.rows_per_strip) {
             const int64_t y1 = min_of(y0 + op.rows_per_strip, s.oh);
-            const float* src = source_strip(s, image, y0, y1, op.in_place, scratch);
+            const float* src = source_strip(s, image, y0, y1, op.in_place, s.ic, scratch);
             gradient_before_pool(op, n, y0, y1, 0, s.ow, 0, s.oc, padded, gradient);
             for (int64_t y = 0; y < y1 - y0; y++) {
                 const float* g = gradient + y * s.ow * padded;

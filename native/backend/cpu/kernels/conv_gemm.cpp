@@ -34,9 +34,9 @@ void f32_conv2d_gemm_forward(const ConvForward& op, int64_t task, float* scratch
         y0 = max_of(row0 * s.pool.sh - s.pool.ph, 0);
         y1 = min_of((row1 - 1) * s.pool.sh - s.pool.ph + s.pool.kh, s.oh);
     }
-    const float* src =
-        source_strip(s, op.src + n * s.ih * s.iw * s.ic, y0, y1, op.in_place, scratch);
-    const int64_t src_row = s.sh * strip_width(s, op.in_place) * s.ic;
+    const float* src = source_strip(s, op.src + n * s.ih * s.iw * s.ic, y0, y1, op.in_place,
+                                    op.src_pixel, scratch);
+    const int64_t src_row = s.sh * strip_width(s, op.in_place) * op.src_pixel;
     float* before_pool = scratch + op.strip_floats;
 
     const int64_t group_in = s.ic / s.groups, group_out = s.oc / s.groups;
@@ -46,7 +46,7 @@ void f32_conv2d_gemm_forward(const ConvForward& op, int64_t task, float* scratch
         const int64_t group = o / group_out;
         const int64_t columns = min_of(kBlock, min_of(end, (group + 1) * group_out) - o);
         Product p = {};
-        p.a_row = s.sw * s.ic;
+        p.a_row = s.sw * op.src_pixel;
         p.a_k = 1;
         p.taps = op.taps;
         p.tap_count = op.tap_count;
@@ -164,7 +164,7 @@ void f32_conv2d_gemm_diff_weights(const ConvBackward& op, int64_t task, float* s
         const float* image = op.src + n * s.ih * s.iw * s.ic;
         for (int64_t y0 = 0; y0 < s.oh; y0 += op.rows_per_strip) {
             const int64_t y1 = min_of(y0 + op.rows_per_strip, s.oh);
-            const float* src = source_strip(s, image, y0, y1, op.in_place, scratch);
+            const float* src = source_strip(s, image, y0, y1, op.in_place, s.ic, scratch);
             gradient_before_pool(op, n, y0, y1, 0, s.ow, o, columns, padded, gradient);
             p.tap_count = y1 - y0;
             for (int64_t kh = 0; kh < s.kh; kh++) {

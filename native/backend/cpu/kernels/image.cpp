@@ -31,12 +31,12 @@ void copy_with_border(const ImageView& view, int64_t padded, int64_t y0, int64_t
 }
 
 const float* source_strip(const ConvShape& s, const float* image, int64_t y0, int64_t y1,
-                          bool in_place, float* scratch) {
+                          bool in_place, int64_t pixel, float* scratch) {
     const int64_t top = y0 * s.sh - s.pt;
     if (in_place) return image + (top * s.iw - s.pl) * s.ic;
     const int64_t bottom = (y1 - 1) * s.sh - s.pt + (s.kh - 1) * s.dh + 1;
     const int64_t right = (s.ow - 1) * s.sw - s.pl + (s.kw - 1) * s.dw + 1;
-    copy_with_border({image, s.ih, s.iw, s.ic, s.ic}, s.ic, top, bottom, -s.pl, right, scratch);
+    copy_with_border({image, s.ih, s.iw, s.ic, s.ic}, pixel, top, bottom, -s.pl, right, scratch);
     return scratch;
 }
 

@@ -22,9 +22,9 @@ void copy_with_border(const ImageView& view, int64_t padded, int64_t y0, int64_t
                       int64_t x1, float* out);
 
 // The source strip that rows [y0, y1) of the convolution read: where it stands, or copied with its
-// border. Its rows are strip_width pixels long.
+// border, pixels `pixel` floats apart. Its rows are strip_width pixels long.
 const float* source_strip(const ConvShape& s, const float* image, int64_t y0, int64_t y1,
-                          bool in_place, float* scratch);
+                          bool in_place, int64_t pixel, float* scratch);
 int64_t strip_width(const ConvShape& s, bool in_place);
 
 // Max pooling of `out_rows` rows of results from `row` on. `in` holds rows of the image from

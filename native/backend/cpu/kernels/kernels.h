@@ -50,6 +50,7 @@ void f32_sum_chunks(const float* chunks, int64_t chunk_count, int64_t stride, fl
                     int64_t count, int64_t accumulate);
 void load_image(const LoadRun&, int64_t image);
 void f32_update(const UpdateStep&, const UpdateRange&);
+double f32_multiply_adds(int64_t iterations, float* sink);
 double f32_sum_of_squares(const float* g, int64_t count, float scale, float clip_value);
 
 }  // namespace mn::cpu::MN_ISA

@@ -46,6 +46,7 @@ const KernelTable table = {
     load_image,
     f32_update,
     f32_sum_of_squares,
+    f32_multiply_adds,
 };
 
 }  // namespace mn::cpu::MN_ISA

@@ -46,6 +46,7 @@ struct ConvForward {
     const int64_t* tap_ids;  // depthwise: 0, 1, 2 …
     int64_t tap_count, inner;
     int64_t in_place;      // 1: the source needs no zero border and is read where it stands
+    int64_t src_pixel;     // products: floats from a pixel of the source (strip) to the next
     int64_t strip_floats;  // part of the scratch for the strip with its border
 };
 
@@ -265,6 +266,8 @@ struct KernelTable {
     void (*f32_update)(const UpdateStep&, const UpdateRange&);
     // The sum of squares of cut(scale g), cut to +- clip_value if that is above 0.
     double (*f32_sum_of_squares)(const float* g, int64_t count, float scale, float clip_value);
+    // Multiply-adds from registers; returns how many operations they were, each counted as two.
+    double (*f32_multiply_adds)(int64_t iterations, float* sink);
 };
 
 namespace base {

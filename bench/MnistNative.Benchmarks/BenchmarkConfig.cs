@@ -1,0 +1,15 @@
+using BenchmarkDotNet.Columns;
+using BenchmarkDotNet.Configs;
+using BenchmarkDotNet.Diagnosers;
+
+namespace MnistNative.Benchmarks;
+
+/// <summary>What all benchmarks have in common: allocations, GFLOP/s and the share of the peak.</summary>
+public static class BenchmarkConfig
+{
+    /// <summary>The configuration, without jobs.</summary>
+    public static ManualConfig Create() => ManualConfig.Create(DefaultConfig.Instance)
+        .AddDiagnoser(MemoryDiagnoser.Default)
+        .HideColumns(Column.Error, Column.StdDev, Column.RatioSD, Column.Gen0, Column.Gen1, Column.Gen2, Column.AllocRatio)
+        .AddColumn(new WorkColumn(ofPeak: false), new WorkColumn(ofPeak: true));
+}

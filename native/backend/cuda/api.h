@@ -1,0 +1,56 @@
+// The functions of libcuda and cuBLAS that the backend calls, looked up at run time. Types are
+// those of the toolkit's headers; nothing is linked.
+
+#pragma once
+
+#include <cublas_v2.h>
+#include <cuda.h>
+
+#include "backend/cuda/library.h"
+#include "graph/error.h"
+
+namespace mn::cuda {
+
+// Names as the libraries export them.
+#define MN_DRIVER_FUNCTIONS(X)                                                                     \
+    X(cuInit)                                                                                      \
+    X(cuDriverGetVersion)                                                                          \
+    X(cuGetErrorName) X(cuDeviceGet) X(cuDeviceGetCount) X(cuDeviceGetName) X(cuDeviceTotalMem_v2) \
+        X(cuDeviceGetAttribute) X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease_v2)        \
+            X(cuCtxSetCurrent) X(cuMemAlloc_v2) X(cuMemFree_v2) X(cuMemGetInfo_v2)                 \
+                X(cuMemHostAlloc) X(cuMemFreeHost) X(cuMemcpyHtoDAsync_v2) X(cuMemcpyDtoHAsync_v2) \
+                    X(cuMemcpyDtoDAsync_v2) X(cuMemsetD8Async) X(cuStreamCreate)                   \
+                        X(cuStreamDestroy_v2) X(cuStreamSynchronize) X(cuModuleLoadData)           \
+                            X(cuModuleUnload) X(cuModuleGetFunction) X(cuLaunchKernel)
+
+#define MN_CUBLAS_FUNCTIONS(X)                                                          \
+    X(cublasCreate_v2)                                                                  \
+    X(cublasDestroy_v2)                                                                 \
+    X(cublasSetStream_v2) X(cublasGetVersion_v2) X(cublasSetMathMode) X(cublasSgemm_v2) \
+        X(cublasSgemmStridedBatched)
+
+struct Driver {
+    Library library;
+    // The library is closed again by the caller if it is not complete.
+    Driver();
+
+#define MN_DECLARE(name) decltype(&::name) name = nullptr;
+    MN_DRIVER_FUNCTIONS(MN_DECLARE)
+    // Throws MN_INTERNAL, or MN_OUT_OF_MEMORY, naming what failed.
+    void check(CUresult result, const char* what) const;
+    const char* name_of(CUresult result) const;
+};
+
+struct Cublas {
+    Library library;
+    Cublas();
+
+    MN_CUBLAS_FUNCTIONS(MN_DECLARE)
+#undef MN_DECLARE
+    static void check(cublasStatus_t status, const char* what);
+};
+
+// Throws MN_DEVICE_UNAVAILABLE with that reason.
+[[noreturn]] void refuse(int32_t reason, const std::string& text);
+
+}  // namespace mn::cuda

@@ -1,0 +1,185 @@
+// The plugin's one export and its entries of mnb_backend: exceptions inside become mnb_error here.
+
+#include <cstdio>
+#include <new>
+
+#include "backend/cuda/ops/ops.h"
+
+namespace mn::cuda {
+namespace {
+
+Device& of(mnb_device* device) {
+    return *reinterpret_cast<Device*>(device);
+}
+Kernel& of(mnb_kernel* kernel) {
+    return *reinterpret_cast<Kernel*>(kernel);
+}
+
+int32_t report(mnb_error* error, int32_t status, const char* text) {
+    *error = mnb_error{};
+    error->status = status;
+    std::snprintf(error->text, sizeof error->text, "%s", text);
+    return status;
+}
+
+template <class Body>
+int32_t guard(mnb_error* error, Body&& body) noexcept {
+    try {
+        body();
+        return MN_OK;
+    } catch (const Error& failure) {
+        const mn_error_info& info = failure.info();
+        report(error, info.status, failure.what());
+        error->reason = info.reason;
+        error->requested_bytes = info.requested_bytes;
+        error->free_bytes = info.free_bytes;
+        return info.status;
+    } catch (const std::bad_alloc&) {
+        return report(error, MN_OUT_OF_MEMORY, "out of memory");
+    } catch (const std::exception& failure) {
+        return report(error, MN_INTERNAL, failure.what());
+    } catch (...) {
+        return report(error, MN_INTERNAL, "unknown failure in the CUDA backend");
+    }
+}
+
+// The same with the device's lock and context.
+template <class Body>
+int32_t guard(mnb_device* device, mnb_error* error, Body&& body) noexcept {
+    return guard(error, [&] {
+        Device::Turn turn(of(device));
+        body(of(device));
+    });
+}
+
+int32_t open(const mnb_host* host, const mn_device_desc* desc, mnb_device** device_out,
+             mnb_error* error) {
+    return guard(error, [&] {
+        if (desc->flags & MN_DEVICE_REFERENCE_KERNELS)
+            fail(MN_INVALID_ARGUMENT, "[device cuda] reference kernels are the CPU's");
+        *device_out = reinterpret_cast<mnb_device*>(new Device(host, *desc));
+    });
+}
+
+void close(mnb_device* device) {
+    delete &of(device);
+}
+
+int32_t describe(mnb_device* device, mn_device_info* info_out, mnb_error* error) {
+    return guard(error, [&] { of(device).describe(*info_out); });
+}
+
+int32_t alloc(mnb_device* device, size_t bytes, void** memory_out, mnb_error* error) {
+    return guard(device, error, [&](Device& d) { *memory_out = d.alloc(bytes); });
+}
+
+void free_memory(mnb_device* device, void* memory, size_t bytes) {
+    if (!memory) return;
+    mnb_error error{};
+    guard(device, &error, [&](Device& d) { d.free(memory, bytes); });
+}
+
+int32_t copy_in(mnb_device* device, void* dst, const void* src, size_t bytes, mnb_error* error) {
+    return guard(device, error, [&](Device& d) {
+        if (bytes > 0) d.copy_in(dst, src, bytes);
+    });
+}
+
+int32_t copy_out(mnb_device* device, void* dst, const void* src, size_t bytes, mnb_error* error) {
+    return guard(device, error, [&](Device& d) {
+        if (bytes > 0) d.copy_out(dst, src, bytes);
+    });
+}
+
+// What every op asks for: NCHW and PyTorch's order of parameters.
+const Op* choose(const mnb_node& node, int32_t direction, mnb_support& support) {
+    support = mnb_support{};
+    support.struct_size = sizeof support;
+    const Op* op = find_op(node.op);
+    if (!op || !op->query(node, direction, support)) return nullptr;
+    support.supported = 1;
+    return op;
+}
+
+int32_t query(mnb_device*, const mnb_node* node, int32_t direction, mnb_support* support_out,
+              mnb_error* error) {
+    return guard(error, [&] { choose(*node, direction, *support_out); });
+}
+
+bool is_dense(const mnb_tensor& t) {
+    const bool one_pixel = t.h * t.w == 1;
+    return t.sn == t.c * t.h * t.w && (t.c == 1 || t.sc == t.h * t.w) &&
+           (one_pixel || ((t.w == 1 || t.sw == 1) && (t.h == 1 || t.sh == t.w)));
+}
+
+int32_t prepare(mnb_device* device, const mnb_node* node, int32_t direction,
+                mnb_kernel** kernel_out, mnb_error* error) {
+    return guard(device, error, [&](Device& d) {
+        mnb_support support;
+        const Op* op = choose(*node, direction, support);
+        if (!op) fail(MN_UNSUPPORTED, "[", node->name, "] is not supported by the CUDA backend");
+        // A kernel trusts this; a wrong layout would only show in numbers.
+        bool right = node->dst.c == 0 || is_dense(node->dst);
+        for (int32_t i = 0; i < node->source_count; i++) right = right && is_dense(node->src[i]);
+        for (int32_t i = 0; i < node->param_count; i++)
+            right = right && node->param[i].layout == MNB_PARAM_PLAIN;
+        if (!right) fail(MN_INTERNAL, "[", node->name, "] is not in the layout of the backend");
+        *kernel_out = reinterpret_cast<mnb_kernel*>(op->create(d, *node, direction).release());
+    });
+}
+
+void release(mnb_device* device, mnb_kernel* kernel) {
+    mnb_error error{};
+    guard(device, &error, [&](Device&) { delete &of(kernel); });
+}
+
+int32_t refresh(mnb_device*, mnb_kernel*, const mnb_run*, mnb_error*) {
+    return MN_OK;  // no kernel asks for packed weights
+}
+
+int32_t run(mnb_device* device, mnb_kernel* kernel, const mnb_run* run, mnb_error* error) {
+    return guard(device, error, [&](Device& d) { of(kernel).run(d, *run); });
+}
+
+int32_t update_parameters(mnb_device* device, const mn_optimizer_desc* optimizer,
+                          const mnb_update* params, int32_t count,
+                          const mnb_update_options* options, mnb_error* error) {
+    return guard(device, error, [&](Device& d) { update(d, *optimizer, params, count, *options); });
+}
+
+int32_t synchronize(mnb_device* device, mnb_error* error) {
+    return guard(device, error, [&](Device& d) { d.synchronize(); });
+}
+
+constexpr mnb_backend kBackend = {
+    sizeof(mnb_backend),
+    MNB_VERSION,
+    "cuda",
+    open,
+    close,
+    describe,
+    alloc,
+    free_memory,
+    copy_in,
+    copy_out,
+    0,  // shares_host_memory
+    query,
+    prepare,
+    release,
+    refresh,
+    run,
+    update_parameters,
+    nullptr,  // begin
+    nullptr,  // end
+    synchronize,
+    nullptr,  // measure
+};
+
+}  // namespace
+}  // namespace mn::cuda
+
+// Null if the core was built for another version of the interface.
+extern "C" __attribute__((visibility("default"))) const mnb_backend* mnb_plugin_init(
+    uint32_t version) {
+    return version == MNB_VERSION ? &mn::cuda::kBackend : nullptr;
+}

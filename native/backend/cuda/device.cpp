@@ -1,0 +1,250 @@
+#include "backend/cuda/device.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+#include "backend/cuda/images.h"
+
+namespace mn::cuda {
+namespace {
+
+std::string version_text(int version) {
+    return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+// cuBLAS 11 and 12 count 11.6.5 as 110605.
+std::string blas_version_text(int version) {
+    return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
+           std::to_string(version % 100);
+}
+
+template <size_t Size>
+void put(char (&to)[Size], const std::string& text) {
+    std::snprintf(to, Size, "%s", text.c_str());
+}
+
+}  // namespace
+
+Buffer::Buffer(Device& device, size_t bytes)
+    : device_(&device), data_(bytes > 0 ? device.alloc(bytes) : nullptr), bytes_(bytes) {}
+
+Buffer::~Buffer() {
+    if (data_) device_->free(data_, bytes_);
+}
+
+Device::Device(const mnb_host* host, const mn_device_desc& desc) : host_(host), index_(desc.index) {
+    const CUresult started = driver_.cuInit(0);
+    if (started == CUDA_ERROR_NO_DEVICE)
+        refuse(MN_REASON_NO_DEVICE, "the driver (" + driver_.library.path() + ") finds no card");
+    if (started == CUDA_ERROR_SYSTEM_DRIVER_MISMATCH)
+        refuse(MN_REASON_DRIVER_TOO_OLD, "the driver's library (" + driver_.library.path() +
+                                             ") and its kernel module have different versions");
+    if (started != CUDA_SUCCESS)
+        refuse(MN_REASON_NO_DRIVER, "the driver (" + driver_.library.path() +
+                                        ") does not start: " + driver_.name_of(started) + " (" +
+                                        std::to_string(started) + ")");
+    driver_.check(driver_.cuDriverGetVersion(&driver_version_), "cuDriverGetVersion");
+    if (driver_version_ < MN_CUDA_DRIVER)
+        refuse(MN_REASON_DRIVER_TOO_OLD, "the driver supports CUDA " +
+                                             version_text(driver_version_) + ", needed is " +
+                                             version_text(MN_CUDA_DRIVER) + " or newer");
+    driver_.check(driver_.cuDeviceGetCount(&device_count_), "cuDeviceGetCount");
+    if (device_count_ == 0)
+        refuse(MN_REASON_NO_DEVICE, "the driver (" + driver_.library.path() + ") finds no card");
+    if (index_ < 0 || index_ >= device_count_)
+        refuse(MN_REASON_NO_SUCH_INDEX,
+               "there is no card " + std::to_string(index_) + ": " + std::to_string(device_count_) +
+                   (device_count_ == 1 ? " card is" : " cards are") + " there, counted from 0");
+    driver_.check(driver_.cuDeviceGet(&device_, index_), "cuDeviceGet");
+    char name[MN_NAME_CAPACITY] = {};
+    driver_.check(driver_.cuDeviceGetName(name, sizeof name - 1, device_), "cuDeviceGetName");
+    name_ = name;
+    const auto attribute = [&](int& value, CUdevice_attribute which) {
+        driver_.check(driver_.cuDeviceGetAttribute(&value, which, device_), "cuDeviceGetAttribute");
+    };
+    attribute(major_, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
+    attribute(minor_, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+    attribute(processors_, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+    if (10 * major_ + minor_ < MN_CUDA_OLDEST)
+        refuse(MN_REASON_ARCHITECTURE, name_ + " has compute capability " + std::to_string(major_) +
+                                           "." + std::to_string(minor_) + ", needed is " +
+                                           std::to_string(MN_CUDA_OLDEST / 10) + "." +
+                                           std::to_string(MN_CUDA_OLDEST % 10) + " or newer");
+    driver_.check(driver_.cuDeviceTotalMem_v2(&memory_bytes_, device_), "cuDeviceTotalMem");
+    driver_.check(driver_.cuDevicePrimaryCtxRetain(&context_, device_), "cuDevicePrimaryCtxRetain");
+    try {
+        driver_.check(driver_.cuCtxSetCurrent(context_), "cuCtxSetCurrent");
+        driver_.check(driver_.cuStreamCreate(&stream_, CU_STREAM_NON_BLOCKING), "cuStreamCreate");
+        driver_.check(driver_.cuMemHostAlloc(&pinned_, kPinnedBytes, 0), "cuMemHostAlloc");
+        for (const Image* image = kImages; image->name; image++) {
+            CUmodule module = nullptr;
+            driver_.check(driver_.cuModuleLoadData(&module, image->data), "cuModuleLoadData");
+            modules_.push_back(module);
+        }
+        Cublas::check(cublas_.cublasCreate_v2(&blas_), "cublasCreate");
+        Cublas::check(cublas_.cublasSetStream_v2(blas_, stream_), "cublasSetStream");
+        Cublas::check(cublas_.cublasGetVersion_v2(blas_, &cublas_version_), "cublasGetVersion");
+        // Products of float32 in float32: TF32 has 10 bits of mantissa.
+        Cublas::check(cublas_.cublasSetMathMode(blas_, CUBLAS_PEDANTIC_MATH), "cublasSetMathMode");
+    } catch (...) {
+        release();
+        throw;
+    }
+}
+
+Device::~Device() {
+    driver_.cuCtxSetCurrent(context_);
+    driver_.cuStreamSynchronize(stream_);
+    update_memory_ = Buffer();
+    release();
+}
+
+void Device::release() {
+    if (blas_) cublas_.cublasDestroy_v2(blas_);
+    for (CUmodule module : modules_) driver_.cuModuleUnload(module);
+    if (pinned_) driver_.cuMemFreeHost(pinned_);
+    if (stream_) driver_.cuStreamDestroy_v2(stream_);
+    driver_.cuDevicePrimaryCtxRelease_v2(device_);
+}
+
+void Device::describe(mn_device_info& info) const {
+    info.kind = MN_DEVICE_CUDA;
+    info.index = index_;
+    info.threads = processors_;
+    info.memory_bytes = static_cast<int64_t>(memory_bytes_);
+    put(info.name, name_);
+    put(info.architecture, "compute " + std::to_string(major_) + "." + std::to_string(minor_));
+    info.device_count = device_count_;
+    info.driver_version = driver_version_;
+    put(info.tier, "cublas");
+    put(info.libraries, driver_.library.path() + " (CUDA " + version_text(driver_version_) + "); " +
+                            cublas_.library.path() + " (cuBLAS " +
+                            blas_version_text(cublas_version_) + ")");
+}
+
+Device::Turn::Turn(Device& device) : lock_(device.mutex_) {
+    device.driver_.check(device.driver_.cuCtxSetCurrent(device.context_), "cuCtxSetCurrent");
+}
+
+void* Device::alloc(size_t bytes) {
+    CUdeviceptr memory = 0;
+    const CUresult result = driver_.cuMemAlloc_v2(&memory, bytes > 0 ? bytes : 1);
+    if (result == CUDA_ERROR_OUT_OF_MEMORY) {
+        size_t free = 0, total = 0;
+        driver_.cuMemGetInfo_v2(&free, &total);
+        Error error(MN_OUT_OF_MEMORY, text("[device cuda] cannot allocate ", bytes, " bytes on ",
+                                           name_, ": ", free, " of ", total, " bytes are free"));
+        error.info().requested_bytes = bytes;
+        error.info().free_bytes = free;
+        throw error;
+    }
+    driver_.check(result, "cuMemAlloc");
+    void* address = reinterpret_cast<void*>(memory);
+    try {
+        clear(address, bytes);
+    } catch (...) {
+        driver_.cuMemFree_v2(memory);
+        throw;
+    }
+    host_->count_memory(static_cast<int64_t>(bytes));
+    return address;
+}
+
+void Device::free(void* memory, size_t bytes) {
+    // Waits for what still uses it.
+    driver_.cuStreamSynchronize(stream_);
+    driver_.cuMemFree_v2(reinterpret_cast<CUdeviceptr>(memory));
+    host_->count_memory(-static_cast<int64_t>(bytes));
+}
+
+// Small copies go through pinned memory and are not waited for; the caller may change `src` at
+// once.
+void Device::copy_in(void* dst, const void* src, size_t bytes) {
+    const CUdeviceptr to = reinterpret_cast<CUdeviceptr>(dst);
+    if (bytes > kPinnedBytes) {
+        driver_.check(driver_.cuMemcpyHtoDAsync_v2(to, src, bytes, stream_), "cuMemcpyHtoDAsync");
+        synchronize();
+        return;
+    }
+    if (pinned_used_ + bytes > kPinnedBytes) synchronize();
+    void* part = static_cast<char*>(pinned_) + pinned_used_;
+    std::memcpy(part, src, bytes);
+    driver_.check(driver_.cuMemcpyHtoDAsync_v2(to, part, bytes, stream_), "cuMemcpyHtoDAsync");
+    pinned_used_ += bytes;
+}
+
+void Device::copy_out(void* dst, const void* src, size_t bytes) {
+    driver_.check(
+        driver_.cuMemcpyDtoHAsync_v2(dst, reinterpret_cast<CUdeviceptr>(src), bytes, stream_),
+        "cuMemcpyDtoHAsync");
+    synchronize();
+}
+
+void Device::copy(void* dst, const void* src, size_t bytes) {
+    driver_.check(driver_.cuMemcpyDtoDAsync_v2(reinterpret_cast<CUdeviceptr>(dst),
+                                               reinterpret_cast<CUdeviceptr>(src), bytes, stream_),
+                  "cuMemcpyDtoDAsync");
+}
+
+void Device::clear(void* memory, size_t bytes) {
+    if (bytes == 0) return;
+    driver_.check(driver_.cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(memory), 0, bytes, stream_),
+                  "cuMemsetD8Async");
+}
+
+void Device::synchronize() {
+    driver_.check(driver_.cuStreamSynchronize(stream_), "cuStreamSynchronize");
+    pinned_used_ = 0;
+}
+
+unsigned Device::grid_for(int64_t count) const {
+    // Enough blocks to fill the card a few times over; each thread then takes several elements.
+    return static_cast<unsigned>(
+        std::min<int64_t>(divide_up(count, kThreads), int64_t{32} * processors_));
+}
+
+CUfunction Device::function(const char* kernel) {
+    const auto known = functions_.find(kernel);
+    if (known != functions_.end()) return known->second;
+    for (CUmodule module : modules_) {
+        CUfunction found = nullptr;
+        const CUresult result = driver_.cuModuleGetFunction(&found, module, kernel);
+        if (result == CUDA_ERROR_NOT_FOUND) continue;
+        driver_.check(result, kernel);
+        functions_.emplace(kernel, found);
+        return found;
+    }
+    fail(MN_INTERNAL, "[device cuda] there is no kernel ", kernel);
+}
+
+void Device::launch_raw(const char* kernel, const void* params, unsigned blocks) {
+    void* arguments[] = {const_cast<void*>(params)};
+    driver_.check(driver_.cuLaunchKernel(function(kernel), blocks, 1, 1, kThreads, 1, 1, 0, stream_,
+                                         arguments, nullptr),
+                  kernel);
+}
+
+void Device::gemm(const Gemm& g) {
+    const float one = 1;
+    const auto op = [](bool transpose) { return transpose ? CUBLAS_OP_T : CUBLAS_OP_N; };
+    const auto size = [](int64_t n) { return static_cast<int>(n); };
+    if (g.batch == 1)
+        Cublas::check(cublas_.cublasSgemm_v2(blas_, op(g.transpose_a), op(g.transpose_b), size(g.m),
+                                             size(g.n), size(g.k), &one, g.a, size(g.lda), g.b,
+                                             size(g.ldb), &g.beta, g.c, size(g.ldc)),
+                      "cublasSgemm");
+    else
+        Cublas::check(cublas_.cublasSgemmStridedBatched(
+                          blas_, op(g.transpose_a), op(g.transpose_b), size(g.m), size(g.n),
+                          size(g.k), &one, g.a, size(g.lda), g.stride_a, g.b, size(g.ldb),
+                          g.stride_b, &g.beta, g.c, size(g.ldc), g.stride_c, size(g.batch)),
+                      "cublasSgemmStridedBatched");
+}
+
+Buffer& Device::update_memory(size_t bytes) {
+    if (update_memory_.bytes() < bytes) update_memory_ = Buffer(*this, bytes);
+    return update_memory_;
+}
+
+}  // namespace mn::cuda

@@ -1,0 +1,63 @@
+// The ops of the backend, a family a file. Every value is dense N x C x H x W (so a flattened image
+// is its features in order) and every parameter in PyTorch's order.
+
+#pragma once
+
+#include <memory>
+
+#include "backend/cuda/device.h"
+
+namespace mn::cuda {
+
+class Kernel {
+public:
+    virtual ~Kernel() = default;
+    virtual void run(Device& device, const mnb_run& run) = 0;
+};
+
+struct Op {
+    int32_t op;
+    // False: this node cannot be run as it is. `support` comes with NCHW and plain parameters.
+    bool (*query)(const mnb_node& node, int32_t direction, mnb_support& support);
+    std::unique_ptr<Kernel> (*create)(Device& device, const mnb_node& node, int32_t direction);
+};
+
+// A family's ops; the list ends with a null `query`.
+extern const Op kConvolutionOps[];
+extern const Op kElementwiseOps[];
+extern const Op kLinearOps[];
+extern const Op kLossOps[];
+extern const Op kNormOps[];
+extern const Op kPoolOps[];
+extern const Op kResampleOps[];
+extern const Op kStructureOps[];
+
+// Null if the backend has no such op.
+const Op* find_op(int32_t op);
+
+// One optimizer step over all parameters.
+void update(Device& device, const mn_optimizer_desc& optimizer, const mnb_update* params,
+            int32_t count, const mnb_update_options& options);
+
+inline int64_t features(const mnb_tensor& t) {
+    return t.c * t.h * t.w;
+}
+
+// A kernel that keeps its node.
+class NodeKernel : public Kernel {
+public:
+    NodeKernel(Device&, const mnb_node& node, int32_t direction)
+        : node_(node), backward_(direction == MNB_BACKWARD), direction_(direction) {}
+
+protected:
+    const mnb_node node_;
+    const bool backward_;
+    const int32_t direction_;
+};
+
+template <class K>
+std::unique_ptr<Kernel> create(Device& device, const mnb_node& node, int32_t direction) {
+    return std::make_unique<K>(device, node, direction);
+}
+
+}  // namespace mn::cuda

@@ -1,0 +1,194 @@
+// Stand-in for cuBLAS: the functions that the plugin calls, as documented. Matrices are
+// column-major; every argument that the documentation limits is checked, and operands must be
+// device memory.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <mutex>
+#include <set>
+#include <vector>
+
+#include "driver.h"
+
+namespace {
+
+enum Status : int {
+    kOk = 0,
+    kHandleMissing = 1,
+    kBadValue = 7,
+    kExecutionFailed = 13,
+    kUnsupported = 15
+};
+
+enum Operation : int { kNone = 0, kTransposed = 1, kConjugated = 2 };
+
+struct Handle {
+    void* stream = nullptr;
+    int math_mode = 0;
+};
+
+std::mutex handles_mutex;
+
+std::set<Handle*>& handles() {
+    static auto& all = *new std::set<Handle*>;
+    return all;
+}
+
+Handle* checked(void* handle) {
+    std::lock_guard lock(handles_mutex);
+    Handle* const known = static_cast<Handle*>(handle);
+    return handles().count(known) != 0 ? known : nullptr;
+}
+
+struct Matrix {
+    const float* data;
+    int64_t ld, stride;
+    bool transposed;
+};
+
+struct Product {
+    int64_t m, n, k, batch;
+    float alpha, beta;
+    Matrix a, b;
+    float* c;
+    int64_t ldc, stride_c;
+};
+
+// op(matrix), rows x columns, without gaps.
+std::vector<float> dense(const Matrix& matrix, int64_t image, int64_t rows, int64_t columns) {
+    std::vector<float> result(static_cast<size_t>(rows * columns));
+    const float* const data = matrix.data + image * matrix.stride;
+    for (int64_t column = 0; column < columns; ++column)
+        for (int64_t row = 0; row < rows; ++row)
+            result[static_cast<size_t>(column * rows + row)] =
+                matrix.transposed ? data[row * matrix.ld + column] : data[column * matrix.ld + row];
+    return result;
+}
+
+void multiply(const Product& p) {
+    std::vector<double> sums(static_cast<size_t>(p.m));
+    for (int64_t image = 0; image < p.batch; ++image) {
+        const std::vector<float> a = dense(p.a, image, p.m, p.k);
+        const std::vector<float> b = dense(p.b, image, p.k, p.n);
+        for (int64_t column = 0; column < p.n; ++column) {
+            std::fill(sums.begin(), sums.end(), 0.0);
+            for (int64_t l = 0; l < p.k; ++l) {
+                const double factor = static_cast<double>(b[static_cast<size_t>(column * p.k + l)]);
+                const float* const from = a.data() + l * p.m;
+                for (int64_t row = 0; row < p.m; ++row)
+                    sums[static_cast<size_t>(row)] += factor * static_cast<double>(from[row]);
+            }
+            float* const to = p.c + image * p.stride_c + column * p.ldc;
+            for (int64_t row = 0; row < p.m; ++row) {
+                const float product = p.alpha * static_cast<float>(sums[static_cast<size_t>(row)]);
+                // With beta = 0, c need not hold numbers.
+                to[row] = p.beta == 0.0f ? product : product + p.beta * to[row];
+            }
+        }
+    }
+}
+
+// From the first to behind the last element that the batch touches.
+bool is_device_memory(const float* data, int64_t ld, int64_t stride, int64_t rows, int64_t columns,
+                      int64_t batch, const char* name) {
+    if (rows == 0 || columns == 0 || batch == 0) return true;
+    const int64_t elements = (batch - 1) * stride + (columns - 1) * ld + rows;
+    if (mn_emulation_is_device_memory(data, static_cast<size_t>(elements) * sizeof(float)) != 0)
+        return true;
+    std::fprintf(stderr, "cuda emulation: cuBLAS: %s is not %lld elements of device memory\n", name,
+                 static_cast<long long>(elements));
+    return false;
+}
+
+int gemm(const char* function, void* handle_pointer, int op_a, int op_b, int m, int n, int k,
+         const float* alpha, const float* a, int64_t lda, int64_t stride_a, const float* b,
+         int64_t ldb, int64_t stride_b, const float* beta, float* c, int64_t ldc, int64_t stride_c,
+         int batch) {
+    if (const int injected = mn_emulation_injected_failure(function); injected != 0)
+        return injected;
+    const Handle* const handle = checked(handle_pointer);
+    if (handle == nullptr) return kHandleMissing;
+    const auto known = [](int op) { return op >= kNone && op <= kConjugated; };
+    if (!known(op_a) || !known(op_b) || m < 0 || n < 0 || k < 0 || batch < 0) return kBadValue;
+    if (alpha == nullptr || beta == nullptr) return kBadValue;
+    const bool ta = op_a != kNone, tb = op_b != kNone;
+    const int rows_a = ta ? k : m, columns_a = ta ? m : k;
+    const int rows_b = tb ? n : k, columns_b = tb ? k : n;
+    if (lda < std::max(1, rows_a) || ldb < std::max(1, rows_b) || ldc < std::max(1, m))
+        return kBadValue;
+    if (m == 0 || n == 0 || batch == 0) return kOk;
+    if (!is_device_memory(a, lda, stride_a, rows_a, columns_a, batch, "A") ||
+        !is_device_memory(b, ldb, stride_b, rows_b, columns_b, batch, "B") ||
+        !is_device_memory(c, ldc, stride_c, m, n, batch, "C"))
+        return kExecutionFailed;
+    // Products of one batch would be written over each other.
+    if (batch > 1 && stride_c < (n - 1) * ldc + m) return kBadValue;
+    const Product product = {
+        m, n,   k,       batch, *alpha, *beta, {a, lda, stride_a, ta}, {b, ldb, stride_b, tb},
+        c, ldc, stride_c};
+    const int status = mn_emulation_enqueue(handle->stream, [product] { multiply(product); });
+    return status == 0 ? kOk : kExecutionFailed;
+}
+
+}  // namespace
+
+MN_EXPORT int cublasCreate_v2(void** handle_out) {
+    if (const int injected = mn_emulation_injected_failure("cublasCreate_v2"); injected != 0)
+        return injected;
+    if (handle_out == nullptr) return kBadValue;
+    // Fails as the work of a context that is not there would.
+    if (mn_emulation_enqueue(nullptr, [] {}) != 0) return kHandleMissing;
+    std::lock_guard lock(handles_mutex);
+    *handle_out = *handles().insert(new Handle).first;
+    return kOk;
+}
+
+MN_EXPORT int cublasDestroy_v2(void* handle) {
+    if (checked(handle) == nullptr) return kHandleMissing;
+    std::lock_guard lock(handles_mutex);
+    handles().erase(static_cast<Handle*>(handle));
+    delete static_cast<Handle*>(handle);
+    return kOk;
+}
+
+MN_EXPORT int cublasSetStream_v2(void* handle, void* stream) {
+    Handle* const known = checked(handle);
+    if (known == nullptr) return kHandleMissing;
+    known->stream = stream;
+    return kOk;
+}
+
+MN_EXPORT int cublasGetVersion_v2(void* handle, int* version) {
+    if (checked(handle) == nullptr) return kHandleMissing;
+    if (version == nullptr) return kBadValue;
+    *version = 120400;
+    return kOk;
+}
+
+// Arithmetic is that of float32 in every mode.
+MN_EXPORT int cublasSetMathMode(void* handle, int mode) {
+    Handle* const known = checked(handle);
+    if (known == nullptr) return kHandleMissing;
+    const int base = mode & ~16;  // CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION
+    if (base < 0 || base > 3) return kBadValue;
+    known->math_mode = mode;
+    return kOk;
+}
+
+MN_EXPORT int cublasSgemm_v2(void* handle, int op_a, int op_b, int m, int n, int k,
+                             const float* alpha, const float* a, int lda, const float* b, int ldb,
+                             const float* beta, float* c, int ldc) {
+    return gemm("cublasSgemm_v2", handle, op_a, op_b, m, n, k, alpha, a, lda, 0, b, ldb, 0, beta, c,
+                ldc, 0, 1);
+}
+
+MN_EXPORT int cublasSgemmStridedBatched(void* handle, int op_a, int op_b, int m, int n, int k,
+                                        const float* alpha, const float* a, int lda,
+                                        long long stride_a, const float* b, int ldb,
+                                        long long stride_b, const float* beta, float* c, int ldc,
+                                        long long stride_c, int batch) {
+    return gemm("cublasSgemmStridedBatched", handle, op_a, op_b, m, n, k, alpha, a, lda, stride_a,
+                b, ldb, stride_b, beta, c, ldc, stride_c, batch);
+}

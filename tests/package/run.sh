@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# What a user installs: packs, adds the package to a clean project outside of the repository, and uses it in every way
+# of publishing. With --all every platform's library is built; those of other platforms run under emulation where there
+# is one (see foreign.sh). Prints a line a check; the last line has the numbers.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+repository=$PWD
+. tests/package/checks.sh
+
+rids=linux-x64
+[ "${1:-}" = --all ] && rids=linux-x64,linux-arm64,linux-musl-x64,linux-musl-arm64,win-x64,win-arm64,osx-x64,osx-arm64
+
+# The folder names are a part of the test.
+scratch=$(mktemp -d)
+trap 'chmod -R u+w "$scratch"; rm -rf "$scratch"' EXIT
+chmod 755 "$scratch"
+work="$scratch/Ziffern lesen äß 数字"
+mkdir -p "$work/feed" "$work/app" "$work/out"
+export NUGET_PACKAGES="$repository/artifacts/package-test"
+rm -rf artifacts/packages "$NUGET_PACKAGES"/mnistnative*
+
+pack() { ./build.sh pack --rids "$rids" >"$scratch/log" 2>&1 || { cat "$scratch/log"; return 1; }; }
+check "packs $rids" pack
+[ "$failed" -eq 0 ] || finish
+version=$(sed -n 's|.*<VersionPrefix>\(.*\)</VersionPrefix>.*|\1|p' Directory.Build.props)
+package=artifacts/packages/MnistNative.$version.nupkg
+mkdir "$scratch/package"
+(cd "$scratch/package" && cmake -E tar xf "$repository/$package")
+cp artifacts/packages/*.nupkg "$work/feed"
+
+for file in lib/net8.0/MnistNative.dll lib/net8.0/MnistNative.xml lib/net10.0/MnistNative.dll lib/net10.0/MnistNative.xml \
+    README.md icon.png THIRD-PARTY-NOTICES.txt; do
+    check "the package has $file" test -s "$scratch/package/$file"
+done
+check "there is a symbol package" test -s "${package%.nupkg}.snupkg"
+
+for rid in ${rids//,/ }; do
+    check "$rid: exports, dependencies, format" tests/package/inspect.sh "$rid" "$scratch/package/runtimes/$rid/native"
+done
+
+cat >"$work/app/nuget.config" <<XML
+<configuration><packageSources><add key="packed" value="$work/feed" /></packageSources></configuration>
+XML
+cp tests/package/consumer/Program.cs "$work/app"
+
+new_consumer() {
+    cd "$work/app" || return
+    cat >consumer.csproj <<'XML'
+<Project Sdk="Microsoft.NET.Sdk">
+  <PropertyGroup>
+    <OutputType>Exe</OutputType>
+    <TargetFramework>net10.0</TargetFramework>
+    <ImplicitUsings>enable</ImplicitUsings>
+    <Nullable>enable</Nullable>
+    <TreatWarningsAsErrors>true</TreatWarningsAsErrors>
+    <NuGetAudit>false</NuGetAudit>
+    <InvariantGlobalization>true</InvariantGlobalization>
+  </PropertyGroup>
+</Project>
+XML
+    quietly dotnet add package MnistNative --version "$version"
+}
+
+publish() { (cd "$work/app" && quietly dotnet publish -c Release -o "$work/$1" "${@:2}"); }
+
+# Runs a program from a folder that it cannot write to.
+run_read_only() {
+    chmod -R a-w "$work/$1"
+    chmod 777 "$work/out"
+    local as_other=()
+    [ "$(id -u)" -ne 0 ] || as_other=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+    (cd / && "${as_other[@]}" "${@:2}" "$work/out")
+}
+
+check "dotnet add package MnistNative" new_consumer
+check "dotnet run" run_in "$work/app" dotnet run -c Release -- "$work/out"
+rm -rf "$work/app/bin" "$work/app/obj"
+
+check "publishes, framework-dependent" publish dependent
+check "runs, framework-dependent, read-only folder" run_read_only dependent dotnet "$work/dependent/consumer.dll"
+check "publishes, self-contained" publish contained -r linux-x64 --self-contained
+check "runs, self-contained, read-only folder" run_read_only contained "$work/contained/consumer"
+check "publishes, single file" publish single -r linux-x64 --self-contained -p:PublishSingleFile=true \
+    -p:IncludeNativeLibrariesForSelfExtract=true
+check "the single file is one" test "$(find "$work/single" -type f ! -name '*.pdb' | wc -l)" -eq 1
+check "runs, single file" "$work/single/consumer" "$work/out"
+check "publishes, trimmed" publish trimmed -r linux-x64 --self-contained -p:PublishTrimmed=true
+check "runs, trimmed, read-only folder" run_read_only trimmed "$work/trimmed/consumer"
+if command -v clang >/dev/null || command -v gcc >/dev/null; then
+    compiler=$(command -v clang || command -v gcc)
+    check "publishes, native AOT" publish aot -r linux-x64 -p:PublishAot=true -p:CppCompilerAndLinker="$compiler" \
+        -p:OptimizationPreference=Size -p:StripSymbols=true
+    find "$work/aot" -name '*.dbg' -delete
+    check "runs, native AOT, read-only folder" run_read_only aot "$work/aot/consumer"
+    bytes=$(du -sb --apparent-size "$work/aot" | cut -f1)
+    check "native AOT takes $bytes bytes with everything, at most 5,000,000" test "$bytes" -le 5000000
+else
+    skip "native AOT" "neither clang nor gcc, which link it, is installed"
+fi
+
+file_app() {
+    mkdir "$work/file" && cp "$work/app/nuget.config" "$work/file" &&
+        { echo "#:package MnistNative@$version"; cat tests/package/consumer/Program.cs; } >"$work/file/app.cs" &&
+        run_in "$work/file" dotnet run app.cs -- "$work/out"
+}
+check "dotnet run app.cs" file_app
+
+# Errors that a user may meet.
+says() {
+    local text=$1 output
+    shift
+    if output=$("$@" 2>&1); then
+        echo "ended well, but should say: $text"
+        return 1
+    fi
+    grep -qF -- "$text" <<<"$output" || { echo "$output"; return 1; }
+}
+consumer=(dotnet "$work/dependent/consumer.dll" "$work/out")
+check "a named library that is missing" says "$work/none.so: no such file" \
+    env MNISTNATIVE_LIBRARY_PATH="$work/none.so" "${consumer[@]}"
+if command -v gcc >/dev/null; then
+    echo 'int mn_abi_version(void) { return 999; }' >"$scratch/other.c"
+    gcc -shared -fPIC -o "$work/other.so" "$scratch/other.c"
+    for text in "$work/other.so" "$work/dependent/MnistNative.dll" 999; do
+        check "a library of another version: the message has ${text##*/}" says "$text" \
+            env MNISTNATIVE_LIBRARY_PATH="$work/other.so" "${consumer[@]}"
+    done
+else
+    skip "a library of another version" "gcc is not installed"
+fi
+chmod -R u+w "$work/dependent"
+mv "$work/dependent/runtimes" "$work/elsewhere"
+check "no library at all: the message lists where it was looked for" \
+    says "runtimes/linux-x64/native/libmnistnative.so: no such file" "${consumer[@]}"
+
+# The command line as a tool.
+tool() {
+    quietly dotnet tool install MnistNative.Cli --tool-path "$work/tool" --version "$version" --configfile "$work/app/nuget.config" &&
+        "$work/tool/mnistnative" info
+}
+check "dotnet tool install MnistNative.Cli" tool
+
+if [ "${1:-}" = --all ]; then
+    . tests/package/foreign.sh
+fi
+finish
