@@ -12,22 +12,47 @@
 namespace mn::cuda {
 
 // Names as the libraries export them.
-#define MN_DRIVER_FUNCTIONS(X)                                                                     \
-    X(cuInit)                                                                                      \
-    X(cuDriverGetVersion)                                                                          \
-    X(cuGetErrorName) X(cuDeviceGet) X(cuDeviceGetCount) X(cuDeviceGetName) X(cuDeviceTotalMem_v2) \
-        X(cuDeviceGetAttribute) X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease_v2)        \
-            X(cuCtxSetCurrent) X(cuMemAlloc_v2) X(cuMemFree_v2) X(cuMemGetInfo_v2)                 \
-                X(cuMemHostAlloc) X(cuMemFreeHost) X(cuMemcpyHtoDAsync_v2) X(cuMemcpyDtoHAsync_v2) \
-                    X(cuMemcpyDtoDAsync_v2) X(cuMemsetD8Async) X(cuStreamCreate)                   \
-                        X(cuStreamDestroy_v2) X(cuStreamSynchronize) X(cuModuleLoadData)           \
-                            X(cuModuleUnload) X(cuModuleGetFunction) X(cuLaunchKernel)
+// clang-format off: it does not settle on these lists.
+#define MN_DRIVER_FUNCTIONS(X)      \
+    X(cuInit)                       \
+    X(cuDriverGetVersion)           \
+    X(cuGetErrorName)               \
+    X(cuDeviceGet)                  \
+    X(cuDeviceGetCount)             \
+    X(cuDeviceGetName)              \
+    X(cuDeviceTotalMem_v2)          \
+    X(cuDeviceGetAttribute)         \
+    X(cuDevicePrimaryCtxRetain)     \
+    X(cuDevicePrimaryCtxRelease_v2) \
+    X(cuCtxSetCurrent)              \
+    X(cuMemAlloc_v2)                \
+    X(cuMemFree_v2)                 \
+    X(cuMemGetInfo_v2)              \
+    X(cuMemHostAlloc)               \
+    X(cuMemFreeHost)                \
+    X(cuMemcpyHtoDAsync_v2)         \
+    X(cuMemcpyDtoHAsync_v2)         \
+    X(cuMemcpyDtoDAsync_v2)         \
+    X(cuMemsetD8Async)              \
+    X(cuStreamCreate)               \
+    X(cuStreamDestroy_v2)           \
+    X(cuStreamSynchronize)          \
+    X(cuModuleLoadData)             \
+    X(cuModuleUnload)               \
+    X(cuModuleGetFunction)          \
+    X(cuLaunchKernel)
+// clang-format on
 
-#define MN_CUBLAS_FUNCTIONS(X)                                                          \
-    X(cublasCreate_v2)                                                                  \
-    X(cublasDestroy_v2)                                                                 \
-    X(cublasSetStream_v2) X(cublasGetVersion_v2) X(cublasSetMathMode) X(cublasSgemm_v2) \
-        X(cublasSgemmStridedBatched)
+// clang-format off: it does not settle on these lists.
+#define MN_CUBLAS_FUNCTIONS(X)   \
+    X(cublasCreate_v2)           \
+    X(cublasDestroy_v2)          \
+    X(cublasSetStream_v2)        \
+    X(cublasGetVersion_v2)       \
+    X(cublasSetMathMode)         \
+    X(cublasSgemm_v2)            \
+    X(cublasSgemmStridedBatched)
+// clang-format on
 
 struct Driver {
     Library library;

@@ -16,7 +16,12 @@ public sealed class TargetTests
             using Model fitted = s_network.Build(seed: 1);
             TrainingResult result = fitted.Fit(data, new FitOptions
             {
-                Epochs = 2, BatchSize = 8, Optimizer = new Adam(0.01f), Loss = loss, Seed = 4, Validation = data.Take(9),
+                Epochs = 2,
+                BatchSize = 8,
+                Optimizer = new Adam(0.01f),
+                Loss = loss,
+                Seed = 4,
+                Validation = data.Take(9),
             });
 
             using Model stepped = s_network.Build(seed: 1);
