@@ -32,7 +32,7 @@ struct Handle {
 std::mutex handles_mutex;
 
 std::set<Handle*>& handles() {
-    static auto& all = *new std::set<Handle*>;
+    static std::set<Handle*> all;
     return all;
 }
 
