@@ -12,7 +12,8 @@
 namespace mn::cuda {
 
 // Names as the libraries export them.
-// clang-format off: it does not settle on these lists.
+// The formatter does not settle on this list.
+// clang-format off
 #define MN_DRIVER_FUNCTIONS(X)      \
     X(cuInit)                       \
     X(cuDriverGetVersion)           \
@@ -43,7 +44,8 @@ namespace mn::cuda {
     X(cuLaunchKernel)
 // clang-format on
 
-// clang-format off: it does not settle on these lists.
+// The formatter does not settle on this list.
+// clang-format off
 #define MN_CUBLAS_FUNCTIONS(X)   \
     X(cublasCreate_v2)           \
     X(cublasDestroy_v2)          \
