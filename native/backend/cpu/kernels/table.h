@@ -161,8 +161,9 @@ struct BatchNormPass {
 
 struct LoadRun {
     const void* images;
-    const int32_t* indices;  // null: contiguous
-    int64_t is_byte, channels, pixels;
+    const int32_t* indices;    // null: contiguous
+    int64_t is_byte, is_copy;  // is_copy: floats that need no change at all
+    int64_t channels, pixels;
     const float* scale;  // a channel each: dst = x * scale + shift
     const float* shift;
     float* dst;
