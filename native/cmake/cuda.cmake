@@ -10,38 +10,17 @@ if(MNISTNATIVE_CUDA STREQUAL "AUTO" AND NOT CMAKE_SYSTEM_NAME MATCHES "^(Linux|W
     return()
 endif()
 
-find_program(MNISTNATIVE_NVCC nvcc
-    HINTS ENV CUDA_PATH ENV CUDA_HOME PATHS /usr/local/cuda PATH_SUFFIXES bin
-    DOC "The CUDA compiler")
-if(MNISTNATIVE_NVCC)
-    cmake_path(GET MNISTNATIVE_NVCC PARENT_PATH mn_cuda_bin)
-    cmake_path(GET mn_cuda_bin PARENT_PATH mn_cuda_root)
-    find_path(MNISTNATIVE_CUDA_INCLUDE cublas_v2.h
-        HINTS "${mn_cuda_root}/include" "${mn_cuda_root}/targets/x86_64-linux/include" /usr/local/cuda/include
-        DOC "Folder of cuda.h and cublas_v2.h"
-        NO_CMAKE_FIND_ROOT_PATH)
-endif()
-if(NOT MNISTNATIVE_NVCC OR NOT MNISTNATIVE_CUDA_INCLUDE)
+include("${CMAKE_CURRENT_LIST_DIR}/find_cuda.cmake")
+if(mn_cuda_missing)
     if(MNISTNATIVE_CUDA STREQUAL "ON")
-        message(FATAL_ERROR "MNISTNATIVE_CUDA is ON, but no CUDA toolkit (nvcc, cuda.h, cublas_v2.h) was found. "
-            "MNISTNATIVE_NVCC names the compiler. On Debian: apt-get install nvidia-cuda-toolkit (non-free).")
+        message(FATAL_ERROR "MNISTNATIVE_CUDA is ON, but ${mn_cuda_missing}.")
     endif()
+    message(STATUS "No CUDA plugin: ${mn_cuda_missing}")
     return()
 endif()
-
-execute_process(COMMAND "${MNISTNATIVE_NVCC}" --version OUTPUT_VARIABLE mn_nvcc_version)
-if(NOT mn_nvcc_version MATCHES "release ([0-9]+)\\.([0-9]+)")
-    message(FATAL_ERROR "${MNISTNATIVE_NVCC} --version says no version: ${mn_nvcc_version}")
-endif()
-set(mn_cuda_version "${CMAKE_MATCH_1}.${CMAKE_MATCH_2}")
+# As the driver counts versions.
+string(REGEX MATCH "^([0-9]+)\\.([0-9]+)$" _ "${mn_cuda_version}")
 math(EXPR mn_cuda_driver "${CMAKE_MATCH_1} * 1000 + ${CMAKE_MATCH_2} * 10")
-if(mn_cuda_version VERSION_LESS 11.8)
-    if(MNISTNATIVE_CUDA STREQUAL "ON")
-        message(FATAL_ERROR "CUDA toolkit ${mn_cuda_version} is too old: 11.8 or newer is needed.")
-    endif()
-    message(STATUS "No CUDA plugin: toolkit ${mn_cuda_version} is older than 11.8")
-    return()
-endif()
 
 # PTX for the oldest serves every later card; machine code saves compiling it when the device is opened.
 if(mn_cuda_version VERSION_LESS 13)
