@@ -324,7 +324,14 @@ void add_depthwise(Cases& cases) {
     add(18, 4, 4, 1, 1, 0, 1, 0, 1);
     add(20, 3, 3, 3, 1, 3, 1, 0, 1);  // whole windows in the padding
     add(96, 28, 28, 3, 1, 1, 1, 0, 0, false);
-    mn_conv2d_desc d = conv_desc(21, 1);
+    add(16, 149, 148, 3, 1, 1, 1, 0, 0,
+        false);  // results large enough to be written past the caches
+    add(16, 149, 148, 3, 2, 1, 1, 0, 0, false);  // only the gradient by the source is
+    mn_conv2d_desc d = conv_desc(19, 3, 1, 1);
+    d.groups = 19;
+    const mn_pool2d_desc pool = pool_desc(3, 2, 1);
+    cases.list.push_back(conv_case(cases.random, 2, 19, 9, 8, d, MN_ACTIVATION_RELU, &pool));
+    d = conv_desc(21, 1);
     d.groups = 21;
     d.kernel_w = 5, d.pad_left = 2, d.pad_right = 1, d.stride_w = 2, d.one_dimensional = 1;
     cases.list.push_back(conv_case(cases.random, 2, 21, 1, 23, d));
