@@ -2,6 +2,13 @@ using System.CommandLine;
 using System.Globalization;
 using MnistNative.Peers;
 
+// Before anything else is loaded: bench/startup.sh times it.
+if (args is ["first-prediction", string library])
+{
+    FirstPrediction.Run(library);
+    return 0;
+}
+
 Option<string> network = new("--network") { Description = "Which network.", DefaultValueFactory = _ => "seed" };
 network.AcceptOnlyFromAmong(TorchNetworks.Names);
 Option<string> graph = new("--network") { Description = "Which network.", DefaultValueFactory = _ => "seed" };
