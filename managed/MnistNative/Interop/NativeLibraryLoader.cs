@@ -90,6 +90,27 @@ internal static unsafe class NativeLibraryLoader
         return os is null || processor is null ? null : $"{os}{(musl && os == "linux" ? "-musl" : "")}-{processor}";
     }
 
+    /// <summary>Whether a .NET runtime of this identifier is built for musl: the portable one, or Alpine's own.</summary>
+    internal static bool IsMusl(string runtimeIdentifier) =>
+        runtimeIdentifier.Contains("musl", StringComparison.Ordinal)
+            || runtimeIdentifier.StartsWith("alpine", StringComparison.Ordinal);
+
+    /// <summary>
+    /// What is thrown when no library could be loaded, with the text of what was tried: on a platform that there is none
+    /// for (<paramref name="platform"/> is null) it lists the supported ones.
+    /// </summary>
+    internal static Exception NotFound(string what, string? platform, string trace, Exception? cause)
+    {
+        string text = $"{what} Tried:{Environment.NewLine}{trace.TrimEnd()}{Environment.NewLine}" +
+            $"{PathVariable} can name the file.";
+        return platform is null
+            ? new PlatformNotSupportedException(
+                $"There is no native library for {RuntimeInformation.RuntimeIdentifier}; " +
+                $"supported are {string.Join(", ", s_supportedPlatforms)}. {text}",
+                cause)
+            : new DllNotFoundException(text, cause);
+    }
+
     /// <summary>The text about a library of another version, which names both files.</summary>
     internal static string MismatchMessage(int managedVersion, int nativeVersion, string nativeFile)
     {
@@ -137,7 +158,7 @@ internal static unsafe class NativeLibraryLoader
         {
             if (!TryLoad(forced, trace))
             {
-                throw NotFound($"{PathVariable} names a file that cannot be loaded.", platform, trace, null);
+                throw NotFound($"{PathVariable} names a file that cannot be loaded.", platform, trace.ToString(), null);
             }
 
             return;
@@ -205,7 +226,7 @@ internal static unsafe class NativeLibraryLoader
         catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
         {
             trace.AppendLine($"  the runtime's own search: {e.Message.ReplaceLineEndings(" ")}");
-            throw NotFound($"The native library {NativeMethods.LibraryName} was not found.", CurrentPlatform(), trace, e);
+            throw NotFound($"The native library {NativeMethods.LibraryName} was not found.", CurrentPlatform(), trace.ToString(), e);
         }
         catch (EntryPointNotFoundException e)
         {
@@ -221,18 +242,6 @@ internal static unsafe class NativeLibraryLoader
                 MnistNativeStatus.VersionMismatch,
                 MismatchMessage(NativeConstants.AbiVersion, version, LoadedFile()));
         }
-    }
-
-    private static Exception NotFound(string what, string? platform, StringBuilder trace, Exception? cause)
-    {
-        string text = $"{what} Tried:{Environment.NewLine}{trace.ToString().TrimEnd()}{Environment.NewLine}" +
-            $"{PathVariable} can name the file.";
-        return platform is null
-            ? new PlatformNotSupportedException(
-                $"There is no native library for {RuntimeInformation.RuntimeIdentifier}; " +
-                $"supported are {string.Join(", ", s_supportedPlatforms)}. {text}",
-                cause)
-            : new DllNotFoundException(text, cause);
     }
 
     private static string LoadedFile()
@@ -257,6 +266,5 @@ internal static unsafe class NativeLibraryLoader
     private static string? CurrentPlatform() => PlatformOf(
         OperatingSystem.IsLinux() ? "linux" : OperatingSystem.IsWindows() ? "win" : OperatingSystem.IsMacOS() ? "osx" : null,
         RuntimeInformation.ProcessArchitecture,
-        RuntimeInformation.RuntimeIdentifier.Contains("musl", StringComparison.Ordinal)
-            || RuntimeInformation.RuntimeIdentifier.StartsWith("alpine", StringComparison.Ordinal));
+        IsMusl(RuntimeInformation.RuntimeIdentifier));
 }
