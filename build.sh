@@ -33,6 +33,14 @@ pack() {
     for project in MnistNative MnistNative.Models MnistNative.Cli; do
         dotnet pack "managed/$project" -c Release "$@"
     done
+    # The CUDA plugin, which is for two platforms and takes a CUDA toolkit.
+    if [[ ";${MNISTNATIVE_PACKAGE_RIDS:-linux-x64};" != *\;@(linux|win)-x64\;* ]]; then
+        echo "MnistNative.Cuda is left out: it is for linux-x64 and win-x64."
+    elif cmake -P native/cmake/find_cuda.cmake; then
+        dotnet pack managed/MnistNative.Cuda -c Release "$@"
+    else
+        echo "MnistNative.Cuda is left out: there is no CUDA toolkit to build it with."
+    fi
 }
 
 native_sources() {

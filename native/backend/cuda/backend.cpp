@@ -180,7 +180,6 @@ constexpr mnb_backend kBackend = {
 }  // namespace mn::cuda
 
 // Null if the core was built for another version of the interface.
-extern "C" __attribute__((visibility("default"))) const mnb_backend* mnb_plugin_init(
-    uint32_t version) {
+extern "C" MN_API const mnb_backend* mnb_plugin_init(uint32_t version) {
     return version == MNB_VERSION ? &mn::cuda::kBackend : nullptr;
 }
