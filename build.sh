@@ -13,6 +13,7 @@ usage: ./build.sh VERB [arguments of dotnet]
   native PRESET  one CMake preset: release, debug, asan-ubsan, tsan, or a platform as linux-musl-arm64
   asan           the native tests under the address and undefined-behaviour sanitizers
   tsan           the native tests under the thread sanitizer
+  api            add new public members to PublicAPI.Unshipped.txt and take out what is gone
   bindings       write NativeMethods.g.cs from the C header (needs clang)
   cuda-report    check the CUDA backend on this computer's card, measure it, and print a report (Markdown)
   format         lay out the sources (needs clang-format)
@@ -48,6 +49,11 @@ case $verb in
     native) native "${1:?which preset?}" ;;
     asan) native asan-ubsan && ctest --preset asan-ubsan --parallel "$(nproc)" "$@" ;;
     tsan) native tsan && ctest --preset tsan "$@" ;;
+    api)
+        for project in MnistNative MnistNative.Models; do
+            dotnet format analyzers "managed/$project/$project.csproj" --diagnostics RS0016 RS0017 --severity warn "$@"
+        done
+        ;;
     bindings) dotnet run --project managed/Bindgen -- "$@" ;;
     cuda-report)
         dotnet build tests/MnistNative.Tests -v quiet -clp:NoSummary >&2

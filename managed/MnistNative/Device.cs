@@ -28,10 +28,10 @@ public sealed record DeviceInfo(
     /// <summary>The newest CUDA version that the driver supports; null for the processor.</summary>
     public Version? DriverVersion { get; init; }
 
-    /// <summary>What convolutions are computed by, for example <c>cublas</c>; empty for the processor.</summary>
+    /// <summary>What convolutions are computed by, <c>cudnn</c> or <c>cublas</c>; empty for the processor.</summary>
     public string Tier { get; init; } = "";
 
-    /// <summary>Libraries that were opened at run time, each with its path and version; none for the processor.</summary>
+    /// <summary>Libraries that were opened at run time, each with its path and version, and last why cuDNN is not used, if so; none for the processor.</summary>
     public IReadOnlyList<string> Libraries { get; init; } = [];
 
     /// <summary>For example <c>cpu: Intel Xeon (avx512, 2 threads)</c>.</summary>

@@ -215,10 +215,11 @@ typedef struct mn_device_info {
     int32_t device_count;
     /// The newest CUDA that the driver supports, 12040 for 12.4; 0 for the CPU.
     int32_t driver_version;
-    /// What convolutions are computed by: "cublas" (columns and matrix products); empty for the
-    /// CPU.
+    /// What convolutions are computed by: "cudnn", or "cublas" (columns and matrix products); empty
+    /// for the CPU.
     char tier[MN_NAME_CAPACITY];
-    /// Libraries opened at run time, with paths and versions, separated by "; "; empty for the CPU.
+    /// Libraries opened at run time, with paths and versions, separated by "; "; last why cuDNN is
+    /// not used, if so. Empty for the CPU.
     char libraries[MN_LIBRARIES_CAPACITY];
 } mn_device_info;
 

@@ -38,9 +38,14 @@ void expect_close(const std::vector<Floats>& a, const std::vector<Floats>& b, do
         EXPECT_LE(relative_error(a[i], b[i]), tolerance) << "parameter " << i;
 }
 
-TEST(PluginTest, TrainsAsTheCpuDoes) {
+// With cuDNN, and without.
+class TierTest : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Tiers, TierTest, testing::Values("cudnn", "cublas"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST_P(TierTest, TrainsAsTheCpuDoes) {
     const Digits net;
-    const DeviceHandle cpu_device = open_device(2), cuda_device = open_cuda();
+    const DeviceHandle cpu_device = open_device(2), cuda_device = open_cuda(GetParam());
     mn_optimizer_desc rmsprop = sgd(1e-3f, 0.5f);
     rmsprop.kind = MN_OPTIMIZER_RMSPROP;
     rmsprop.alpha = 0.9f;
@@ -74,8 +79,8 @@ TEST(PluginTest, TrainsAsTheCpuDoes) {
 }
 
 // Fused and unfused, with branches, odd windows and groups.
-TEST(PluginTest, RandomNetworksAgreeWithTheCpu) {
-    const DeviceHandle cpu_device = open_device(2), cuda_device = open_cuda();
+TEST_P(TierTest, RandomNetworksAgreeWithTheCpu) {
+    const DeviceHandle cpu_device = open_device(2), cuda_device = open_cuda(GetParam());
     Random random(test_seed() + 4);
     for (int round = 0; round < 30; round++) {
         const RandomNetwork net = random_network(random);
@@ -244,18 +249,107 @@ TEST(PluginTest, RefusesWithAReason) {
     EXPECT_EQ(reason_of(desc), MN_REASON_PLUGIN_MISMATCH);
 }
 
-TEST(PluginTest, DescribesTheCardAndItsLibraries) {
-    const DeviceHandle device = open_cuda();
+mn_device_info describe(const DeviceHandle& device) {
     mn_device_info info{};
     info.struct_size = sizeof info;
     check(mn_device_describe(device, &info));
+    return info;
+}
+
+TEST(PluginTest, DescribesTheCardAndItsLibraries) {
+    const mn_device_info info = describe(open_cuda());
     EXPECT_EQ(info.kind, MN_DEVICE_CUDA);
     EXPECT_GE(info.device_count, 1);
     EXPECT_GE(info.driver_version, 11080);
-    EXPECT_STREQ(info.tier, "cublas");
-    EXPECT_NE(std::string(info.libraries).find("cuBLAS"), std::string::npos);
+    const std::string libraries = info.libraries;
+    EXPECT_NE(libraries.find("cuBLAS"), std::string::npos);
+    EXPECT_NE(libraries.find("cuDNN"), std::string::npos) << "its version, or why not";
     if (on_card()) return;
-    EXPECT_NE(std::string(info.libraries).find(MN_STAND_INS "/libcuda.so.1"), std::string::npos);
+    EXPECT_NE(libraries.find(MN_STAND_INS "/libcuda.so.1"), std::string::npos);
+    EXPECT_NE(libraries.find(MN_STAND_INS "/libcudnn.so.9 (cuDNN 9.1.0)"), std::string::npos);
+    EXPECT_STREQ(info.tier, "cudnn");
+}
+
+TEST(PluginTest, DoesWithoutCudnnAndSaysWhy) {
+    if (on_card()) GTEST_SKIP() << "the libraries of a machine with a card are as they are";
+    choose_libraries();
+    const auto reason = [](const char* variable, const char* value) {
+        const Environment changed(variable, value);
+        mn_device device = 0;
+        const mn_device_desc desc = cuda_desc();
+        check(mn_device_open(&desc, &device));
+        const mn_device_info info = describe(DeviceHandle(device));
+        EXPECT_STREQ(info.tier, "cublas");
+        const std::string libraries = info.libraries;
+        const size_t at = libraries.find("; no cuDNN: ");
+        return at == std::string::npos ? "" : libraries.substr(at + 12);
+    };
+    const auto expect = [](const std::string& text, const std::string& part) {
+        EXPECT_NE(text.find(part), std::string::npos) << "\"" << text << "\" lacks " << part;
+    };
+    expect(reason("MNISTNATIVE_CUDA_PATH", MN_WITHOUT_CUDNN),
+           "8 or 9 cannot be opened: " MN_WITHOUT_CUDNN "/libcudnn.so.9: ");
+    expect(reason("MNISTNATIVE_CUDA_PATH", MN_EMPTY_CUDNN), "has no function cudnnGetVersion");
+    expect(reason("CUDA_EMULATION_CUDNN", "7605"), "libcudnn.so.9 (cuDNN 7.6.5) is older than 8");
+    expect(reason("CUDA_EMULATION_FAIL", "cudnnCreate=1001"),
+           "libcudnn.so.9 (cuDNN 9.1.0) does not start: CUDNN_STATUS_NOT_INITIALIZED");
+    expect(reason("MNISTNATIVE_CUDNN", "off"), "switched off by MNISTNATIVE_CUDNN");
+
+    const Environment wish("MNISTNATIVE_CUDNN", "fast");
+    mn_device device = 0;
+    const mn_device_desc desc = cuda_desc();
+    EXPECT_EQ(mn_device_open(&desc, &device), MN_INVALID_ARGUMENT);
+    expect(mn_last_error(), "MNISTNATIVE_CUDNN is \"fast\"");
+}
+
+TEST(PluginTest, TakesCudnn8) {
+    if (on_card()) GTEST_SKIP() << "the libraries of a machine with a card are as they are";
+    choose_libraries();
+    const Environment folder("MNISTNATIVE_CUDA_PATH", MN_CUDNN_8);
+    const Environment version("CUDA_EMULATION_CUDNN", "8907");
+    mn_device opened = 0;
+    const mn_device_desc desc = cuda_desc();
+    check(mn_device_open(&desc, &opened));
+    const DeviceHandle device(opened);
+    const mn_device_info info = describe(device);
+    EXPECT_STREQ(info.tier, "cudnn");
+    EXPECT_NE(std::string(info.libraries).find("libcudnn.so.8 (cuDNN 8.9.7)"), std::string::npos);
+
+    const Digits net;
+    const TestModel model(device, net.network, {net.end});
+    const TestModel expected(open_device(2), net.network, {net.end});
+    Random random(test_seed() + 5);
+    const Batch batch = random_batch(random, 3, 144, 5);
+    EXPECT_LE(relative_error(model.forward(batch), expected.forward(batch)), 1e-5);
+}
+
+// Statuses have other numbers in 8 than in 9.
+TEST(PluginTest, FailuresOfCudnnAreNamed) {
+    if (on_card()) GTEST_SKIP() << "a card that works does not fail";
+    const Digits net;
+    const DeviceHandle device = open_cuda();
+    const TestModel model(device, net.network, {net.end});
+    Random random(test_seed() + 6);
+    const Batch batch = random_batch(random, 3, 144, 5);
+    const auto failure = [&](const char* version, const char* injected, int32_t status,
+                             const std::string& text) {
+        const Environment numbers("CUDA_EMULATION_CUDNN", version);
+        const Environment fail("CUDA_EMULATION_FAIL", injected);
+        try {
+            model.forward(batch);
+            FAIL() << injected;
+        } catch (const Failure& thrown) {
+            EXPECT_EQ(thrown.status, status) << injected;
+            EXPECT_NE(std::string(mn_last_error()).find(text), std::string::npos)
+                << mn_last_error();
+        }
+    };
+    failure("90100", "cudnnConvolutionForward=5000", MN_INTERNAL,
+            "cudnnConvolutionForward failed: CUDNN_STATUS_EXECUTION_FAILED (5000)");
+    failure("90100", "cudnnConvolutionForward=4003", MN_OUT_OF_MEMORY, "ALLOC_FAILED");
+    failure("8907", "cudnnConvolutionForward=8", MN_INTERNAL, "EXECUTION_FAILED (8)");
+    failure("8907", "cudnnConvolutionForward=2", MN_OUT_OF_MEMORY, "ALLOC_FAILED");
+    EXPECT_NO_THROW(model.forward(batch));
 }
 
 TEST(PluginTest, ASmallerBatchWorksAfterRunningOutOfMemory) {

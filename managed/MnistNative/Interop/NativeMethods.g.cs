@@ -446,10 +446,15 @@ internal unsafe struct MnDeviceInfo
     /// <summary>The newest CUDA that the driver supports, 12040 for 12.4; 0 for the CPU.</summary>
     public int DriverVersion;
 
-    /// <summary>What convolutions are computed by: "cublas" (columns and matrix products); empty for the CPU.</summary>
+    /// <summary>
+    /// What convolutions are computed by: "cudnn", or "cublas" (columns and matrix products); empty for the CPU.
+    /// </summary>
     public fixed byte Tier[256];
 
-    /// <summary>Libraries opened at run time, with paths and versions, separated by "; "; empty for the CPU.</summary>
+    /// <summary>
+    /// Libraries opened at run time, with paths and versions, separated by "; "; last why cuDNN is not used, if so.
+    /// Empty for the CPU.
+    /// </summary>
     public fixed byte Libraries[1024];
 }
 

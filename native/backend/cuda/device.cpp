@@ -87,6 +87,7 @@ Device::Device(const mnb_host* host, const mn_device_desc& desc) : host_(host), 
         Cublas::check(cublas_.cublasGetVersion_v2(blas_, &cublas_version_), "cublasGetVersion");
         // Products of float32 in float32: TF32 has 10 bits of mantissa.
         Cublas::check(cublas_.cublasSetMathMode(blas_, CUBLAS_PEDANTIC_MATH), "cublasSetMathMode");
+        cudnn_ = Cudnn::open(stream_, no_cudnn_);
     } catch (...) {
         release();
         throw;
@@ -101,6 +102,7 @@ Device::~Device() {
 }
 
 void Device::release() {
+    cudnn_.reset();
     if (blas_) cublas_.cublasDestroy_v2(blas_);
     for (CUmodule module : modules_) driver_.cuModuleUnload(module);
     if (pinned_) driver_.cuMemFreeHost(pinned_);
@@ -117,10 +119,11 @@ void Device::describe(mn_device_info& info) const {
     put(info.architecture, "compute " + std::to_string(major_) + "." + std::to_string(minor_));
     info.device_count = device_count_;
     info.driver_version = driver_version_;
-    put(info.tier, "cublas");
+    put(info.tier, cudnn_ ? "cudnn" : "cublas");
     put(info.libraries, driver_.library.path() + " (CUDA " + version_text(driver_version_) + "); " +
                             cublas_.library.path() + " (cuBLAS " +
-                            blas_version_text(cublas_version_) + ")");
+                            blas_version_text(cublas_version_) + "); " +
+                            (cudnn_ ? cudnn_->describe() : "no cuDNN: " + no_cudnn_));
 }
 
 Device::Turn::Turn(Device& device) : lock_(device.mutex_) {

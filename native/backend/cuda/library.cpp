@@ -56,7 +56,7 @@ Library::Library(std::initializer_list<const char*> names) {
             path_ = path_of(handle_, file);
             return;
         }
-        failure_ += (failure_.empty() ? "" : "; ") + last_failure();
+        failure_ += (failure_.empty() ? "" : ", ") + last_failure();
     }
 }
 

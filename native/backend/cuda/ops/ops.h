@@ -20,6 +20,9 @@ struct Op {
     // False: this node cannot be run as it is. `support` comes with NCHW and plain parameters.
     bool (*query)(const mnb_node& node, int32_t direction, mnb_support& support);
     std::unique_ptr<Kernel> (*create)(Device& device, const mnb_node& node, int32_t direction);
+    // What depends on the device, after `query`; or null.
+    void (*adapt)(Device& device, const mnb_node& node, int32_t direction,
+                  mnb_support& support) = nullptr;
 };
 
 // A family's ops; the list ends with a null `query`.
