@@ -15,6 +15,7 @@ usage: ./build.sh VERB [arguments of dotnet]
   tsan           the native tests under the thread sanitizer
   api            add new public members to PublicAPI.Unshipped.txt and take out what is gone
   bindings       write NativeMethods.g.cs from the C header (needs clang)
+  cuda-report    check the CUDA backend on this computer's card, measure it, and print a report (Markdown)
   format         lay out the sources (needs clang-format)
   format-check   fail where a source is not laid out so
   clean          remove everything that was built
@@ -62,6 +63,10 @@ case $verb in
         done
         ;;
     bindings) dotnet run --project managed/Bindgen -- "$@" ;;
+    cuda-report)
+        dotnet build tests/MnistNative.Tests -v quiet -clp:NoSummary >&2
+        tests/card/report.sh "$@"
+        ;;
     format)
         native_sources | xargs -0 clang-format -i
         dotnet format MnistNative.sln "$@"

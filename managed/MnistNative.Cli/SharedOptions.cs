@@ -81,25 +81,25 @@ internal static class SharedOptions
         return option;
     }
 
-    /// <summary>Opens the device asked for.</summary>
-    public static MnistNative.Device OpenDevice(string device, int threads)
+    /// <summary>
+    /// Opens the device asked for. Where <c>auto</c> takes the processor, a line on the error stream says why.
+    /// </summary>
+    public static MnistNative.Device OpenDevice(string device, int threads, CliContext context)
     {
-        if (device == "cuda")
+        if (device == "cpu")
+        {
+            return MnistNative.Device.Cpu(threads);
+        }
+
+        try
         {
             return MnistNative.Device.Cuda();
         }
-
-        if (device == "auto")
+        catch (MnistNativeException e) when (device == "auto")
         {
-            MnistNative.Device auto = MnistNative.Device.Auto();
-            if (auto.Kind != DeviceKind.Cpu || threads == 0)
-            {
-                return auto;
-            }
-
-            auto.Dispose();
+            string reason = e is DeviceUnavailableException refusal ? refusal.Reason.ToString() : e.Status.ToString();
+            context.Error.WriteLine($"mnistnative: computing on the CPU, {reason}: {CommandLine.OneLine(e.Message)}");
+            return MnistNative.Device.Cpu(threads);
         }
-
-        return MnistNative.Device.Cpu(threads);
     }
 }

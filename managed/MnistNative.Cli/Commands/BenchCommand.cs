@@ -45,7 +45,7 @@ internal static class BenchCommand
             int batch = parsed.GetValue(batchSize);
             string measured = parsed.GetValue(mode)!;
             var stopWatch = new StopWatch(batch, parsed.GetValue(steps), cancellation);
-            using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads));
+            using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads), context);
             using Model model = Networks
                 .Append(name, Sequential.Input(Networks.InputShape(name)).Normalize(0.1307f, 0.3081f))
                 .Build(seed: 1, processor);

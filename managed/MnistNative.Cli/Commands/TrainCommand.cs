@@ -93,7 +93,6 @@ internal static class TrainCommand
                     * (rates == "one-cycle" ? Networks.OneCycleFactor(parsed.GetValue(network)!) : 1));
             Optimizer update = parsed.GetValue(optimizer) == "sgd" ? new Sgd(rate, SgdMomentum) : new Adam(rate);
 
-            using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads));
             DatasetChoice choice = await DatasetChoice.LoadAsync(
                 parsed.GetValue(dataset)!, parsed.GetValue(data), context, cancellation);
             MnistData images = choice.Data;
@@ -104,6 +103,7 @@ internal static class TrainCommand
                 input = input.Normalize(mean, std);
             }
 
+            using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads), context);
             using Model model = Networks.Append(parsed.GetValue(network)!, input).Build(parsed.GetValue(seed), processor);
             var options = new FitOptions
             {
