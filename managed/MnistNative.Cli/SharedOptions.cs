@@ -55,6 +55,28 @@ internal static class SharedOptions
         return option.InRange(0, 1024);
     }
 
+    public static Option<string> Precision()
+    {
+        var option = new Option<string>("--precision")
+        {
+            Description = "What products are computed from; tf32 and bf16 need a card.",
+            DefaultValueFactory = _ => "fp32",
+        };
+        option.AcceptOnlyFromAmong("fp32", "tf32", "bf16");
+        return option;
+    }
+
+    /// <summary>The model's options for a value of <c>--precision</c>.</summary>
+    public static ModelOptions WithPrecision(string precision) => new()
+    {
+        Precision = precision switch
+        {
+            "tf32" => MnistNative.Precision.TensorFloat32,
+            "bf16" => MnistNative.Precision.BFloat16,
+            _ => MnistNative.Precision.Float32,
+        },
+    };
+
     public static Option<int> BatchSize() => new Option<int>("--batch-size")
     {
         Description = "Images in a step.",

@@ -99,6 +99,35 @@ TEST_P(TierTest, RandomNetworksAgreeWithTheCpu) {
     }
 }
 
+// A rounding to 10 or 7 bits of mantissa shows in results and gradients, at its own size.
+TEST(PluginTest, ComputesInThePrecisionAskedFor) {
+    Network network;  // without choices of ReLU and pooling, which a rounding may turn over
+    int32_t end = network.conv(network.input(1, 12, 12), conv_desc(4, 3, 1, 1));
+    end = network.linear(network.flatten(network.conv(end, conv_desc(4, 3, 2, 0))), 5);
+    const DeviceHandle device = open_cuda();
+    Random random(test_seed() + 5);
+    const Batch batch = random_batch(random, 8, 144, 5);
+    const auto compute = [&](int32_t precision) {
+        const TestModel model(device, network, {end}, {0, 1, 0, precision});
+        std::vector<Floats> results = {model.forward(batch)};
+        const TestTrainer trainer(model, {loss_on(end)}, sgd(0.05f), 8);
+        trainer.step(batch);
+        for (Floats& gradient : model.read_all(MN_PART_GRADIENT))
+            results.push_back(std::move(gradient));
+        return results;
+    };
+    const std::vector<Floats> exact = compute(MN_PRECISION_FLOAT32);
+    const std::vector<Floats> tf32 = compute(MN_PRECISION_TENSOR_FLOAT32);
+    const std::vector<Floats> bfloat16 = compute(MN_PRECISION_BFLOAT16);
+    for (size_t i = 0; i < exact.size(); i++) {
+        const double error = relative_error(tf32[i], exact[i]);
+        EXPECT_GT(error, 1e-6) << i;
+        EXPECT_LT(error, 4e-3) << i;
+        EXPECT_GT(relative_error(bfloat16[i], exact[i]), error) << i;
+        EXPECT_LT(relative_error(bfloat16[i], exact[i]), 3e-2) << i;
+    }
+}
+
 TEST(PluginTest, TakesADataSetByIndices) {
     const Digits net;
     const DeviceHandle device = open_cuda();
@@ -254,6 +283,21 @@ mn_device_info describe(const DeviceHandle& device) {
     info.struct_size = sizeof info;
     check(mn_device_describe(device, &info));
     return info;
+}
+
+TEST(PluginTest, AnOldCardComputesWithFloat32Only) {
+    if (on_card()) GTEST_SKIP() << "the card may be a new one";
+    const Environment compute("CUDA_EMULATION_COMPUTE", "75");
+    const DeviceHandle device = open_cuda();
+    EXPECT_EQ(describe(device).precisions, 1u << MN_PRECISION_FLOAT32);
+    const Digits net;
+    try {
+        const TestModel model(device, net.network, {net.end}, {0, 1, 0, MN_PRECISION_BFLOAT16});
+        FAIL() << "compute capability 7.5 has no bfloat16";
+    } catch (const Failure& failure) {
+        EXPECT_EQ(failure.status, MN_UNSUPPORTED);
+        EXPECT_NE(std::string(failure.what()).find("bfloat16"), std::string::npos);
+    }
 }
 
 TEST(PluginTest, DescribesTheCardAndItsLibraries) {

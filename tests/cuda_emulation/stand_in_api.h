@@ -72,12 +72,11 @@ int cublasCreate_v2(void**);
 int cublasDestroy_v2(void*);
 int cublasSetStream_v2(void*, void*);
 int cublasGetVersion_v2(void*, int*);
-int cublasSetMathMode(void*, int);
-int cublasSgemm_v2(void*, int, int, int, int, int, const float*, const float*, int, const float*,
-                   int, const float*, float*, int);
-int cublasSgemmStridedBatched(void*, int, int, int, int, int, const float*, const float*, int,
-                              long long, const float*, int, long long, const float*, float*, int,
-                              long long, int);
+int cublasGemmEx(void*, int, int, int, int, int, const void*, const void*, int, int, const void*,
+                 int, int, const void*, void*, int, int, int, int);
+int cublasGemmStridedBatchedEx(void*, int, int, int, int, int, const void*, const void*, int, int,
+                               long long, const void*, int, int, long long, const void*, void*, int,
+                               int, long long, int, int, int);
 size_t cudnnGetVersion();
 const char* cudnnGetErrorString(int);
 int cudnnCreate(void**);

@@ -100,6 +100,7 @@ public:
         int64_t ldc = 0, stride_c = 0;
         int64_t batch = 1;
         float beta = 0;
+        int32_t precision = MN_PRECISION_FLOAT32;
     };
     void gemm(const Gemm& g);
 

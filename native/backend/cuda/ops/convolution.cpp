@@ -295,7 +295,7 @@ private:
             return;
         }
         chunks(count, [&](int64_t first, int64_t images) {
-            Device::Gemm gemm;
+            Device::Gemm gemm = product();
             gemm.m = g_.pixels(), gemm.n = g_.pixel_channels, gemm.k = g_.rows();
             gemm.a = columns_of(device, image + first * g_.image_size(), images);
             gemm.lda = g_.pixels(), gemm.stride_a = g_.rows() * g_.pixels();
@@ -323,7 +323,7 @@ private:
         }
         chunks(count, [&](int64_t first, int64_t images) {
             float* to = image + first * g_.image_size();
-            Device::Gemm gemm;
+            Device::Gemm gemm = product();
             gemm.transpose_b = true;
             gemm.m = g_.pixels(), gemm.n = g_.rows(), gemm.k = g_.pixel_channels;
             gemm.a = pixels + first * g_.pixel_size();
@@ -361,7 +361,7 @@ private:
         chunks(run.count, [&](int64_t first, int64_t images) {
             const float* columns = columns_of(device, image + first * g_.image_size(), images);
             for (int64_t i = 0; i < images; i += parts) {
-                Device::Gemm gemm;
+                Device::Gemm gemm = product();
                 gemm.transpose_a = true;
                 gemm.m = g_.rows(), gemm.n = g_.pixel_channels, gemm.k = g_.pixels();
                 gemm.a = columns + i * g_.rows() * g_.pixels();

@@ -53,6 +53,13 @@ public:
         : node_(node), backward_(direction == MNB_BACKWARD), direction_(direction) {}
 
 protected:
+    // A product in the node's precision.
+    Device::Gemm product() const {
+        Device::Gemm gemm;
+        gemm.precision = node_.precision;
+        return gemm;
+    }
+
     const mnb_node node_;
     const bool backward_;
     const int32_t direction_;
