@@ -1,7 +1,7 @@
 # The same verbs as build.sh, over the same presets and commands.
 param(
     [Parameter(Mandatory, Position = 0)]
-    [ValidateSet('build', 'test', 'pack', 'native', 'asan', 'tsan', 'bindings', 'format', 'format-check', 'clean')]
+    [ValidateSet('build', 'test', 'pack', 'native', 'asan', 'tsan', 'api', 'bindings', 'format', 'format-check', 'clean')]
     [string] $Verb,
     [Parameter(ValueFromRemainingArguments)]
     [string[]] $Rest = @()
@@ -44,6 +44,11 @@ switch ($Verb) {
     'tsan' {
         Build-Native tsan
         Invoke-Tool ctest (@('--preset', 'tsan') + $Rest)
+    }
+    'api' {
+        foreach ($project in 'MnistNative', 'MnistNative.Models') {
+            Invoke-Tool dotnet (@('format', 'analyzers', "managed/$project/$project.csproj", '--diagnostics', 'RS0016', 'RS0017', '--severity', 'warn') + $Rest)
+        }
     }
     'bindings' { Invoke-Tool dotnet (@('run', '--project', 'managed/Bindgen', '--') + $Rest) }
     'format' {

@@ -13,6 +13,7 @@ usage: ./build.sh VERB [arguments of dotnet]
   native PRESET  one CMake preset: release, debug, asan-ubsan, tsan, or a platform as linux-musl-arm64
   asan           the native tests under the address and undefined-behaviour sanitizers
   tsan           the native tests under the thread sanitizer
+  api            add new public members to PublicAPI.Unshipped.txt and take out what is gone
   bindings       write NativeMethods.g.cs from the C header (needs clang)
   format         lay out the sources (needs clang-format)
   format-check   fail where a source is not laid out so
@@ -47,6 +48,11 @@ case $verb in
     native) native "${1:?which preset?}" ;;
     asan) native asan-ubsan && ctest --preset asan-ubsan --parallel "$(nproc)" "$@" ;;
     tsan) native tsan && ctest --preset tsan "$@" ;;
+    api)
+        for project in MnistNative MnistNative.Models; do
+            dotnet format analyzers "managed/$project/$project.csproj" --diagnostics RS0016 RS0017 --severity warn "$@"
+        done
+        ;;
     bindings) dotnet run --project managed/Bindgen -- "$@" ;;
     format)
         native_sources | xargs -0 clang-format -i
