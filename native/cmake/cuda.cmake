@@ -93,13 +93,14 @@ add_library(mnistnative_cuda MODULE ${mn_cuda_sources} "${CMAKE_CURRENT_SOURCE_D
 target_link_libraries(mnistnative_cuda PRIVATE mn_options)
 target_include_directories(mnistnative_cuda SYSTEM PRIVATE "${mn_cuda_include}")
 # Not needed; where it is found, the project's declarations are compared with it.
-find_path(MNISTNATIVE_CUDNN_INCLUDE cudnn.h
-    HINTS "${MNISTNATIVE_CUDA_INCLUDE}" ENV CUDNN_PATH ENV CUDNN_HOME PATH_SUFFIXES include
-    DOC "Folder of cudnn.h")
-mark_as_advanced(MNISTNATIVE_CUDNN_INCLUDE)
-if(MNISTNATIVE_CUDNN_INCLUDE)
-    set_source_files_properties(backend/cuda/cudnn_check.cpp PROPERTIES
-        COMPILE_OPTIONS "-isystem${MNISTNATIVE_CUDNN_INCLUDE}")
+if(NOT CMAKE_CROSSCOMPILING)
+    find_path(MNISTNATIVE_CUDNN_INCLUDE cudnn.h
+        HINTS "${MNISTNATIVE_CUDA_INCLUDE}" ENV CUDNN_PATH ENV CUDNN_HOME PATH_SUFFIXES include
+        DOC "Folder of cudnn.h")
+    mark_as_advanced(MNISTNATIVE_CUDNN_INCLUDE)
+    if(MNISTNATIVE_CUDNN_INCLUDE)
+        target_include_directories(mnistnative_cuda SYSTEM PRIVATE "${MNISTNATIVE_CUDNN_INCLUDE}")
+    endif()
 endif()
 target_compile_definitions(mnistnative_cuda PRIVATE
     MN_BUILDING_LIBRARY

@@ -10,8 +10,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -79,6 +81,12 @@ struct Convolution {
 template <class T>
 class Objects {
 public:
+    // When the library is closed, all have to be destroyed.
+    ~Objects() {
+        if (objects_.empty()) return;
+        std::fprintf(stderr, "cuda emulation: cuDNN: %zu objects are left\n", objects_.size());
+        std::abort();
+    }
     Status create(void** object_out) {
         if (object_out == nullptr) return Status::kBadParam;
         std::lock_guard lock(mutex_);
@@ -196,8 +204,21 @@ struct Operands {
     float alpha, beta;
 };
 
+// To the nearest number with 10 bits of mantissa, of ties the even one.
+float to_tf32(float value) {
+    if (!std::isfinite(value)) return value;
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    bits = (bits + 0xfff + (bits >> 13 & 1)) & ~0x1fffu;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 template <Function function>
 void compute(const Problem& p, const Operands& o) {
+    const auto factor = [&](float value) {
+        return static_cast<double>(p.conv.math == kFmaMath ? value : to_tf32(value));
+    };
     const auto index_of = [](int64_t x, int64_t y, int64_t w, int operand) {
         // x, y and w in the order first, second, result
         switch (function) {
@@ -215,8 +236,8 @@ void compute(const Problem& p, const Operands& o) {
             for (int c = 0; c < p.group_c(); ++c)
                 for_each_product(p, n, k, c, [&](int64_t x, int64_t y, int64_t w) {
                     sums[static_cast<size_t>(index_of(x, y, w, 2))] +=
-                        static_cast<double>(o.first[index_of(x, y, w, 0)]) *
-                        static_cast<double>(o.second[index_of(x, y, w, 1)]);
+                        factor(o.first[index_of(x, y, w, 0)]) *
+                        factor(o.second[index_of(x, y, w, 1)]);
                 });
     for (size_t i = 0; i < sums.size(); ++i) {
         const float value = o.alpha * static_cast<float>(sums[i]);

@@ -142,6 +142,20 @@ TEST_F(CudnnTest, WithoutBetaTheResultIsNotReadAndTheWorkspaceIsWritten) {
     EXPECT_NE(download(workspace_, bytes / 4), Floats(bytes / 4));
 }
 
+TEST_F(CudnnTest, RoundsFactorsToTf32UnlessToldNotTo) {
+    const float value = 1.0f + 1.0f / 2048 + 1.0f / 8192;
+    device_x_ = upload(Floats(x_values_.size(), value));
+    device_w_ = upload(Floats(w_values_.size(), 1));
+    for (int math : {0, 1, 3}) {
+        ASSERT_EQ(cudnnSetConvolutionMathType(conv_, math), 0);
+        ASSERT_EQ(forward(0, 1, 0), 0);
+        const float factor = math == 3 ? value : 1.0f + 1.0f / 1024;
+        Floats expected(y_values_.size());
+        for_each_product([&](size_t, size_t j, size_t) { expected[j] += factor; });
+        EXPECT_EQ(download(device_y_, expected.size()), expected) << math;
+    }
+}
+
 TEST_F(CudnnTest, IsCapturedWithItsStream) {
     const Floats before = y_values_;
     ASSERT_EQ(cuStreamBeginCapture_v2(stream_, kCaptureGlobal), kSuccess);

@@ -78,6 +78,26 @@ TEST_P(TierTest, TrainsAsTheCpuDoes) {
     }
 }
 
+// The stand-in's cuDNN wants more workspace for an odd number of images.
+TEST_P(TierTest, BatchesOfAnySizeFollowEachOther) {
+    Network network;
+    const int32_t node = network.conv(network.input(2, 9, 9), conv_desc(4, 3, 2, 1));
+    const int32_t end = network.linear(network.flatten(node), 5);
+    const DeviceHandle cpu_device = open_device(2), cuda_device = open_cuda(GetParam());
+    const ModelOptions options = {0, 1, 8};
+    const TestModel cpu(cpu_device, network, {end}, options);
+    const TestModel cuda(cuda_device, network, {end}, options);
+    const TestTrainer cpu_trainer(cpu, {loss_on(end)}, sgd(0.05f), 8);
+    const TestTrainer cuda_trainer(cuda, {loss_on(end)}, sgd(0.05f), 8);
+    Random random(test_seed() + 7);
+    for (int count : {8, 6, 5, 7, 8, 3, 2}) {
+        const Batch batch = random_batch(random, count, 162, 5);
+        EXPECT_LE(relative_error(cuda.forward(batch), cpu.forward(batch)), 1e-4) << count;
+        EXPECT_NEAR(cuda_trainer.step(batch).loss, cpu_trainer.step(batch).loss, 1e-4) << count;
+    }
+    expect_close(cuda.read_all(), cpu.read_all(), 1e-4);
+}
+
 // Fused and unfused, with branches, odd windows and groups.
 TEST_P(TierTest, RandomNetworksAgreeWithTheCpu) {
     const DeviceHandle cpu_device = open_device(2), cuda_device = open_cuda(GetParam());
