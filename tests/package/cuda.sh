@@ -15,7 +15,7 @@ cuda_contents() {
         esac
     done
     found=$(cd "$scratch/cuda" && find . -type f ! -path './_rels/*' ! -path './package/*' ! -name '*.nuspec' \
-        ! -name '\[Content_Types\].xml' -printf '%P\n' | sort | xargs)
+        ! -name '\[Content_Types\].xml' -printf '%P\n' | LC_ALL=C sort | xargs)
     [ "$found" = "$expected" ] || { echo "holds $found, expected $expected"; return 1; }
     grep -c "<dependency id=\"MnistNative\" version=\"\[$version\]\"" "$scratch/cuda/MnistNative.Cuda.nuspec" >/dev/null || {
         echo "does not depend on MnistNative $version:"
@@ -24,10 +24,10 @@ cuda_contents() {
     }
 }
 
+# To the project that has MnistNative already.
 new_cuda_consumer() {
     mkdir -p "$cuda/app" && cp tests/package/cuda_consumer/Program.cs "$work/app/nuget.config" "$cuda/app" &&
-        sed 's/consumer/cuda_consumer/' "$work/app/consumer.csproj" >"$cuda/app/cuda_consumer.csproj" &&
-        cd "$cuda/app" && quietly dotnet add package MnistNative --version "$version" &&
+        cp "$work/app/consumer.csproj" "$cuda/app/cuda_consumer.csproj" && cd "$cuda/app" &&
         quietly dotnet add package MnistNative.Cuda --version "$version"
 }
 
