@@ -1,4 +1,5 @@
-// The plugin as it ships, on the stand-ins or, with MNISTNATIVE_TEST_CARD set, on a card.
+// The plugin, on the stand-ins or, with MNISTNATIVE_TEST_CARD set, on a card.
+// MNISTNATIVE_CUDA_PLUGIN names another one than that of this build: the one that is packed.
 
 #pragma once
 
@@ -25,7 +26,8 @@ inline mn_device_desc cuda_desc(int32_t index = 0) {
     desc.struct_size = sizeof desc;
     desc.kind = MN_DEVICE_CUDA;
     desc.index = index;
-    desc.plugin_path = MN_PLUGIN;
+    const char* plugin = std::getenv("MNISTNATIVE_CUDA_PLUGIN");
+    desc.plugin_path = plugin && *plugin ? plugin : MN_PLUGIN;
     return desc;
 }
 
