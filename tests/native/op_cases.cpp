@@ -285,6 +285,8 @@ std::vector<OpCase> conv2d_cases() {
     add(1, 16, 19, 7, d, 0, &pool2);
     add(2, 16, 12, 12, conv_desc(33, 5), 0, &pool2);
     cases.back().small = false;
+    add(3, 16, 149, 148, conv_desc(16, 1), MN_ACTIVATION_RELU);  // written past the caches
+    cases.back().small = false;
     add(2, 5, 7, 7, conv_desc(16, 3, 1, 1), MN_ACTIVATION_RELU, &pool2);  // odd: a row is left over
     add(2, 5, 7, 7, conv_desc(16, 3, 1, 1), MN_ACTIVATION_RELU, &ceiling);
     add(2, 3, 8, 8, conv_desc(9, 3, 1, 1), MN_ACTIVATION_RELU, &overlapping);

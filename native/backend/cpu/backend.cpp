@@ -127,6 +127,7 @@ int32_t describe(mnb_device* handle, mn_device_info* info, mnb_error* error) {
         info->memory_bytes = static_cast<int64_t>(memory_total());
         std::snprintf(info->name, sizeof info->name, "%s", device.features.name.c_str());
         std::snprintf(info->architecture, sizeof info->architecture, "%s", device.table->name);
+        info->precisions = 1u << MN_PRECISION_FLOAT32;
     });
 }
 

@@ -1,19 +1,13 @@
 // Convolution as a matrix product (kernels/conv_gemm.cpp): any kernel, stride, padding, dilation.
-// Depthwise convolutions (kernels/conv_depthwise.cpp) use the same splits, strips and taps.
 
 #include "backend/cpu/fast/conv2d.h"
 
 namespace mn::cpu::fast {
 namespace {
 
-// Channels of the result that a kernel holds in scratch at a time.
-int64_t block_of(const ConvShape& s) {
-    return is_depthwise(s) ? round_up(s.oc, 16) : kBlock;
-}
-
 class GemmForward : public ConvForwardKernel {
 public:
-    const char* name() const override { return is_depthwise(op_.shape) ? "depthwise" : "gemm"; }
+    const char* name() const override { return "gemm"; }
 
     GemmForward(const mnb_node& node, int direction) : ConvForwardKernel(node, direction) {
         const ConvShape& s = op_.shape;
@@ -30,7 +24,7 @@ public:
             return apart ? ((y - 1) * s.sh + 1) * s.iw * op_.src_pixel : source_floats(s, y);
         };
         const auto before_pool = [&](int64_t rows) {
-            return s.has_pool ? rows_before_pool(s, rows) * s.ow * block_of(s) : 0;
+            return s.has_pool ? rows_before_pool(s, rows) * s.ow * kBlock : 0;
         };
         rows_ = s.has_pool ? s.pool.oh : s.oh;
         // A source that is read where it stands should stay in the cache too: every block of output
@@ -47,12 +41,10 @@ public:
         op_.inner = merged ? s.kw * s.ic : s.ic / s.groups;
         for (int64_t kh = 0; kh < s.kh; kh++) {
             for (int64_t kw = 0; kw < (merged ? 1 : s.kw); kw++) {
-                tap_ids_.push_back(static_cast<int64_t>(taps_.size()));
                 taps_.push_back((kh * s.dh * strip_width(s) + kw * s.dw) * s.ic);
             }
         }
         op_.taps = taps_.data();
-        op_.tap_ids = tap_ids_.data();
         op_.tap_count = static_cast<int64_t>(taps_.size());
     }
 
@@ -68,21 +60,20 @@ public:
         op.columns_per_task = s.groups == 1 ? ceil_div(blocks, shares) * kBlock : s.oc;
         op.column_tasks = ceil_div(s.oc, op.columns_per_task);
         const int64_t tasks = run.count * op.row_tasks * op.column_tasks;
-        const auto kernel = is_depthwise(s) ? device.table->f32_conv2d_depthwise_forward
-                                            : device.table->f32_conv2d_gemm_forward;
+        op.stream = !s.has_pool && is_streamed(run.dst, run.count * s.oh * s.ow * s.oc, s.oc);
         device.pool.parallel_for(static_cast<int>(tasks), [&](int task, int worker) {
-            kernel(op, task, workspace_.scratch(run, worker));
+            device.table->f32_conv2d_gemm_forward(op, task, workspace_.scratch(run, worker));
         });
     }
 
 private:
-    std::vector<int64_t> taps_, tap_ids_;
+    std::vector<int64_t> taps_;
     int64_t rows_, most_rows_;
 };
 
 class GemmDiffSrc : public ConvGradient {
 public:
-    const char* name() const override { return is_depthwise(shape_) ? "depthwise" : "gemm"; }
+    const char* name() const override { return "gemm"; }
 
     GemmDiffSrc(const mnb_node& node, Workspace& workspace) : ConvGradient(node, workspace) {
         const ConvShape& s = shape_;
@@ -103,7 +94,6 @@ public:
     }
 
     void refresh(Device& device, const float* weights, float* packed) override {
-        if (is_depthwise(shape_)) return;
         device.pool.parallel_for(static_cast<int>(panels_), [&](int panel, int) {
             for (const ConvPhase& phase : phases_) {
                 device.table->f32_conv2d_gemm_pack(shape_, weights, &tap_ids_[phase.first_tap],
@@ -116,17 +106,17 @@ public:
         op.phases = phases_.data();
         op.phase_count = static_cast<int64_t>(phases_.size());
         op.taps = taps_.data();
-        op.tap_ids = tap_ids_.data();
         op.weights = run.param[0];
         op.first_column = first_column_;
         op.strip_width = strip_width_;
         op.rows_per_task = std::min(most_rows_, ceil_div(shape_.ih, ceil_div(kTasks, run.count)));
         op.row_tasks = ceil_div(shape_.ih, op.rows_per_task);
-        const auto kernel = is_depthwise(shape_) ? device.table->f32_conv2d_depthwise_diff_src
-                                                 : device.table->f32_conv2d_gemm_diff_src;
+        op.stream = is_streamed(op.diff_src, run.count * shape_.ih * shape_.iw * shape_.ic,
+                                shape_.ic / shape_.groups);
         device.pool.parallel_for(
-            static_cast<int>(run.count * op.row_tasks),
-            [&](int task, int worker) { kernel(op, task, workspace_.scratch(run, worker)); });
+            static_cast<int>(run.count * op.row_tasks), [&](int task, int worker) {
+                device.table->f32_conv2d_gemm_diff_src(op, task, workspace_.scratch(run, worker));
+            });
     }
 
 private:
@@ -146,27 +136,27 @@ private:
             }
         }
         phase.tap_count = static_cast<int64_t>(taps_.size()) - phase.first_tap;
-        if (!is_depthwise(s)) packed_floats_ += panels_ * phase.tap_count * (s.oc / s.groups) * 16;
+        packed_floats_ += panels_ * phase.tap_count * (s.oc / s.groups) * 16;
         phases_.push_back(phase);
     }
 
-    std::vector<int64_t> taps_, tap_ids_;
+    std::vector<int64_t> taps_, tap_ids_;  // which element of the kernel a tap is
     std::vector<ConvPhase> phases_;
     int64_t first_column_, strip_width_, most_rows_, panels_;
 };
 
 class GemmDiffWeights : public ConvDiffWeights {
 public:
-    const char* name() const override { return is_depthwise(shape_) ? "depthwise" : "gemm"; }
+    const char* name() const override { return "gemm"; }
 
     GemmDiffWeights(const mnb_node& node, Workspace& workspace) : ConvDiffWeights(node, workspace) {
         const ConvShape& s = shape_;
-        const auto gradient = [&](int64_t rows) { return rows * s.ow * block_of(s); };
+        const auto gradient = [&](int64_t rows) { return rows * s.ow * kBlock; };
         rows_per_strip_ = rows_that_fit(
             s.oh, [&](int64_t rows) { return source_floats(s, rows) + gradient(rows); });
         strip_floats_ = source_floats(s, rows_per_strip_);
         workspace.need_scratch(strip_floats_ + gradient(rows_per_strip_));
-        const int64_t blocks = is_depthwise(s) ? 1 : s.groups * ceil_div(s.oc / s.groups, kBlock);
+        const int64_t blocks = s.groups * ceil_div(s.oc / s.groups, kBlock);
         plan_chunks(workspace, node.max_batch, blocks,
                     round_up(s.oc, 16) * s.kh * s.kw * (s.ic / s.groups));
         for (int64_t y = 0; y < rows_per_strip_; y++)
@@ -180,11 +170,8 @@ protected:
         op.rows_per_strip = rows_per_strip_;
         op.strip_floats = strip_floats_;
         op.row_taps = row_taps_.data();
-        if (is_depthwise(shape_)) {
-            device.table->f32_conv2d_depthwise_diff_weights(op, task, scratch);
-        } else {
-            device.table->f32_conv2d_gemm_diff_weights(op, task, scratch);
-        }
+        if (!has_bias_) op.chunk_bias = nullptr;
+        device.table->f32_conv2d_gemm_diff_weights(op, task, scratch);
     }
 
 private:

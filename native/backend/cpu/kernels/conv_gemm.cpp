@@ -65,6 +65,7 @@ void f32_conv2d_gemm_forward(const ConvForward& op, int64_t task, float* scratch
             p.columns = columns;
             p.c_row = s.oc;
             p.relu = s.relu;
+            p.stream = op.stream;
         }
         for (int64_t y = y0; y < y1; y++) {
             p.a = src + (y - y0) * src_row + group * group_in;
@@ -80,6 +81,7 @@ void f32_conv2d_gemm_forward(const ConvForward& op, int64_t task, float* scratch
         }
         o += columns;
     }
+    if (op.stream) stream_end();
 }
 
 void f32_conv2d_gemm_diff_src(const ConvBackward& op, int64_t task, float* scratch) {
@@ -111,6 +113,7 @@ void f32_conv2d_gemm_diff_src(const ConvBackward& op, int64_t task, float* scrat
             p.b_panel = panel_floats;
             p.c_row = s.sw * s.ic;
             p.c_panel = kPanel;
+            p.stream = op.stream;
             p.rows = ceil_div(s.iw - phase.x, s.sw);
             // One block of columns at a time over all rows: its weights stay in the cache.
             for (int64_t c = 0; c < group_in; c += kBlock) {
@@ -126,6 +129,7 @@ void f32_conv2d_gemm_diff_src(const ConvBackward& op, int64_t task, float* scrat
             }
         }
     }
+    if (op.stream) stream_end();
 }
 
 void f32_conv2d_gemm_diff_weights(const ConvBackward& op, int64_t task, float* scratch) {

@@ -37,13 +37,13 @@ struct ConvForward {
     const float* weights;
     const float* bias;  // null: none
     float* dst;
+    int64_t stream;       // products, depthwise: 1: dst is written past the caches
     uint8_t* saved;       // null at inference; which element of its window won, one a result
     int64_t saved_image;  // bytes from one image's `saved` to the next
     // task = (image * row_tasks + strip of rows) * column_tasks + block of output channels
     int64_t row_tasks, rows_per_task;  // rows of dst
     int64_t column_tasks, columns_per_task;
-    const int64_t* taps;     // offsets into the source (strip)
-    const int64_t* tap_ids;  // depthwise: 0, 1, 2 …
+    const int64_t* taps;  // offsets into the source (strip)
     int64_t tap_count, inner;
     int64_t in_place;      // 1: the source needs no zero border and is read where it stands
     int64_t src_pixel;     // products: floats from a pixel of the source (strip) to the next
@@ -91,11 +91,11 @@ struct ConvBackward {
     int64_t saved_image;
     // gradient by the source: task = image * row_tasks + strip of rows
     float* diff_src;
+    int64_t stream;  // products, depthwise: 1: diff_src is written past the caches
     const float* packed;
     const float* weights;  // depthwise: as they are stored
     const ConvPhase* phases;
     const int64_t* taps;
-    const int64_t* tap_ids;  // which element of the kernel a tap is
     int64_t phase_count, row_tasks, rows_per_task;
     int64_t first_column, strip_width;  // of the gradient strip with its border
     // gradient by the weights: task = chunk of images * column_tasks + block of output channels
@@ -158,6 +158,7 @@ struct BatchNormPass {
     float* dst;
     const float* diff_dst;
     float* diff_src;
+    int64_t stream;                  // 1: what is written goes past the caches
     double *first_sum, *second_sum;  // of x and x^2, or of g and g x, by channel
 };
 
@@ -203,8 +204,9 @@ struct KernelTable {
     void (*f32_conv2d_gemm_pack)(const ConvShape&, const float* weights, const int64_t* taps,
                                  int64_t tap_count, int64_t panel, float* packed);
 
-    // Each channel with a filter of its own: the same splits, strips and taps. Scratch behind the
-    // strip is for all channels, rounded up to 16.
+    // Each channel with a filter of its own. Nothing has a border: taps and strips are not used.
+    // Scratch, for all channels rounded up to 16: results before pooling; backward, their gradient,
+    // where an activation or a pooling follows.
     void (*f32_conv2d_depthwise_forward)(const ConvForward&, int64_t task, float* scratch);
     void (*f32_conv2d_depthwise_diff_src)(const ConvBackward&, int64_t task, float* scratch);
     void (*f32_conv2d_depthwise_diff_weights)(const ConvBackward&, int64_t chunk, float* scratch);
