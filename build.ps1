@@ -1,7 +1,7 @@
 # The same verbs as build.sh, over the same presets and commands.
 param(
     [Parameter(Mandatory, Position = 0)]
-    [ValidateSet('build', 'test', 'pack', 'native', 'asan', 'tsan', 'bindings', 'format', 'format-check', 'clean')]
+    [ValidateSet('build', 'test', 'pack', 'native', 'asan', 'tsan', 'api', 'bindings', 'format', 'format-check', 'clean')]
     [string] $Verb,
     [Parameter(ValueFromRemainingArguments)]
     [string[]] $Rest = @()
@@ -35,6 +35,17 @@ switch ($Verb) {
         foreach ($project in 'MnistNative', 'MnistNative.Models', 'MnistNative.Cli') {
             Invoke-Tool dotnet (@('pack', "managed/$project", '-c', 'Release') + $Rest)
         }
+        # The CUDA plugin, which is for two platforms and takes a CUDA toolkit.
+        if ($env:MNISTNATIVE_PACKAGE_RIDS -and -not ($env:MNISTNATIVE_PACKAGE_RIDS -split ';' -match '^(linux|win)-x64$')) {
+            'MnistNative.Cuda is left out: it is for linux-x64 and win-x64.'
+            break
+        }
+        cmake -P native/cmake/find_cuda.cmake
+        if ($LASTEXITCODE -ne 0) {
+            'MnistNative.Cuda is left out: there is no CUDA toolkit to build it with.'
+            break
+        }
+        Invoke-Tool dotnet (@('pack', 'managed/MnistNative.Cuda', '-c', 'Release') + $Rest)
     }
     'native' { Build-Native $Rest[0] }
     'asan' {
@@ -44,6 +55,11 @@ switch ($Verb) {
     'tsan' {
         Build-Native tsan
         Invoke-Tool ctest (@('--preset', 'tsan') + $Rest)
+    }
+    'api' {
+        foreach ($project in 'MnistNative', 'MnistNative.Models') {
+            Invoke-Tool dotnet (@('format', 'analyzers', "managed/$project/$project.csproj", '--diagnostics', 'RS0016', 'RS0017', '--severity', 'warn') + $Rest)
+        }
     }
     'bindings' { Invoke-Tool dotnet (@('run', '--project', 'managed/Bindgen', '--') + $Rest) }
     'format' {

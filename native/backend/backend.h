@@ -118,6 +118,7 @@ typedef struct mnb_node {
     // inference only. Its parameters, in their order and plain, follow the convolution's.
     int32_t has_norm;
     mn_batch_norm_desc norm;
+    int32_t precision;  // mn_precision of products; one that the device told of
 } mnb_node;
 
 // What backward reads of the forward pass besides diff_dst; the planner keeps it alive.

@@ -194,6 +194,17 @@ typedef struct mn_device_desc {
     const char* plugin_path;
 } mn_device_desc;
 
+/// How products of matrices and convolutions are computed. Values in memory, parameters among them,
+/// and sums are float32 with any of them.
+enum mn_precision {
+    /// From float32.
+    MN_PRECISION_FLOAT32 = 0,
+    /// From factors rounded to TF32 (10 bits of mantissa, float32's range).
+    MN_PRECISION_TENSOR_FLOAT32 = 1,
+    /// From factors rounded to bfloat16 (7 bits of mantissa, float32's range).
+    MN_PRECISION_BFLOAT16 = 2
+};
+
 /// What an open device is.
 typedef struct mn_device_info {
     /// Size of this struct in bytes.
@@ -215,10 +226,15 @@ typedef struct mn_device_info {
     int32_t device_count;
     /// The newest CUDA that the driver supports, 12040 for 12.4; 0 for the CPU.
     int32_t driver_version;
-    /// What convolutions are computed by: "cublas" (columns and matrix products); empty for the
-    /// CPU.
+    /// Which ::mn_precision values a model on the device can have: a bit each, from the lowest.
+    uint32_t precisions;
+    /// Always 0.
+    uint32_t reserved;
+    /// What convolutions are computed by: "cudnn", or "cublas" (columns and matrix products); empty
+    /// for the CPU.
     char tier[MN_NAME_CAPACITY];
-    /// Libraries opened at run time, with paths and versions, separated by "; "; empty for the CPU.
+    /// Libraries opened at run time, with paths and versions, separated by "; "; last why cuDNN is
+    /// not used, if so. Empty for the CPU.
     char libraries[MN_LIBRARIES_CAPACITY];
 } mn_device_info;
 
@@ -970,6 +986,11 @@ typedef struct mn_model_desc {
     /// Most images that one inference plan takes at once; 0 lets the library choose. Larger
     /// batches run in pieces, with the same results.
     int32_t inference_batch;
+    /// An ::mn_precision, for inference and training; one that mn_device_info::precisions lacks is
+    /// refused with ::MN_UNSUPPORTED.
+    int32_t precision;
+    /// Always 0.
+    int32_t reserved;
 } mn_model_desc;
 
 /// A parameter of a model.

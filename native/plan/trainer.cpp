@@ -93,6 +93,7 @@ Trainer::Trainer(std::shared_ptr<Model> model, const mn_trainer_desc& desc)
     options.seed = model_->seed_;
     for (const mn_parameter_options& o : options_) options.lower.frozen.push_back(o.frozen);
     options.lower.max_batch = desc.max_batch;
+    options.lower.precision = model_->precision_;
     plan_ = std::make_unique<Plan>(model_->device_, model_->graph_, model_->store_, options);
     ParameterStore& store = *model_->store_;
     ParameterStore::Training training =

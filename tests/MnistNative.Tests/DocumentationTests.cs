@@ -7,7 +7,7 @@ using Microsoft.CodeAnalysis.CSharp;
 namespace MnistNative.Tests;
 
 /// <summary>
-/// Compiles every C# block of the README and of <c>docs</c>, as a program of top-level statements. What a fragment takes
+/// Compiles every C# block of the READMEs and of <c>docs</c>, as a program of top-level statements. What a fragment takes
 /// for granted stands in a comment on the line before it: <c>&lt;!-- continues --&gt;</c>, the block before it on the
 /// page; <c>&lt;!-- given: float[] mean, float[] std --&gt;</c>, these variables, and the library's namespaces.
 /// </summary>
@@ -33,6 +33,7 @@ public sealed partial class DocumentationTests
     public static TheoryData<string> Pages() =>
         [.. Directory.GetFiles(Path.Combine(s_root, "docs"), "*.md", SearchOption.AllDirectories)
             .Append(Path.Combine(s_root, "README.md"))
+            .Append(Path.Combine(s_root, "managed", "README.md"))
             .Select(path => Path.GetRelativePath(s_root, path).Replace('\\', '/'))
             .Order(StringComparer.Ordinal)];
 

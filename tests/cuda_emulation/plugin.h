@@ -13,9 +13,11 @@ inline bool on_card() {
     return std::getenv("MNISTNATIVE_TEST_CARD") != nullptr;
 }
 
-// The libraries are looked for when a device is opened.
-inline void choose_libraries() {
+// The libraries are looked for when a device is opened. "cublas": cuDNN is left alone; "measure":
+// its algorithms are measured.
+inline void choose_libraries(const std::string& tier = "cudnn") {
     if (!on_card()) setenv("MNISTNATIVE_CUDA_PATH", MN_STAND_INS, 1);
+    setenv("MNISTNATIVE_CUDNN", tier == "cublas" ? "off" : tier == "measure" ? "measure" : "", 1);
 }
 
 inline mn_device_desc cuda_desc(int32_t index = 0) {
@@ -27,8 +29,8 @@ inline mn_device_desc cuda_desc(int32_t index = 0) {
     return desc;
 }
 
-inline DeviceHandle open_cuda() {
-    choose_libraries();
+inline DeviceHandle open_cuda(const std::string& tier = "cudnn") {
+    choose_libraries(tier);
     const mn_device_desc desc = cuda_desc();
     mn_device device = 0;
     check(mn_device_open(&desc, &device));

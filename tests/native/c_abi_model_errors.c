@@ -47,6 +47,11 @@ static void check_create_errors(void) {
     d.inference_batch = -1;
     FAILS(mn_model_create(t.device, t.graph, &d, &model), MN_INVALID_ARGUMENT, "inference_batch");
     d.inference_batch = 0;
+    d.precision = 3;
+    FAILS(mn_model_create(t.device, t.graph, &d, &model), MN_INVALID_ARGUMENT, "precision 3");
+    d.precision = MN_PRECISION_BFLOAT16;
+    FAILS(mn_model_create(t.device, t.graph, &d, &model), MN_UNSUPPORTED, "the CPU computes");
+    d.precision = MN_PRECISION_FLOAT32;
     d.flags = 0x80;
     FAILS(mn_model_create(t.device, t.graph, &d, &model), MN_INVALID_ARGUMENT, "flags");
     d.flags = 0;

@@ -32,6 +32,24 @@ for file in lib/net8.0/MnistNative.dll lib/net8.0/MnistNative.xml lib/net10.0/Mn
     README.md icon.png THIRD-PARTY-NOTICES.txt; do
     check "the package has $file" test -s "$scratch/package/$file"
 done
+# A page of packages has no files beside it.
+links_are_absolute() {
+    local relative
+    relative=$(grep -oE '\]\([^)]*\)' "$1" | grep -v '^\](https://')
+    [ -z "$relative" ] || { echo "$relative"; return 1; }
+}
+readme_of_repository() {
+    quietly dotnet msbuild managed/MnistNative.Models -restore -t:WritePackageReadme \
+        -p:RepositoryUrl=https://example.org/mnistnative.git -p:BaseIntermediateOutputPath="$scratch/obj/" &&
+        links_are_absolute "$scratch/obj/README.md" &&
+        grep -qE '\(https://example.org/mnistnative/blob/[^/]+/docs/layers.md\)' "$scratch/obj/README.md"
+}
+for name in MnistNative MnistNative.Models MnistNative.Cli; do
+    (mkdir "$scratch/$name" && cd "$scratch/$name" &&
+        cmake -E tar xf "$repository/artifacts/packages/$name.$version.nupkg" README.md)
+    check "$name: no link of the README is relative" links_are_absolute "$scratch/$name/README.md"
+done
+check "links of the README lead to the repository" readme_of_repository
 check "there is a symbol package" test -s "${package%.nupkg}.snupkg"
 
 for rid in ${rids//,/ }; do
@@ -139,6 +157,8 @@ tool() {
         "$work/tool/mnistnative" info
 }
 check "dotnet tool install MnistNative.Cli" tool
+
+. tests/package/cuda.sh
 
 if [ "${1:-}" = --all ]; then
     . tests/package/foreign.sh

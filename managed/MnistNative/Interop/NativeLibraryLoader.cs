@@ -43,8 +43,9 @@ internal static unsafe class NativeLibraryLoader
 
     /// <summary>
     /// Full path of a backend's plugin: what the environment variable <paramref name="variable"/> says, else the first
-    /// file that is there, beside the native library, beside the application and in its package folder. If there is
-    /// none, the place where it should lie.
+    /// file that is there, beside the native library, beside the application, in its package folder and in the folders
+    /// where the runtime looks for libraries of packages (those of NuGet's cache, or the one that a single file unpacks
+    /// itself to). If there is none, the place where it should lie.
     /// </summary>
     internal static string PluginPath(string name, string variable)
     {
@@ -68,6 +69,12 @@ internal static unsafe class NativeLibraryLoader
             places.Add(Path.Combine(folder, "runtimes", platform, "native", file));
         }
 
+        if (AppContext.GetData("NATIVE_DLL_SEARCH_DIRECTORIES") is string searched)
+        {
+            places.AddRange(searched.Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)
+                .Select(directory => Path.Combine(directory, file)));
+        }
+
         return places.Find(File.Exists) ?? places[0];
     }
 
@@ -81,6 +88,27 @@ internal static unsafe class NativeLibraryLoader
             _ => null,
         };
         return os is null || processor is null ? null : $"{os}{(musl && os == "linux" ? "-musl" : "")}-{processor}";
+    }
+
+    /// <summary>Whether a .NET runtime of this identifier is built for musl: the portable one, or Alpine's own.</summary>
+    internal static bool IsMusl(string runtimeIdentifier) =>
+        runtimeIdentifier.Contains("musl", StringComparison.Ordinal)
+            || runtimeIdentifier.StartsWith("alpine", StringComparison.Ordinal);
+
+    /// <summary>
+    /// What is thrown when no library could be loaded, with the text of what was tried: on a platform that there is none
+    /// for (<paramref name="platform"/> is null) it lists the supported ones.
+    /// </summary>
+    internal static Exception NotFound(string what, string? platform, string trace, Exception? cause)
+    {
+        string text = $"{what} Tried:{Environment.NewLine}{trace.TrimEnd()}{Environment.NewLine}" +
+            $"{PathVariable} can name the file.";
+        return platform is null
+            ? new PlatformNotSupportedException(
+                $"There is no native library for {RuntimeInformation.RuntimeIdentifier}; " +
+                $"supported are {string.Join(", ", s_supportedPlatforms)}. {text}",
+                cause)
+            : new DllNotFoundException(text, cause);
     }
 
     /// <summary>The text about a library of another version, which names both files.</summary>
@@ -130,7 +158,7 @@ internal static unsafe class NativeLibraryLoader
         {
             if (!TryLoad(forced, trace))
             {
-                throw NotFound($"{PathVariable} names a file that cannot be loaded.", platform, trace, null);
+                throw NotFound($"{PathVariable} names a file that cannot be loaded.", platform, trace.ToString(), null);
             }
 
             return;
@@ -198,7 +226,7 @@ internal static unsafe class NativeLibraryLoader
         catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
         {
             trace.AppendLine($"  the runtime's own search: {e.Message.ReplaceLineEndings(" ")}");
-            throw NotFound($"The native library {NativeMethods.LibraryName} was not found.", CurrentPlatform(), trace, e);
+            throw NotFound($"The native library {NativeMethods.LibraryName} was not found.", CurrentPlatform(), trace.ToString(), e);
         }
         catch (EntryPointNotFoundException e)
         {
@@ -214,18 +242,6 @@ internal static unsafe class NativeLibraryLoader
                 MnistNativeStatus.VersionMismatch,
                 MismatchMessage(NativeConstants.AbiVersion, version, LoadedFile()));
         }
-    }
-
-    private static Exception NotFound(string what, string? platform, StringBuilder trace, Exception? cause)
-    {
-        string text = $"{what} Tried:{Environment.NewLine}{trace.ToString().TrimEnd()}{Environment.NewLine}" +
-            $"{PathVariable} can name the file.";
-        return platform is null
-            ? new PlatformNotSupportedException(
-                $"There is no native library for {RuntimeInformation.RuntimeIdentifier}; " +
-                $"supported are {string.Join(", ", s_supportedPlatforms)}. {text}",
-                cause)
-            : new DllNotFoundException(text, cause);
     }
 
     private static string LoadedFile()
@@ -250,6 +266,5 @@ internal static unsafe class NativeLibraryLoader
     private static string? CurrentPlatform() => PlatformOf(
         OperatingSystem.IsLinux() ? "linux" : OperatingSystem.IsWindows() ? "win" : OperatingSystem.IsMacOS() ? "osx" : null,
         RuntimeInformation.ProcessArchitecture,
-        RuntimeInformation.RuntimeIdentifier.Contains("musl", StringComparison.Ordinal)
-            || RuntimeInformation.RuntimeIdentifier.StartsWith("alpine", StringComparison.Ordinal));
+        IsMusl(RuntimeInformation.RuntimeIdentifier));
 }

@@ -105,6 +105,22 @@ internal enum MnDeviceFlag : uint
     ReferenceKernels = 1,
 }
 
+/// <summary>
+/// How products of matrices and convolutions are computed. Values in memory, parameters among them, and sums are
+/// float32 with any of them.
+/// </summary>
+internal enum MnPrecision
+{
+    /// <summary>From float32.</summary>
+    Float32 = 0,
+
+    /// <summary>From factors rounded to TF32 (10 bits of mantissa, float32's range).</summary>
+    TensorFloat32 = 1,
+
+    /// <summary>From factors rounded to bfloat16 (7 bits of mantissa, float32's range).</summary>
+    Bfloat16 = 2,
+}
+
 /// <summary>Kinds of node.</summary>
 internal enum MnOp
 {
@@ -446,10 +462,23 @@ internal unsafe struct MnDeviceInfo
     /// <summary>The newest CUDA that the driver supports, 12040 for 12.4; 0 for the CPU.</summary>
     public int DriverVersion;
 
-    /// <summary>What convolutions are computed by: "cublas" (columns and matrix products); empty for the CPU.</summary>
+    /// <summary>
+    /// Which <see cref="MnPrecision"/> values a model on the device can have: a bit each, from the lowest.
+    /// </summary>
+    public uint Precisions;
+
+    /// <summary>Always 0.</summary>
+    public uint Reserved;
+
+    /// <summary>
+    /// What convolutions are computed by: "cudnn", or "cublas" (columns and matrix products); empty for the CPU.
+    /// </summary>
     public fixed byte Tier[256];
 
-    /// <summary>Libraries opened at run time, with paths and versions, separated by "; "; empty for the CPU.</summary>
+    /// <summary>
+    /// Libraries opened at run time, with paths and versions, separated by "; "; last why cuDNN is not used, if so.
+    /// Empty for the CPU.
+    /// </summary>
     public fixed byte Libraries[1024];
 }
 
@@ -1101,6 +1130,15 @@ internal unsafe struct MnModelDesc
     /// the same results.
     /// </summary>
     public int InferenceBatch;
+
+    /// <summary>
+    /// An <see cref="MnPrecision"/>, for inference and training; one that <see cref="MnDeviceInfo.Precisions"/> lacks
+    /// is refused with <see cref="MnStatus.Unsupported"/>.
+    /// </summary>
+    public int Precision;
+
+    /// <summary>Always 0.</summary>
+    public int Reserved;
 }
 
 /// <summary>A parameter of a model.</summary>

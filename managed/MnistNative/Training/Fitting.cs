@@ -49,13 +49,8 @@ internal sealed class Fitting
         _batches = order.BatchCount;
         _schedule = _options.Schedule?.Start(_options.Optimizer.LearningRate, _batches, _options.Epochs);
         EarlyStoppingRun? stopping = _options.EarlyStopping is { } early ? new EarlyStoppingRun(early, _model) : null;
-        bool stopped = false;
-        int done = 0;
-        if (_options.ResumeFrom is not null)
-        {
-            trainer.LoadCheckpoint(_options.ResumeFrom, out done);
-            trainer.LearningRate = _options.Optimizer.LearningRate;
-        }
+        int done = _options.ResumeFrom is null ? 0 : Resume(_options.ResumeFrom, trainer, stopping);
+        bool stopped = stopping?.Ended ?? false;
 
         for (_epoch = done + 1; _epoch <= _options.Epochs && !stopped; _epoch++)
         {
@@ -70,7 +65,12 @@ internal sealed class Fitting
             stopped = stopping is not null && stopping.EpochEnded(result);
             if (_options.Checkpoint is not null)
             {
-                trainer.SaveCheckpoint(_options.Checkpoint, _epoch);
+                trainer.SaveCheckpoint(_options.Checkpoint, new FitState(_epoch)
+                {
+                    Schedule = _schedule?.State ?? [],
+                    Stopping = stopping?.State ?? [],
+                    BestParameters = stopping?.BestParameters ?? [],
+                });
             }
 
             _options.OnEpoch?.Invoke(result);
@@ -84,6 +84,24 @@ internal sealed class Fitting
             BestEpoch = stopping?.BestEpoch,
             StoppedEarly = done + history.Count < _options.Epochs,
         };
+    }
+
+    // Returns the epochs that were done. What a file does not know counts anew.
+    private int Resume(string path, Trainer trainer, EarlyStoppingRun? stopping)
+    {
+        trainer.LoadCheckpoint(path, out FitState state);
+        trainer.LearningRate = _options.Optimizer.LearningRate;
+        if (_schedule is not null && state.Schedule.Count == _schedule.State.Count)
+        {
+            _schedule.State = state.Schedule;
+        }
+
+        if (stopping is not null && state.Stopping.Count == stopping.State.Count)
+        {
+            (stopping.State, stopping.BestParameters) = (state.Stopping, state.BestParameters);
+        }
+
+        return state.Epochs;
     }
 
     private double ImagesPerSecond => _images / Math.Max(_epochTime.Elapsed.TotalSeconds, 1e-9);

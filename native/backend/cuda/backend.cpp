@@ -92,18 +92,19 @@ int32_t copy_out(mnb_device* device, void* dst, const void* src, size_t bytes, m
 }
 
 // What every op asks for: NCHW and PyTorch's order of parameters.
-const Op* choose(const mnb_node& node, int32_t direction, mnb_support& support) {
+const Op* choose(Device& device, const mnb_node& node, int32_t direction, mnb_support& support) {
     support = mnb_support{};
     support.struct_size = sizeof support;
     const Op* op = find_op(node.op);
     if (!op || !op->query(node, direction, support)) return nullptr;
+    if (op->adapt) op->adapt(device, node, direction, support);
     support.supported = 1;
     return op;
 }
 
-int32_t query(mnb_device*, const mnb_node* node, int32_t direction, mnb_support* support_out,
+int32_t query(mnb_device* device, const mnb_node* node, int32_t direction, mnb_support* support_out,
               mnb_error* error) {
-    return guard(error, [&] { choose(*node, direction, *support_out); });
+    return guard(device, error, [&](Device& d) { choose(d, *node, direction, *support_out); });
 }
 
 bool is_dense(const mnb_tensor& t) {
@@ -116,7 +117,7 @@ int32_t prepare(mnb_device* device, const mnb_node* node, int32_t direction,
                 mnb_kernel** kernel_out, mnb_error* error) {
     return guard(device, error, [&](Device& d) {
         mnb_support support;
-        const Op* op = choose(*node, direction, support);
+        const Op* op = choose(d, *node, direction, support);
         if (!op) fail(MN_UNSUPPORTED, "[", node->name, "] is not supported by the CUDA backend");
         // A kernel trusts this; a wrong layout would only show in numbers.
         bool right = node->dst.c == 0 || is_dense(node->dst);
@@ -179,7 +180,6 @@ constexpr mnb_backend kBackend = {
 }  // namespace mn::cuda
 
 // Null if the core was built for another version of the interface.
-extern "C" __attribute__((visibility("default"))) const mnb_backend* mnb_plugin_init(
-    uint32_t version) {
+extern "C" MN_API const mnb_backend* mnb_plugin_init(uint32_t version) {
     return version == MNB_VERSION ? &mn::cuda::kBackend : nullptr;
 }

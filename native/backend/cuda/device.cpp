@@ -19,6 +19,18 @@ std::string blas_version_text(int version) {
            std::to_string(version % 100);
 }
 
+// Operands and results are float32; what the tensor cores multiply is rounded on the way there.
+cublasComputeType_t compute_type(int32_t precision) {
+    switch (precision) {
+        case MN_PRECISION_TENSOR_FLOAT32:
+            return CUBLAS_COMPUTE_32F_FAST_TF32;
+        case MN_PRECISION_BFLOAT16:
+            return CUBLAS_COMPUTE_32F_FAST_16BF;
+        default:
+            return CUBLAS_COMPUTE_32F;
+    }
+}
+
 template <size_t Size>
 void put(char (&to)[Size], const std::string& text) {
     std::snprintf(to, Size, "%s", text.c_str());
@@ -85,8 +97,7 @@ Device::Device(const mnb_host* host, const mn_device_desc& desc) : host_(host), 
         Cublas::check(cublas_.cublasCreate_v2(&blas_), "cublasCreate");
         Cublas::check(cublas_.cublasSetStream_v2(blas_, stream_), "cublasSetStream");
         Cublas::check(cublas_.cublasGetVersion_v2(blas_, &cublas_version_), "cublasGetVersion");
-        // Products of float32 in float32: TF32 has 10 bits of mantissa.
-        Cublas::check(cublas_.cublasSetMathMode(blas_, CUBLAS_PEDANTIC_MATH), "cublasSetMathMode");
+        cudnn_ = Cudnn::open(stream_, no_cudnn_);
     } catch (...) {
         release();
         throw;
@@ -101,6 +112,7 @@ Device::~Device() {
 }
 
 void Device::release() {
+    cudnn_.reset();
     if (blas_) cublas_.cublasDestroy_v2(blas_);
     for (CUmodule module : modules_) driver_.cuModuleUnload(module);
     if (pinned_) driver_.cuMemFreeHost(pinned_);
@@ -117,10 +129,14 @@ void Device::describe(mn_device_info& info) const {
     put(info.architecture, "compute " + std::to_string(major_) + "." + std::to_string(minor_));
     info.device_count = device_count_;
     info.driver_version = driver_version_;
-    put(info.tier, "cublas");
+    info.precisions = 1u << MN_PRECISION_FLOAT32;
+    if (major_ >= 8)
+        info.precisions |= 1u << MN_PRECISION_TENSOR_FLOAT32 | 1u << MN_PRECISION_BFLOAT16;
+    put(info.tier, cudnn_ ? "cudnn" : "cublas");
     put(info.libraries, driver_.library.path() + " (CUDA " + version_text(driver_version_) + "); " +
                             cublas_.library.path() + " (cuBLAS " +
-                            blas_version_text(cublas_version_) + ")");
+                            blas_version_text(cublas_version_) + "); " +
+                            (cudnn_ ? cudnn_->describe() : "no cuDNN: " + no_cudnn_));
 }
 
 Device::Turn::Turn(Device& device) : lock_(device.mutex_) {
@@ -229,17 +245,20 @@ void Device::gemm(const Gemm& g) {
     const float one = 1;
     const auto op = [](bool transpose) { return transpose ? CUBLAS_OP_T : CUBLAS_OP_N; };
     const auto size = [](int64_t n) { return static_cast<int>(n); };
+    const cublasComputeType_t compute = compute_type(g.precision);
     if (g.batch == 1)
-        Cublas::check(cublas_.cublasSgemm_v2(blas_, op(g.transpose_a), op(g.transpose_b), size(g.m),
-                                             size(g.n), size(g.k), &one, g.a, size(g.lda), g.b,
-                                             size(g.ldb), &g.beta, g.c, size(g.ldc)),
-                      "cublasSgemm");
+        Cublas::check(cublas_.cublasGemmEx(blas_, op(g.transpose_a), op(g.transpose_b), size(g.m),
+                                           size(g.n), size(g.k), &one, g.a, CUDA_R_32F, size(g.lda),
+                                           g.b, CUDA_R_32F, size(g.ldb), &g.beta, g.c, CUDA_R_32F,
+                                           size(g.ldc), compute, CUBLAS_GEMM_DEFAULT),
+                      "cublasGemmEx");
     else
-        Cublas::check(cublas_.cublasSgemmStridedBatched(
+        Cublas::check(cublas_.cublasGemmStridedBatchedEx(
                           blas_, op(g.transpose_a), op(g.transpose_b), size(g.m), size(g.n),
-                          size(g.k), &one, g.a, size(g.lda), g.stride_a, g.b, size(g.ldb),
-                          g.stride_b, &g.beta, g.c, size(g.ldc), g.stride_c, size(g.batch)),
-                      "cublasSgemmStridedBatched");
+                          size(g.k), &one, g.a, CUDA_R_32F, size(g.lda), g.stride_a, g.b,
+                          CUDA_R_32F, size(g.ldb), g.stride_b, &g.beta, g.c, CUDA_R_32F,
+                          size(g.ldc), g.stride_c, size(g.batch), compute, CUBLAS_GEMM_DEFAULT),
+                      "cublasGemmStridedBatchedEx");
 }
 
 Buffer& Device::update_memory(size_t bytes) {

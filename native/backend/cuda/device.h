@@ -1,4 +1,5 @@
-// An open card: the primary context, one stream, cuBLAS, the kernels and pinned memory for copies.
+// An open card: the primary context, one stream, cuBLAS, cuDNN where it is there, the kernels and
+// pinned memory for copies.
 // Everything that a device does is in order on its stream. A lock keeps calls of several threads
 // apart; concurrent predictions take turns at launching.
 
@@ -13,6 +14,7 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/api.h"
+#include "backend/cuda/cudnn.h"
 #include "backend/cuda/kernels/params.h"
 
 namespace mn::cuda {
@@ -98,8 +100,12 @@ public:
         int64_t ldc = 0, stride_c = 0;
         int64_t batch = 1;
         float beta = 0;
+        int32_t precision = MN_PRECISION_FLOAT32;
     };
     void gemm(const Gemm& g);
+
+    // Null in the tier "cublas".
+    Cudnn* cudnn() const { return cudnn_.get(); }
 
     // Of the optimizer's tables; grows at first updates.
     Buffer& update_memory(size_t bytes);
@@ -126,6 +132,8 @@ private:
     CUcontext context_ = nullptr;
     CUstream stream_ = nullptr;
     cublasHandle_t blas_ = nullptr;
+    std::unique_ptr<Cudnn> cudnn_;
+    std::string no_cudnn_;  // why it is not used
     std::vector<CUmodule> modules_;
     std::unordered_map<std::string, CUfunction> functions_;
     void* pinned_ = nullptr;

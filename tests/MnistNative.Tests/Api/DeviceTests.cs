@@ -125,6 +125,33 @@ public sealed class DeviceTests
     public void PlatformsHaveTheirFolders(string? os, Architecture architecture, bool musl, string? expected) =>
         Assert.Equal(expected, NativeLibraryLoader.PlatformOf(os, architecture, musl));
 
+    [Theory]
+    [InlineData("linux-musl-x64", true)]
+    [InlineData("alpine.3.20-arm64", true)]
+    [InlineData("linux-x64", false)]
+    [InlineData("debian.12-x64", false)]
+    public void MuslIsKnownByTheRuntimesIdentifier(string identifier, bool expected) =>
+        Assert.Equal(expected, NativeLibraryLoader.IsMusl(identifier));
+
+    [Fact]
+    public void AnUnsupportedPlatformIsToldTheSupportedOnes()
+    {
+        Exception e = NativeLibraryLoader.NotFound(
+            "It is not there.", NativeLibraryLoader.PlatformOf("linux", Architecture.S390x, musl: false), "  /some/file: tried", null);
+        Assert.IsType<PlatformNotSupportedException>(e);
+        Assert.Contains("/some/file: tried", e.Message);
+        foreach (string os in new[] { "linux", "win", "osx" })
+        {
+            foreach (Architecture architecture in new[] { Architecture.X64, Architecture.Arm64 })
+            {
+                Assert.Contains(NativeLibraryLoader.PlatformOf(os, architecture, musl: false)!, e.Message);
+                Assert.Contains(NativeLibraryLoader.PlatformOf(os, architecture, musl: true)!, e.Message);
+            }
+        }
+
+        Assert.IsType<DllNotFoundException>(NativeLibraryLoader.NotFound("It is not there.", "linux-x64", "", null));
+    }
+
     [Fact]
     public void AMismatchNamesBothFiles()
     {

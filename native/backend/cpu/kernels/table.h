@@ -50,9 +50,11 @@ struct ConvForward {
     int64_t strip_floats;  // part of the scratch for the strip with its border
 };
 
-// 3 x 3 convolutions with stride 1 as Winograd's F(2 x 2, 3 x 3): the image falls into tiles of
-// 2 x 2 results. Used for the forward pass and, on the gradient, for the gradient by the source.
+// 3 x 3 convolutions with stride 1 as Winograd's F(tile x tile, 3 x 3): the image falls into tiles
+// of 2 x 2 or, at inference, 4 x 4 results. Used for the forward pass and, on the gradient, for the
+// gradient by the source, with 2 x 2.
 struct WinogradShape {
+    int64_t tile;
     int64_t channels, padded;  // of what is read; padded to whole vectors of any set
     int64_t out_channels;
     int64_t tile_rows, tile_columns;  // of the whole image
@@ -163,8 +165,9 @@ struct BatchNormPass {
 
 struct LoadRun {
     const void* images;
-    const int32_t* indices;  // null: contiguous
-    int64_t is_byte, channels, pixels;
+    const int32_t* indices;    // null: contiguous
+    int64_t is_byte, is_copy;  // is_copy: floats that need no change at all
+    int64_t channels, pixels;
     const float* scale;  // a channel each: dst = x * scale + shift
     const float* shift;
     float* dst;
@@ -208,11 +211,11 @@ struct KernelTable {
     void (*f32_conv2d_depthwise_forward)(const ConvForward&, int64_t task, float* scratch);
     void (*f32_conv2d_depthwise_diff_src)(const ConvBackward&, int64_t task, float* scratch);
     void (*f32_conv2d_depthwise_diff_weights)(const ConvBackward&, int64_t chunk, float* scratch);
-    // packed[16 of the transform][o / 16][i][16], with one more panel after each of the 16; of one
-    // panel of outputs. transposed: o and i are swapped and the filter is turned, for the gradient
-    // by the source.
-    void (*f32_conv2d_winograd_pack)(const ConvShape&, const float* weights, int64_t transposed,
-                                     int64_t panel, float* packed);
+    // packed[(tile + 2)^2 of the transform][o / 16][i][16], with one more panel after each element
+    // of the transform; of one panel of outputs. transposed: o and i are swapped and the filter is
+    // turned, for the gradient by the source.
+    void (*f32_conv2d_winograd_pack)(const ConvShape&, int64_t tile, const float* weights,
+                                     int64_t transposed, int64_t panel, float* packed);
     void (*f32_conv2d_winograd_forward)(const ConvForward&, const WinogradShape&,
                                         const float* packed, int64_t task, float* scratch);
     void (*f32_conv2d_winograd_diff_src)(const ConvBackward&, const WinogradShape&, int64_t task,
