@@ -293,7 +293,10 @@ constexpr mnb_backend backend = {
     update_parameters,
     nullptr,  // begin
     nullptr,  // end
+    nullptr,  // forget
     synchronize,
+    nullptr,  // post
+    nullptr,  // collect
     measure,
 };
 
