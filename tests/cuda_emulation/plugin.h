@@ -39,4 +39,20 @@ inline DeviceHandle open_cuda(const std::string& tier = "cudnn") {
     return DeviceHandle(device);
 }
 
+// Sets a variable of the environment for the life of the object.
+class Environment {
+public:
+    Environment(const char* name, const char* value) : name_(name) {
+        if (const char* old = std::getenv(name)) old_ = old;
+        setenv(name, value, 1);
+    }
+    ~Environment() { old_.empty() ? unsetenv(name_) : setenv(name_, old_.c_str(), 1); }
+    Environment(const Environment&) = delete;
+    Environment& operator=(const Environment&) = delete;
+
+private:
+    const char* name_;
+    std::string old_;
+};
+
 }  // namespace mn::test
