@@ -38,8 +38,22 @@ void expect_close(const std::vector<Floats>& a, const std::vector<Floats>& b, do
         EXPECT_LE(relative_error(a[i], b[i]), tolerance) << "parameter " << i;
 }
 
+mn_device_info describe(const DeviceHandle& device) {
+    mn_device_info info{};
+    info.struct_size = sizeof info;
+    check(mn_device_describe(device, &info));
+    return info;
+}
+
 // With cuDNN, and without.
-class TierTest : public testing::TestWithParam<const char*> {};
+class TierTest : public testing::TestWithParam<const char*> {
+protected:
+    void SetUp() override {
+        const std::string tier = describe(open_cuda(GetParam())).tier;
+        if (on_card() && tier != GetParam()) GTEST_SKIP() << "there is no cuDNN";
+        ASSERT_EQ(tier, GetParam());
+    }
+};
 INSTANTIATE_TEST_SUITE_P(Tiers, TierTest, testing::Values("cudnn", "cublas"),
                          [](const auto& info) { return std::string(info.param); });
 
@@ -281,13 +295,6 @@ TEST(PluginTest, RefusesWithAReason) {
     EXPECT_EQ(reason_of(desc), MN_REASON_NO_PLUGIN);
     desc.plugin_path = MN_STAND_INS "/libcuda.so.1";  // a library, but no plugin
     EXPECT_EQ(reason_of(desc), MN_REASON_PLUGIN_MISMATCH);
-}
-
-mn_device_info describe(const DeviceHandle& device) {
-    mn_device_info info{};
-    info.struct_size = sizeof info;
-    check(mn_device_describe(device, &info));
-    return info;
 }
 
 TEST(PluginTest, AnOldCardComputesWithFloat32Only) {

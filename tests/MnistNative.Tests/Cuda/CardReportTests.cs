@@ -26,7 +26,7 @@ public sealed class CardReportTests
     [Fact]
     public async Task AFailingCheckIsNamed()
     {
-        Dictionary<string, string> environment = new() { ["CUDA_EMULATION_FAIL"] = "cublasSgemmStridedBatched=13" };
+        Dictionary<string, string> environment = new() { ["CUDA_EMULATION_FAIL"] = "cublasGemmStridedBatchedEx=13" };
         (int exitCode, string report) = await Run(environment, "--ops", "*conv2d_2x3x*:*RandomNetworks*", "--cases", "*relu*");
         Assert.Matches(@"\| every op, forward and backward \| \d+ \| [1-9]\d* \| \d+ \|", report);
         Assert.Contains("\n- Cases/PluginOpTest.", report);
