@@ -76,15 +76,17 @@ echo "| checks | passed | failed | skipped |"
 echo "| --- | ---: | ---: | ---: |"
 "$root/artifacts/native/release/tests/cuda_emulation/mn_cuda_plugin_tests" \
     "--gtest_filter=$ops" "--gtest_output=xml:$scratch/native.xml" >"$scratch/native.log" 2>&1
-while read -r suite; do
-    all=$(attribute tests <<<"$suite") bad=$(attribute failures <<<"$suite") left=$(attribute skipped <<<"$suite")
-    case $(attribute name <<<"$suite") in
-        *Op*) name="every op, forward and backward" ;;
-        *) name="training with each optimizer, networks at random" ;;
-    esac
-    count "$name" $((all - bad - left)) "$bad" "$left"
-done < <(grep -s '<testsuite ' "$scratch/native.xml")
-grep -qs '<testsuite ' "$scratch/native.xml" || count "every op, forward and backward" 0 1 0
+# suites WHAT PATTERN: adds up GoogleTest's suites of such names.
+suites() {
+    local suite all bad left passed=0 failed=0 skipped=0
+    while read -r suite; do
+        all=$(attribute tests <<<"$suite") bad=$(attribute failures <<<"$suite") left=$(attribute skipped <<<"$suite")
+        passed=$((passed + all - bad - left)) failed=$((failed + bad)) skipped=$((skipped + left))
+    done < <(grep -s -E "<testsuite name=\"$2\"" "$scratch/native.xml")
+    count "$1" $passed $failed $skipped
+}
+suites "every op, forward and backward" "[^\"]*OpTest"
+suites "training with each optimizer, networks at random" "([^\"]*/TierTest|PluginTest)"
 dotnet "$tests/MnistNative.Tests.dll" -trait Device=cuda -displayName "$cases" -preEnumerateTheories \
     -result-xml "$scratch/managed.xml" >"$scratch/managed.log" 2>&1
 assembly=$(grep -s -o '<assembly [^>]*' "$scratch/managed.xml")
@@ -95,7 +97,8 @@ failures=$(
     grep -s -o '<test [^>]*result="Fail"' "$scratch/managed.xml" | attribute name
 )
 skips=$(
-    grep -h -E '^\[  SKIPPED \] [^ ]+$' "$scratch/native.log" | sed 's/^\[  SKIPPED \] //' | sort -u
+    grep -h -E '^\[  SKIPPED \] [^ ]+$' "$scratch/native.log" |
+        sed 's/^\[  SKIPPED \] //; s/cudnn_.*/all with cuDNN/' | sort -u
     grep -s -o '<test [^>]*result="Skip"' "$scratch/managed.xml" | attribute name
 )
 [ -z "$failures" ] || printf '\nFailed:\n\n%s\n' "$(sed 's/^/- /' <<<"$failures")"

@@ -13,7 +13,7 @@ public sealed class CardReportTests
         (int exitCode, string report) = await Run([], "--ops", "*relu*:*RandomNetworks*", "--cases", "*relu*");
         Assert.Contains("This card is emulated", report);
         Assert.Matches(@"\| every op, forward and backward \| [1-9]\d* \| 0 \| 0 \|", report);
-        Assert.Matches(@"\| training with each optimizer, networks at random \| 1 \| 0 \| 0 \|", report);
+        Assert.Matches(@"\| training with each optimizer, networks at random \| [1-9]\d* \| 0 \| 0 \|", report);
         Assert.Matches(@"\| libtorch's cases, .* \| [1-9]\d* \| 0 \| 0 \|", report);
         Assert.Matches(@"\| cuda \| [\d.]+ \| [\d.]+ \| [\d.]+ \| [\d.]+ \|", report);
         Assert.Matches(@"\| cpu \| [\d.]+ \| [\d.]+ \| [\d.]+ \| [\d.]+ \|", report);
@@ -26,8 +26,8 @@ public sealed class CardReportTests
     [Fact]
     public async Task AFailingCheckIsNamed()
     {
-        Dictionary<string, string> environment = new() { ["CUDA_EMULATION_FAIL"] = "cublasSgemmStridedBatched=13" };
-        (int exitCode, string report) = await Run(environment, "--ops", "*conv2d_2x3x*", "--cases", "*relu*");
+        Dictionary<string, string> environment = new() { ["CUDA_EMULATION_FAIL"] = "cublasGemmStridedBatchedEx=13" };
+        (int exitCode, string report) = await Run(environment, "--ops", "*conv2d_2x3x*:*RandomNetworks*", "--cases", "*relu*");
         Assert.Matches(@"\| every op, forward and backward \| \d+ \| [1-9]\d* \| \d+ \|", report);
         Assert.Contains("\n- Cases/PluginOpTest.", report);
         Assert.EndsWith("Some checks failed.\n", report);

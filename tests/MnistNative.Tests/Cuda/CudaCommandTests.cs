@@ -57,17 +57,17 @@ public sealed class CudaCommandTests
         Assert.Contains(card.GetProperty("libraries").EnumerateArray(), library => library.GetString()!.StartsWith(CudaUnderTest.StandIns, StringComparison.Ordinal));
 
         using var folder = new TempFolder();
-        IdxBytes.WriteDigits(folder.Path, train: 40, test: 10);
+        IdxBytes.WriteDigits(folder.Path, train: 300, test: 10);
         string[] train = ["train", "--dataset", "mnist", "--data", folder.Path, "--network", "lenet", "--epochs", "1"];
         Output trained = await Run(environment, train);
         Assert.Equal((0, ""), (trained.ExitCode, trained.Error));
         Assert.Contains("cuda:0: Emulated device 0", trained.Lines[0]);
 
-        environment["CUDA_EMULATION_MEMORY"] = "10000000";
-        Output refused = await Run(environment, [.. train, "--batch-size", "40"]);
+        environment["CUDA_EMULATION_MEMORY"] = "9500000";
+        Output refused = await Run(environment, [.. train, "--batch-size", "300"]);
         Assert.Equal(1, refused.ExitCode);
-        Assert.Matches(@"^mnistnative: \[device cuda\] cannot allocate \d+ bytes on .*: \d+ of 10000000 bytes are free\n$", refused.Error);
-        Assert.Equal(0, (await Run(environment, [.. train, "--batch-size", "4"])).ExitCode);
+        Assert.Matches(@"^mnistnative: \[device cuda\] cannot allocate \d+ bytes on .*: \d+ of 9500000 bytes are free\n$", refused.Error);
+        Assert.Equal(0, (await Run(environment, [.. train, "--batch-size", "30"])).ExitCode);
     }
 
     private static async Task AssertRefused(DeviceUnavailableReason reason, Dictionary<string, string> environment)

@@ -51,8 +51,8 @@ struct ConvForward {
 };
 
 // 3 x 3 convolutions with stride 1 as Winograd's F(tile x tile, 3 x 3): the image falls into tiles
-// of 2 x 2 or, at inference, 4 x 4 results. Used for the forward pass and, on the gradient, for the
-// gradient by the source, with 2 x 2.
+// of 2 x 2 or 4 x 4 results. Used for the forward pass and, on the gradient, for the gradient by
+// the source.
 struct WinogradShape {
     int64_t tile;
     int64_t channels, padded;  // of what is read; padded to whole vectors of any set
