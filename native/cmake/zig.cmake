@@ -22,6 +22,7 @@ endif()
 
 set(CMAKE_C_COMPILER "${MN_ZIG}" cc -target ${MN_ZIG_TARGET})
 set(CMAKE_CXX_COMPILER "${MN_ZIG}" c++ -target ${MN_ZIG_TARGET})
+set(CMAKE_ASM_COMPILER "${MN_ZIG}" cc -target ${MN_ZIG_TARGET})
 # zig has a cache of its own, and ccache does not know its command line.
 set(CMAKE_C_COMPILER_LAUNCHER "" CACHE STRING "")
 set(CMAKE_CXX_COMPILER_LAUNCHER "" CACHE STRING "")

@@ -1348,6 +1348,32 @@ MN_API mn_status mn_trainer_destroy(mn_trainer trainer);
 MN_API mn_status mn_trainer_step(mn_trainer trainer, const mn_batch* batch,
                                  mn_metrics* metrics_out);
 
+/// Sums over the steps of ::mn_trainer_begin_step.
+typedef struct mn_step_sums {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Always 0.
+    int32_t reserved;
+    /// Number of steps.
+    int64_t steps;
+    /// Number of images.
+    int64_t images;
+    /// The sum of the steps' mn_metrics::correct.
+    int64_t correct;
+    /// The sum of the steps' mn_metrics::loss, added in their order.
+    double loss;
+} mn_step_sums;
+
+/// A step as ::mn_trainer_step makes it, without waiting for it: a card computes while the caller
+/// prepares the next batch. What goes wrong on the card is reported by a later call.
+/// @param batch images and labels, at most max_batch; it may change as soon as the call returns.
+MN_API mn_status mn_trainer_begin_step(mn_trainer trainer, const mn_batch* batch);
+
+/// Waits for the steps begun and gives the sums over all of them.
+/// @param restart 1: the sums start anew after this call; 0: they go on.
+/// @param sums_out receives the sums; its struct_size must be set.
+MN_API mn_status mn_trainer_step_sums(mn_trainer trainer, int32_t restart, mn_step_sums* sums_out);
+
 /// Forward and backward of one batch, added to the gradients. Numerators and denominators of the
 /// losses' means are added up apart, so that several small batches equal one large one.
 /// @param batch images and labels, at most max_batch.

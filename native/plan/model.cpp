@@ -43,6 +43,7 @@ public:
         inference.execution_count++;
     }
     ~Lease() {
+        execution_->drop_losses();
         std::lock_guard lock(inference_.mutex);
         inference_.idle.push_back(std::move(execution_));
     }
@@ -167,8 +168,10 @@ mn_metrics Model::evaluate(const mn_batch& batch, std::shared_ptr<const Dataset>
         const int32_t count =
             static_cast<int32_t>(std::min<int64_t>(inference_batch_, checked.count - first));
         execution->run(checked, first, count, false);
-        sum.add(*execution, count);
+        if (execution->posted() == Execution::kMaxPosted) sum.take(*execution);
+        execution->post_losses(count);
     }
+    while (execution->posted() > 0) sum.take(*execution);
     return sum.metrics();
 }
 

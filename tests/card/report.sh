@@ -97,7 +97,8 @@ failures=$(
     grep -s -o '<test [^>]*result="Fail"' "$scratch/managed.xml" | attribute name
 )
 skips=$(
-    grep -h -E '^\[  SKIPPED \] [^ ]+$' "$scratch/native.log" | sed 's/^\[  SKIPPED \] //' | sort -u
+    grep -h -E '^\[  SKIPPED \] [^ ]+$' "$scratch/native.log" |
+        sed 's/^\[  SKIPPED \] //; s/cudnn_.*/all with cuDNN/' | sort -u
     grep -s -o '<test [^>]*result="Skip"' "$scratch/managed.xml" | attribute name
 )
 [ -z "$failures" ] || printf '\nFailed:\n\n%s\n' "$(sed 's/^/- /' <<<"$failures")"

@@ -204,6 +204,13 @@ MN_EXPORT int cublasSetStream_v2(void* handle, void* stream) {
     return kOk;
 }
 
+// Nothing is kept in it; the documentation asks for 256 bytes of alignment.
+MN_EXPORT int cublasSetWorkspace_v2(void* handle, void* workspace, size_t bytes) {
+    if (checked(handle) == nullptr) return kHandleMissing;
+    if (workspace == nullptr || reinterpret_cast<uintptr_t>(workspace) % 256 != 0) return kBadValue;
+    return mn_emulation_is_device_memory(workspace, bytes) != 0 ? kOk : kBadValue;
+}
+
 MN_EXPORT int cublasGetVersion_v2(void* handle, int* version) {
     if (checked(handle) == nullptr) return kHandleMissing;
     if (version == nullptr) return kBadValue;

@@ -123,6 +123,9 @@ TEST_F(CublasTest, WrongArgumentsAreRefused) {
     EXPECT_EQ(gemm(handle_, 1, 0, 2, 3, 4, 3, 4, 2, data), 7) << "lda < k, transposed";
     EXPECT_EQ(gemm(handle_, 0, 0, 2, 3, 4, 2, 3, 2, data), 7) << "ldb < k";
     EXPECT_EQ(gemm(handle_, 0, 0, 2, 3, 4, 2, 4, 1, data), 7) << "ldc < m";
+    EXPECT_EQ(cublasSetWorkspace_v2(handle_, data, 256), 0);
+    EXPECT_EQ(cublasSetWorkspace_v2(handle_, data + 1, 64), 7) << "not aligned";
+    EXPECT_EQ(cublasSetWorkspace_v2(handle_, data, 512), 7) << "beyond the allocation";
     EXPECT_EQ(dot(1, one, memory, memory, one, memory, 70), 15) << "a compute type of float64";
     testing::internal::CaptureStderr();
     float host[8] = {};

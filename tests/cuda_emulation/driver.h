@@ -166,5 +166,7 @@ MN_EXPORT int mn_emulation_injected_failure(const char* name);
 MN_EXPORT long mn_emulation_setting(const char* name, long otherwise);
 // Text of the last fault of a kernel in any context of the process; empty if there was none.
 MN_EXPORT const char* mn_emulation_last_fault();
+// Launches of captured graphs in the process.
+MN_EXPORT int mn_emulation_graph_launches();
 // Allocations, pinned allocations, streams, events, graphs and modules that are not yet released.
 MN_EXPORT int mn_emulation_live_objects();

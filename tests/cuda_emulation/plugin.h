@@ -1,4 +1,5 @@
-// The plugin as it ships, on the stand-ins or, with MNISTNATIVE_TEST_CARD set, on a card.
+// The plugin, on the stand-ins or, with MNISTNATIVE_TEST_CARD set, on a card.
+// MNISTNATIVE_CUDA_PLUGIN names another one than that of this build: the one that is packed.
 
 #pragma once
 
@@ -25,7 +26,8 @@ inline mn_device_desc cuda_desc(int32_t index = 0) {
     desc.struct_size = sizeof desc;
     desc.kind = MN_DEVICE_CUDA;
     desc.index = index;
-    desc.plugin_path = MN_PLUGIN;
+    const char* plugin = std::getenv("MNISTNATIVE_CUDA_PLUGIN");
+    desc.plugin_path = plugin && *plugin ? plugin : MN_PLUGIN;
     return desc;
 }
 
@@ -36,5 +38,21 @@ inline DeviceHandle open_cuda(const std::string& tier = "cudnn") {
     check(mn_device_open(&desc, &device));
     return DeviceHandle(device);
 }
+
+// Sets a variable of the environment for the life of the object.
+class Environment {
+public:
+    Environment(const char* name, const char* value) : name_(name) {
+        if (const char* old = std::getenv(name)) old_ = old;
+        setenv(name, value, 1);
+    }
+    ~Environment() { old_.empty() ? unsetenv(name_) : setenv(name_, old_.c_str(), 1); }
+    Environment(const Environment&) = delete;
+    Environment& operator=(const Environment&) = delete;
+
+private:
+    const char* name_;
+    std::string old_;
+};
 
 }  // namespace mn::test

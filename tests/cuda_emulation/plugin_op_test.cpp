@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <ostream>
@@ -389,6 +390,29 @@ TEST_F(ConvolutionKernelTest, AreDeterministicInFloat32AndOfLimitedMemory) {
     const Kernels strided = kernels_of(device, conv(conv_desc(5, 3, 2, 1)).node);
     EXPECT_EQ(strided.forward, "cudnn implicit_precomp_gemm");
     EXPECT_EQ(strided.backward, "cudnn algo_1, cudnn algo_1");
+}
+
+TEST_F(ConvolutionKernelTest, AreOfTheModelsPrecision) {
+    const PluginDevice device("cudnn");
+    OpCase op_case = conv(conv_desc(5, 3, 1, 1));
+    const auto error = [&] {
+        const TestDevice cpu(2);
+        const cpu::Implementation reference = reference_of(MN_OP_CONV2D);
+        const OpResult expected = *run_case(cpu, reference, reference, op_case, RunOptions{});
+        const OpResult actual = *PluginRun(device, op_case, true, false).run();
+        return std::max({relative_error(actual.dst, expected.dst),
+                         relative_error(actual.diff_src[0], expected.diff_src[0]),
+                         relative_error(actual.diff_param[0], expected.diff_param[0])});
+    };
+    EXPECT_LT(error(), 1e-6);
+    op_case.node.precision = MN_PRECISION_TENSOR_FLOAT32;
+    EXPECT_EQ(kernels_of(device, op_case.node).forward, "cudnn implicit_precomp_gemm");
+    EXPECT_LT(error(), 1e-3);
+    EXPECT_GT(error(), 1e-5);
+    op_case.node.precision = MN_PRECISION_BFLOAT16;
+    EXPECT_EQ(kernels_of(device, op_case.node).forward, "gemm");
+    EXPECT_LT(error(), 1e-2);
+    EXPECT_GT(error(), 1e-3);
 }
 
 TEST_F(ConvolutionKernelTest, AreMeasuredOnRequest) {

@@ -72,6 +72,7 @@ int cublasCreate_v2(void**);
 int cublasDestroy_v2(void*);
 int cublasSetStream_v2(void*, void*);
 int cublasGetVersion_v2(void*, int*);
+int cublasSetWorkspace_v2(void*, void*, size_t);
 int cublasGemmEx(void*, int, int, int, int, int, const void*, const void*, int, int, const void*,
                  int, int, const void*, void*, int, int, int, int);
 int cublasGemmStridedBatchedEx(void*, int, int, int, int, int, const void*, const void*, int, int,

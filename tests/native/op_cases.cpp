@@ -242,8 +242,10 @@ std::vector<OpCase> conv2d_cases() {
     add(1, 2, 3, 3, conv_desc(4, 3, 1, 3));     // whole windows in the padding
     add(2, 3, 4, 4, conv_desc(5, 4, 4, 0), 1);  // patches
     add(1, 33, 3, 3, conv_desc(31, 3, 1, 1));
-    add(2, 512, 3, 5, conv_desc(17, 1), MN_ACTIVATION_RELU);  // pixels whole pages apart
-    add(1, 256, 5, 4, conv_desc(16, 1, 2), 0, &pool2);
+    add(2, 1024, 3, 5, conv_desc(17, 1), MN_ACTIVATION_RELU);  // pixels whole pages apart
+    add(2, 17, 3, 5, conv_desc(1024, 1));                      // backward, too
+    add(2, 48, 5, 3, conv_desc(32, 1));
+    add(1, 512, 5, 4, conv_desc(16, 1, 2), 0, &pool2);
     add(5, 2, 7, 7, conv_desc(3, 7, 2, 3), MN_ACTIVATION_RELU, &pool3);
 
     mn_conv2d_desc d = conv_desc(6, 3, 1, 0);

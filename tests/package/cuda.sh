@@ -15,7 +15,7 @@ cuda_contents() {
         esac
     done
     found=$(cd "$scratch/cuda" && find . -type f ! -path './_rels/*' ! -path './package/*' ! -name '*.nuspec' \
-        ! -name '\[Content_Types\].xml' -printf '%P\n' | sort | xargs)
+        ! -name '\[Content_Types\].xml' -printf '%P\n' | LC_ALL=C sort | xargs)
     [ "$found" = "$expected" ] || { echo "holds $found, expected $expected"; return 1; }
     grep -c "<dependency id=\"MnistNative\" version=\"\[$version\]\"" "$scratch/cuda/MnistNative.Cuda.nuspec" >/dev/null || {
         echo "does not depend on MnistNative $version:"
@@ -24,10 +24,10 @@ cuda_contents() {
     }
 }
 
+# To the project that has MnistNative already.
 new_cuda_consumer() {
     mkdir -p "$cuda/app" && cp tests/package/cuda_consumer/Program.cs "$work/app/nuget.config" "$cuda/app" &&
-        sed 's/consumer/cuda_consumer/' "$work/app/consumer.csproj" >"$cuda/app/cuda_consumer.csproj" &&
-        cd "$cuda/app" && quietly dotnet add package MnistNative --version "$version" &&
+        cp "$work/app/consumer.csproj" "$cuda/app/cuda_consumer.csproj" && cd "$cuda/app" &&
         quietly dotnet add package MnistNative.Cuda --version "$version"
 }
 
@@ -84,6 +84,15 @@ mkdir -p "$scratch/cuda" "$scratch/nothing"
 (cd "$scratch/cuda" && cmake -E tar xf "$repository/$cuda_package")
 check "MnistNative.Cuda holds the plugin only" cuda_contents
 check "linux-x64: exports, dependencies, device code of the CUDA plugin" inspect_cuda_linux
+# Every op, by the plugin that is packed.
+emulated_tests=artifacts/native/release/tests/cuda_emulation/mn_cuda_plugin_tests
+if [ -x "$emulated_tests" ]; then
+    check "linux-x64: the packed CUDA plugin computes on the emulation" quietly env \
+        MNISTNATIVE_CUDA_PLUGIN="$scratch/cuda/runtimes/linux-x64/native/libmnistnative_cuda.so" \
+        "$emulated_tests" --gtest_brief=1
+else
+    skip "linux-x64: the packed CUDA plugin computes on the emulation" "$emulated_tests was not built"
+fi
 check "dotnet add package MnistNative.Cuda" new_cuda_consumer
 check "dotnet run finds the CUDA plugin" \
     finds_plugin "$cuda/app/bin/" run_in "$cuda/app" dotnet run -c Release

@@ -46,9 +46,7 @@ case $rid in
             *) machine=IMAGE_FILE_MACHINE_ARM64 ;;
         esac
         llvm-readobj --file-headers "$library" | grep -q "$machine" || fail "is not for $machine"
-        # The objects of libunwind export themselves, and zig's linker has no option against it.
-        same_exports "$(llvm-readobj --coff-exports "$library" | sed -n 's/^ *Name: \(.*\)/\1/p' |
-            grep -vE '^(_Unwind_|unw_|_GCC_specific_handler$)')"
+        same_exports "$(llvm-readobj --coff-exports "$library" | sed -n 's/^ *Name: \(.*\)/\1/p')"
         needed=$(llvm-readobj --coff-imports "$library" | sed -n 's/^ *Name: \(.*\)/\1/p' | sort -u)
         while read -r name; do
             [[ ${name,,} =~ ^(kernel32|ntdll|msvcrt|advapi32|api-ms-win-crt-.*)\.dll$ ]] || fail "needs $name"

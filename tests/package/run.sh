@@ -39,10 +39,10 @@ links_are_absolute() {
     [ -z "$relative" ] || { echo "$relative"; return 1; }
 }
 readme_of_repository() {
-    quietly dotnet msbuild managed/MnistNative.Models -restore -t:WritePackageReadme \
-        -p:RepositoryUrl=https://example.org/mnistnative.git -p:BaseIntermediateOutputPath="$scratch/obj/" &&
-        links_are_absolute "$scratch/obj/README.md" &&
-        grep -qE '\(https://example.org/mnistnative/blob/[^/]+/docs/layers.md\)' "$scratch/obj/README.md"
+    local readme=managed/MnistNative.Models/obj/README.md
+    quietly dotnet msbuild managed/MnistNative.Models -t:WritePackageReadme \
+        -p:RepositoryUrl=https://example.org/mnistnative.git &&
+        links_are_absolute $readme && grep -qE '\(https://example.org/mnistnative/blob/[^/]+/docs/layers.md\)' $readme
 }
 for name in MnistNative MnistNative.Models MnistNative.Cli; do
     (mkdir "$scratch/$name" && cd "$scratch/$name" &&

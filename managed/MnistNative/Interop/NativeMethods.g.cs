@@ -1431,6 +1431,29 @@ internal unsafe struct MnTrainerDesc
     public int Reserved;
 }
 
+/// <summary>Sums over the steps of <see cref="NativeMethods.TrainerBeginStep"/>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnStepSums
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Always 0.</summary>
+    public int Reserved;
+
+    /// <summary>Number of steps.</summary>
+    public long Steps;
+
+    /// <summary>Number of images.</summary>
+    public long Images;
+
+    /// <summary>The sum of the steps' <see cref="MnMetrics.Correct"/>.</summary>
+    public long Correct;
+
+    /// <summary>The sum of the steps' <see cref="MnMetrics.Loss"/>, added in their order.</summary>
+    public double Loss;
+}
+
 /// <summary>
 /// How far a training has come. With the parameters and the optimizer's moments (<see cref="NativeMethods.ModelRead"/>)
 /// it is all that another trainer of another model needs to go on with the same bits.
@@ -1821,6 +1844,20 @@ internal static unsafe partial class NativeMethods
     /// <param name="metricsOut">receives the batch's loss (before the update) and its hits.</param>
     [LibraryImport(LibraryName, EntryPoint = "mn_trainer_step")]
     public static partial MnStatus TrainerStep(ulong trainer, MnBatch* batch, MnMetrics* metricsOut);
+
+    /// <summary>
+    /// A step as <see cref="NativeMethods.TrainerStep"/> makes it, without waiting for it: a card computes while the
+    /// caller prepares the next batch. What goes wrong on the card is reported by a later call.
+    /// </summary>
+    /// <param name="batch">images and labels, at most max_batch; it may change as soon as the call returns.</param>
+    [LibraryImport(LibraryName, EntryPoint = "mn_trainer_begin_step")]
+    public static partial MnStatus TrainerBeginStep(ulong trainer, MnBatch* batch);
+
+    /// <summary>Waits for the steps begun and gives the sums over all of them.</summary>
+    /// <param name="restart">1: the sums start anew after this call; 0: they go on.</param>
+    /// <param name="sumsOut">receives the sums; its struct_size must be set.</param>
+    [LibraryImport(LibraryName, EntryPoint = "mn_trainer_step_sums")]
+    public static partial MnStatus TrainerStepSums(ulong trainer, int restart, MnStepSums* sumsOut);
 
     /// <summary>
     /// Forward and backward of one batch, added to the gradients. Numerators and denominators of the losses' means are

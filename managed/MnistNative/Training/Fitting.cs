@@ -110,6 +110,7 @@ internal sealed class Fitting
     {
         (_batch, _lossSum, _correct, _images) = (0, 0, 0, 0);
         _epochTime.Restart();
+        trainer.StepSums(restart: true);
         batches.Start();
         while (batches.MoveNext(out MnBatch batch))
         {
@@ -120,19 +121,43 @@ internal sealed class Fitting
                 SetRate(trainer, (float)_schedule.Rate(((_epoch - 1) * _batches) + _batch));
             }
 
-            StepResult step = trainer.Step(batch);
-            _batch++;
-            _lossSum += step.Loss;
-            _correct += step.Correct;
-            _images += step.Count;
-            _options.OnBatch?.Invoke(new BatchResult(_epoch, _batch, _batches, trainer.LearningRate, step));
+            Step(trainer, batch);
             if (_progress is not null && _total.Elapsed - _lastProgress >= s_progressInterval)
             {
+                TakeSums(trainer);
                 Report(completed: null);
             }
         }
 
+        TakeSums(trainer);
         _epochTime.Stop();
+    }
+
+    /// <summary>Waits for the step only if somebody is to hear of it, so that a card can work ahead.</summary>
+    private void Step(Trainer trainer, in MnBatch batch)
+    {
+        _batch++;
+        _images += batch.Count;
+        if (_options.OnBatch is null)
+        {
+            trainer.Begin(batch);
+            return;
+        }
+
+        StepResult step = trainer.Step(batch);
+        _lossSum += step.Loss;
+        _correct += step.Correct;
+        _options.OnBatch(new BatchResult(_epoch, _batch, _batches, trainer.LearningRate, step));
+    }
+
+    /// <summary>Waits for the steps that were begun in this epoch, and takes their losses.</summary>
+    private void TakeSums(Trainer trainer)
+    {
+        if (_options.OnBatch is null)
+        {
+            MnStepSums sums = trainer.StepSums(restart: false);
+            (_lossSum, _correct) = (sums.Loss, sums.Correct);
+        }
     }
 
     private static void SetRate(Trainer trainer, float rate)

@@ -299,6 +299,28 @@ public sealed unsafe class Trainer : IDisposable
     /// <summary>A step on a batch as the native library takes it.</summary>
     internal StepResult Step(in MnBatch batch) => Run(batch, accumulate: false);
 
+    /// <summary>A step that is not waited for; its loss is in the sums.</summary>
+    internal void Begin(in MnBatch batch)
+    {
+        using NativeHandle.Lease lease = _handle.Use();
+        fixed (MnBatch* pointer = &batch)
+        {
+            Native.Check(NativeMethods.TrainerBeginStep(lease.Value, pointer));
+        }
+
+        _accumulated = 0;
+        _lastCount = batch.Count;
+    }
+
+    /// <summary>Waits for the steps begun and gives sums over them.</summary>
+    internal MnStepSums StepSums(bool restart)
+    {
+        var sums = new MnStepSums { StructSize = (uint)sizeof(MnStepSums) };
+        using NativeHandle.Lease lease = _handle.Use();
+        Native.Check(NativeMethods.TrainerStepSums(lease.Value, restart ? 1 : 0, &sums));
+        return sums;
+    }
+
     /// <summary>
     /// The network's loss, and the same of every auxiliary head with its weight. A loss of the caller's own has gradients
     /// for the network's output only, so it leaves the heads alone.

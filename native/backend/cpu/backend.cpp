@@ -302,7 +302,10 @@ constexpr mnb_backend backend = {
     update_parameters,
     nullptr,  // begin
     nullptr,  // end
+    nullptr,  // forget
     synchronize,
+    nullptr,  // post
+    nullptr,  // collect
     measure,
 };
 

@@ -38,6 +38,16 @@ namespace mn::cuda {
     X(cuStreamCreate)               \
     X(cuStreamDestroy_v2)           \
     X(cuStreamSynchronize)          \
+    X(cuStreamBeginCapture_v2)      \
+    X(cuStreamEndCapture)           \
+    X(cuGraphInstantiateWithFlags)  \
+    X(cuGraphLaunch)                \
+    X(cuGraphDestroy)               \
+    X(cuGraphExecDestroy)           \
+    X(cuEventCreate)                \
+    X(cuEventRecord)                \
+    X(cuEventSynchronize)           \
+    X(cuEventDestroy_v2)            \
     X(cuModuleLoadData)             \
     X(cuModuleUnload)               \
     X(cuModuleGetFunction)          \
@@ -50,6 +60,7 @@ namespace mn::cuda {
     X(cublasCreate_v2)         \
     X(cublasDestroy_v2)        \
     X(cublasSetStream_v2)      \
+    X(cublasSetWorkspace_v2)   \
     X(cublasGetVersion_v2)
 // clang-format on
 

@@ -139,13 +139,36 @@ int32_t refresh(mnb_device*, mnb_kernel*, const mnb_run*, mnb_error*) {
 }
 
 int32_t run(mnb_device* device, mnb_kernel* kernel, const mnb_run* run, mnb_error* error) {
-    return guard(device, error, [&](Device& d) { of(kernel).run(d, *run); });
+    return guard(device, error, [&](Device& d) { d.graphs().run(of(kernel), *run); });
 }
 
 int32_t update_parameters(mnb_device* device, const mn_optimizer_desc* optimizer,
                           const mnb_update* params, int32_t count,
                           const mnb_update_options* options, mnb_error* error) {
     return guard(device, error, [&](Device& d) { update(d, *optimizer, params, count, *options); });
+}
+
+int32_t begin(mnb_device* device, const mnb_sequence* sequence, mnb_error* error) {
+    return guard(device, error, [&](Device& d) { d.begin(*sequence); });
+}
+
+int32_t end(mnb_device* device, int32_t complete, mnb_error* error) {
+    return guard(device, error, [&](Device& d) { d.end(complete != 0); });
+}
+
+void forget(mnb_device* device, uint64_t owner) {
+    mnb_error error{};
+    guard(device, &error, [&](Device& d) { d.forget(owner); });
+}
+
+int32_t post(mnb_device* device, const void* src, size_t bytes, uint64_t* ticket_out,
+             mnb_error* error) {
+    return guard(device, error, [&](Device& d) { *ticket_out = d.post(src, bytes); });
+}
+
+// Without the device's lock while it waits.
+int32_t collect(mnb_device* device, uint64_t ticket, void* dst, size_t bytes, mnb_error* error) {
+    return guard(error, [&] { of(device).collect(ticket, dst, bytes); });
 }
 
 int32_t synchronize(mnb_device* device, mnb_error* error) {
@@ -170,9 +193,12 @@ constexpr mnb_backend kBackend = {
     refresh,
     run,
     update_parameters,
-    nullptr,  // begin
-    nullptr,  // end
+    begin,
+    end,
+    forget,
     synchronize,
+    post,
+    collect,
     nullptr,  // measure
 };
 

@@ -145,9 +145,6 @@ CudnnConvolution::CudnnConvolution(Cudnn& cudnn, const ConvShape& shape)
                      "cudnnSetConvolution2dDescriptor");
         cudnn_.check(cudnn_.cudnnSetConvolutionGroupCount(convolution_, s.groups),
                      "cudnnSetConvolutionGroupCount");
-        // Products of float32 in float32.
-        cudnn_.check(cudnn_.cudnnSetConvolutionMathType(convolution_, CUDNN_FMA_MATH),
-                     "cudnnSetConvolutionMathType");
         set_images(s.images);
     } catch (...) {
         release();
@@ -176,26 +173,32 @@ void CudnnConvolution::set_images(int count) {
                                                    count, s.pixel_channels, s.pixel_h, s.pixel_w),
                  "cudnnSetTensor4dDescriptor");
     images_ = count;
-    for (ConvAlgorithm& algorithm : current_) algorithm = ConvAlgorithm{};
 }
 
-bool CudnnConvolution::workspace_bytes(ConvFunction function, int algorithm, size_t& bytes) {
+void CudnnConvolution::set_math(cudnnMathType_t math) {
+    cudnn_.check(cudnn_.cudnnSetConvolutionMathType(convolution_, math),
+                 "cudnnSetConvolutionMathType");
+}
+
+bool CudnnConvolution::workspace_bytes(ConvFunction function, const ConvAlgorithm& algorithm,
+                                       size_t& bytes) {
+    set_math(algorithm.math);
     cudnnStatus_t status = CUDNN_STATUS_SUCCESS;
     switch (function) {
         case ConvFunction::kGather:
             status = cudnn_.cudnnGetConvolutionForwardWorkspaceSize(
                 cudnn_.handle_, image_, filter_, convolution_, pixels_,
-                static_cast<cudnnConvolutionFwdAlgo_t>(algorithm), &bytes);
+                static_cast<cudnnConvolutionFwdAlgo_t>(algorithm.id), &bytes);
             break;
         case ConvFunction::kScatter:
             status = cudnn_.cudnnGetConvolutionBackwardDataWorkspaceSize(
                 cudnn_.handle_, filter_, pixels_, convolution_, image_,
-                static_cast<cudnnConvolutionBwdDataAlgo_t>(algorithm), &bytes);
+                static_cast<cudnnConvolutionBwdDataAlgo_t>(algorithm.id), &bytes);
             break;
         case ConvFunction::kWeights:
             status = cudnn_.cudnnGetConvolutionBackwardFilterWorkspaceSize(
                 cudnn_.handle_, image_, pixels_, convolution_, filter_,
-                static_cast<cudnnConvolutionBwdFilterAlgo_t>(algorithm), &bytes);
+                static_cast<cudnnConvolutionBwdFilterAlgo_t>(algorithm.id), &bytes);
             break;
     }
     return status == CUDNN_STATUS_SUCCESS;
@@ -203,6 +206,7 @@ bool CudnnConvolution::workspace_bytes(ConvFunction function, int algorithm, siz
 
 template <class Algorithm, class Ask>
 ConvAlgorithm CudnnConvolution::best(ConvFunction function, size_t workspace, Ask&& ask) {
+    set_math(shape_.tf32 ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH);
     AlgoPerf<Algorithm> results[2 * CUDNN_CONVOLUTION_FWD_ALGO_COUNT] = {};
     int count = 0;
     // Where cuDNN knows nothing of such a convolution, the kernels of the backend do.
@@ -212,10 +216,16 @@ ConvAlgorithm CudnnConvolution::best(ConvFunction function, size_t workspace, As
         const AlgoPerf<Algorithm>& result = results[i];
         if (result.status != CUDNN_STATUS_SUCCESS || result.determinism != CUDNN_DETERMINISTIC)
             continue;
-        if (result.mathType != CUDNN_FMA_MATH && result.mathType != CUDNN_DEFAULT_MATH) continue;
         ConvAlgorithm algorithm;
         algorithm.id = static_cast<int>(result.algo);
-        if (workspace_bytes(function, algorithm.id, algorithm.workspace) &&
+        // Where TF32 may be used, cuDNN says by what it would be; where it may not, an algorithm
+        // that needs no tensor cores is made to do without.
+        if (shape_.tf32)
+            algorithm.math = result.mathType;
+        else if (result.mathType != CUDNN_FMA_MATH && result.mathType != CUDNN_DEFAULT_MATH)
+            continue;
+        if (algorithm.math == CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION) continue;  // to float16
+        if (workspace_bytes(function, algorithm, algorithm.workspace) &&
             algorithm.workspace <= workspace)
             return algorithm;
     }
@@ -254,19 +264,21 @@ ConvAlgorithm CudnnConvolution::choose(ConvFunction function, size_t workspace, 
 ConvAlgorithm CudnnConvolution::prepare(ConvFunction function, const ConvAlgorithm& algorithm,
                                         int count) {
     set_images(count);
-    if (count == shape_.images) return algorithm;
-    ConvAlgorithm& current = current_[static_cast<int>(function)];
-    if (current.found()) return current;
-    // A smaller batch need not need less.
-    size_t bytes = 0;
-    if (workspace_bytes(function, algorithm.id, bytes) && bytes <= algorithm.workspace)
-        current = algorithm;
-    else
-        current = choose(function, algorithm.workspace, false);
-    if (!current.found())
-        fail(MN_INTERNAL, "[device cuda] cuDNN has no algorithm for ", count, " images in the ",
-             algorithm.workspace, " bytes that it needs for ", shape_.images);
-    return current;
+    ConvAlgorithm& use = used_[static_cast<int>(function)][count];
+    if (!use.found()) {
+        // A smaller batch need not need less.
+        size_t bytes = 0;
+        if (count == shape_.images ||
+            (workspace_bytes(function, algorithm, bytes) && bytes <= algorithm.workspace))
+            use = algorithm;
+        else
+            use = choose(function, algorithm.workspace, false);
+        if (!use.found())
+            fail(MN_INTERNAL, "[device cuda] cuDNN has no algorithm for ", count, " images in the ",
+                 algorithm.workspace, " bytes that it needs for ", shape_.images);
+    }
+    set_math(use.math);
+    return use;
 }
 
 void CudnnConvolution::gather(const ConvAlgorithm& algorithm, int count, const float* weights,

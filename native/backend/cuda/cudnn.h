@@ -59,18 +59,20 @@ struct ConvShape {
     int image_channels, image_h, image_w;
     int pixel_channels, pixel_h, pixel_w;
     int kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
+    int tf32;  // 1: factors may be rounded to TF32
 
     auto key() const {
         return std::tie(images, groups, image_channels, image_h, image_w, pixel_channels, pixel_h,
                         pixel_w, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h,
-                        dilation_w);
+                        dilation_w, tf32);
     }
     bool operator<(const ConvShape& other) const { return key() < other.key(); }
 };
 
 // How cuDNN computes a function.
 struct ConvAlgorithm {
-    int id = -1;           // in cuDNN's enumeration for the function; -1: not at all
+    int id = -1;  // in cuDNN's enumeration for the function; -1: not at all
+    dnn::cudnnMathType_t math = dnn::CUDNN_FMA_MATH;
     size_t workspace = 0;  // bytes
 
     bool found() const { return id >= 0; }
@@ -129,14 +131,15 @@ public:
                  float* gradient, bool accumulate, void* workspace);
 
     // The fastest, by cuDNN's estimate or by measurement, of the algorithms that are deterministic,
-    // keep float32 and need at most `workspace` bytes.
+    // of the shape's precision and need at most `workspace` bytes.
     ConvAlgorithm choose(ConvFunction function, size_t workspace, bool measure);
 
 private:
     template <class Algorithm, class Ask>
     ConvAlgorithm best(ConvFunction function, size_t workspace, Ask&& ask);
-    // False if the algorithm cannot be used for the batch that is set.
-    bool workspace_bytes(ConvFunction function, int algorithm, size_t& bytes);
+    // False if the algorithm cannot be used for the batch that is set. Sets its math type.
+    bool workspace_bytes(ConvFunction function, const ConvAlgorithm& algorithm, size_t& bytes);
+    void set_math(dnn::cudnnMathType_t math);
     void set_images(int count);
     // The algorithm to use for `count` images: another one only where this one cannot be used.
     ConvAlgorithm prepare(ConvFunction function, const ConvAlgorithm& algorithm, int count);
@@ -144,8 +147,8 @@ private:
 
     Cudnn& cudnn_;
     const ConvShape shape_;
-    int images_ = 0;                         // of the descriptors
-    ConvAlgorithm current_[kConvFunctions];  // for images_, once found
+    int images_ = 0;                                     // of the descriptors
+    std::map<int, ConvAlgorithm> used_[kConvFunctions];  // by the number of images
     dnn::cudnnTensorDescriptor_t image_ = nullptr, pixels_ = nullptr;
     dnn::cudnnFilterDescriptor_t filter_ = nullptr;
     dnn::cudnnConvolutionDescriptor_t convolution_ = nullptr;

@@ -5,18 +5,22 @@
 namespace mn::cpu::fast {
 namespace {
 
+// A tile reads many pixels at once, one below the other. A multiple of 4 KiB apart they fall into
+// one set of the first-level cache and drive each other out; a copy has a cache line more between
+// them.
+bool collides(int64_t pixel) {
+    return pixel % 1024 == 0;
+}
+
 class GemmForward : public ConvForwardKernel {
 public:
     const char* name() const override { return "gemm"; }
 
     GemmForward(const mnb_node& node, int direction) : ConvForwardKernel(node, direction) {
         const ConvShape& s = op_.shape;
-        // A tile reads many pixels at once, one below the other. A multiple of 2 KiB apart they
-        // fall into one or two sets of the first-level cache and drive each other out, so that
-        // their copy has a cache line more between them. Only a single tap need not lie in one
-        // piece.
+        // Only a single tap need not lie in one piece.
         const bool apart =
-            s.kh * s.kw == 1 && s.groups == 1 && needs_no_border(s) && s.sw * s.ic % 512 == 0;
+            s.kh * s.kw == 1 && s.groups == 1 && needs_no_border(s) && collides(s.sw * s.ic);
         op_.in_place = needs_no_border(s) && !apart;
         op_.src_pixel = apart ? s.ic + 16 : s.ic;
         const auto source = [&](int64_t rows) {
@@ -77,15 +81,17 @@ public:
 
     GemmDiffSrc(const mnb_node& node, Workspace& workspace) : ConvGradient(node, workspace) {
         const ConvShape& s = shape_;
-        const int64_t channels = round_up(s.oc, 16);
+        pixel_ = round_up(s.oc, 16) + (collides(s.oc) ? 16 : 0);
+        in_place_ = s.kh * s.kw * s.sh * s.sw == 1 && s.oh == s.ih && s.ow == s.iw && !s.relu &&
+                    !s.has_pool && pixel_ == s.oc;
         const int64_t left = s.pl - (s.kw - 1) * s.dw;
         first_column_ = left >= 0 ? left / s.sw : -ceil_div(-left, s.sw);
         strip_width_ = (s.iw - 1 + s.pl) / s.sw - first_column_ + 1;
         const auto floats = [&](int64_t rows) {
-            return ((rows - 1 + (s.kh - 1) * s.dh) / s.sh + 2) * strip_width_ * channels;
+            return ((rows - 1 + (s.kh - 1) * s.dh) / s.sh + 2) * strip_width_ * pixel_;
         };
         most_rows_ = rows_that_fit(s.ih, floats);
-        workspace.need_scratch(floats(most_rows_));
+        if (!in_place_) workspace.need_scratch(floats(most_rows_));
         panels_ = s.groups * ceil_div(s.ic / s.groups, 16);
         for (int64_t y = 0; y < std::min(s.sh, s.ih); y++) {
             for (int64_t x = 0; x < std::min(s.sw, s.iw); x++) add_phase(y, x);
@@ -107,6 +113,8 @@ public:
         op.phase_count = static_cast<int64_t>(phases_.size());
         op.taps = taps_.data();
         op.weights = run.param[0];
+        op.in_place = in_place_;
+        op.diff_dst_pixel = pixel_;
         op.first_column = first_column_;
         op.strip_width = strip_width_;
         op.rows_per_task = std::min(most_rows_, ceil_div(shape_.ih, ceil_div(kTasks, run.count)));
@@ -122,7 +130,6 @@ public:
 private:
     void add_phase(int64_t y, int64_t x) {
         const ConvShape& s = shape_;
-        const int64_t channels = round_up(s.oc, 16);
         ConvPhase phase = {};
         phase.y = y, phase.x = x;
         phase.first_tap = static_cast<int64_t>(taps_.size());
@@ -131,7 +138,7 @@ private:
             for (int64_t kw = 0; kw < s.kw; kw++) {
                 const int64_t from_y = y + s.pt - kh * s.dh, from_x = x + s.pl - kw * s.dw;
                 if (from_y % s.sh || from_x % s.sw) continue;
-                taps_.push_back((from_y / s.sh * strip_width_ + from_x / s.sw) * channels);
+                taps_.push_back((from_y / s.sh * strip_width_ + from_x / s.sw) * pixel_);
                 tap_ids_.push_back(kh * s.kw + kw);
             }
         }
@@ -142,6 +149,8 @@ private:
 
     std::vector<int64_t> taps_, tap_ids_;  // which element of the kernel a tap is
     std::vector<ConvPhase> phases_;
+    int64_t pixel_;  // floats from a pixel of the gradient to the next
+    bool in_place_;  // the gradient is read where it stands
     int64_t first_column_, strip_width_, most_rows_, panels_;
 };
 

@@ -17,21 +17,25 @@ int64_t element_floats(int64_t outputs, int64_t inputs) {
     return round_up(outputs, 16) * inputs + 16;
 }
 
-// Whether tiles of 4 x 4 are faster: one takes 36 products, one of 2 x 2 takes 16, and a tile that
-// overhangs the image wastes some. Larger filters, transformed, would not stay in the last-level
-// cache, from where each image reads them.
-bool large_tiles_pay(const ConvShape& s, int64_t h, int64_t w) {
+// Tiles of 4 x 4 results where they are faster: one takes 36 products, one of 2 x 2 takes 16, and a
+// tile that overhangs the image wastes some. Larger filters, transformed, would not stay in the
+// last-level cache, from where each image reads them.
+int64_t choose_tile(int64_t channels, int64_t out_channels, int64_t h, int64_t w) {
     constexpr int64_t kMostFilterFloats = 5 << 20;
-    if (36 * element_floats(s.oc, s.ic) > kMostFilterFloats) return false;
-    return 36 * ceil_div(h, 4) * ceil_div(w, 4) < 13 * ceil_div(h, 2) * ceil_div(w, 2);
+    if (36 * element_floats(out_channels, channels) > kMostFilterFloats) return 2;
+    return 36 * ceil_div(h, 4) * ceil_div(w, 4) < 13 * ceil_div(h, 2) * ceil_div(w, 2) ? 4 : 2;
+}
+
+const char* name_of(int64_t tile) {
+    return tile == 2 ? "winograd_f2" : "winograd_f4";
 }
 
 // Splits and scratch for an image of h x w results.
 class Tiles {
 public:
     Tiles() = default;
-    Tiles(int64_t tile, int64_t channels, int64_t out_channels, int64_t h, int64_t w,
-          Workspace& workspace) {
+    Tiles(int64_t channels, int64_t out_channels, int64_t h, int64_t w, Workspace& workspace) {
+        const int64_t tile = choose_tile(channels, out_channels, h, w);
         const int64_t elements = (tile + 2) * (tile + 2);
         shape_ = {};
         shape_.tile = tile;
@@ -86,14 +90,13 @@ void transform(Device& device, const ConvShape& s, int64_t tile, const float* we
 
 class WinogradForward : public ConvForwardKernel {
 public:
-    const char* name() const override { return tiles_.tile() == 2 ? "winograd_f2" : "winograd_f4"; }
+    const char* name() const override { return name_of(tiles_.tile()); }
 
     WinogradForward(const mnb_node& node, int direction) : ConvForwardKernel(node, direction) {
         const ConvShape& s = op_.shape;
         // Pixels that no window reads are not computed.
         const int64_t h = s.has_pool ? 2 * s.pool.oh : s.oh, w = s.has_pool ? 2 * s.pool.ow : s.ow;
-        const int64_t tile = direction == MNB_FORWARD_INFERENCE && large_tiles_pay(s, h, w) ? 4 : 2;
-        tiles_ = Tiles(tile, s.ic, s.oc, h, w, workspace_);
+        tiles_ = Tiles(s.ic, s.oc, h, w, workspace_);
         packed_floats_ = tiles_.packed_floats();
     }
 
@@ -119,11 +122,11 @@ private:
 
 class WinogradDiffSrc : public ConvGradient {
 public:
-    const char* name() const override { return "winograd_f2"; }
+    const char* name() const override { return name_of(tiles_.tile()); }
 
     WinogradDiffSrc(const mnb_node& node, Workspace& workspace)
         : ConvGradient(node, workspace),
-          tiles_(2, shape_.oc, shape_.ic, shape_.ih, shape_.iw, workspace) {
+          tiles_(shape_.oc, shape_.ic, shape_.ih, shape_.iw, workspace) {
         packed_floats_ = tiles_.packed_floats();
     }
 

@@ -145,8 +145,9 @@ struct Taps {
 
 struct Row {
     const float* in;
-    int64_t in_step;  // floats from a pixel to the next
-    int64_t ahead;    // floats from `in` to what the next row will read
+    int64_t in_step;     // floats from a pixel to the next
+    const float* ahead;  // what the next row will read: a pixel fetches `fetched` floats of it
+    int64_t fetched;
     const Part* part;
     const float* weights;
     float* out;
@@ -166,12 +167,13 @@ void filter_row(const Row& row, const float* bias, int64_t lanes) {
         taps[t] = row.in + row.part->offset[t];
     }
     const Vec start = bias ? load(bias) : Vec{};
-    const float* ahead = row.in + row.ahead;
+    const float* ahead = row.ahead;
     float* out = row.out;
-    const int64_t in_step = row.in_step, out_step = row.out_step, pixels = row.part->pixels;
+    const int64_t in_step = row.in_step, out_step = row.out_step;
+    const int64_t pixels = row.part->pixels, fetched = row.fetched;
     const bool with_relu = row.relu, streams = row.stream;
     for (int64_t x = 0, at = 0; x < pixels; x++, at += in_step, out += out_step) {
-        __builtin_prefetch(ahead + at);
+        for (int64_t i = 0; i < fetched; i += kPanel, ahead += kPanel) __builtin_prefetch(ahead);
         Vec sum = bias ? start : load_part(out, Few ? lanes : kLanes);
         MN_UNROLL
         for (int t = 0; t < T; t++) sum += w[t] * load_part(taps[t] + at, Few ? lanes : kLanes);
@@ -207,10 +209,10 @@ struct Filter {
         taps.each_part(image, y, pixels, [&](const Part& part) {
             Row row = {};
             row.in_step = taps.columns.stride * image.pixel;
-            if (part.count > 0) {
-                row.ahead =
-                    part.offset[part.count - 1] + taps.rows.stride * image.width * image.pixel;
-            }
+            // Vectors of channels lie far apart in a row; the next one comes from memory in order.
+            const int64_t next = taps.rows.at(y + 1, taps.rows.count - taps.rows.stride);
+            row.ahead = image.data + (next - image.row) * image.width * image.pixel;
+            if (part.pixels > 1) row.fetched = taps.rows.stride * taps.columns.stride * kLanes;
             row.part = &part;
             row.out_step = out_step;
             row.relu = relu && part.last;
@@ -224,6 +226,7 @@ struct Filter {
                 if (part.count > 0) {
                     kFilterRow[lanes < kLanes][part.count - 1](row, part.first ? start : nullptr,
                                                                lanes);
+                    row.ahead += part.pixels * row.fetched;
                 } else {
                     const Vec v = relu ? mn::cpu::MN_ISA::relu(load(start)) : load(start);
                     for (int64_t x = 0; x < part.pixels; x++)

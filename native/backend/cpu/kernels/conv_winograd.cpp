@@ -344,6 +344,40 @@ void forward(const ConvForward& op, const WinogradShape& w, const float* packed,
     }
 }
 
+template <int M>
+void diff_src(const ConvBackward& op, const WinogradShape& w, int64_t task, float* scratch) {
+    const ConvShape& s = op.shape;
+    const int64_t column_task = task % w.column_tasks;
+    const int64_t n = task / w.column_tasks / w.row_tasks;
+    const int64_t row0 = task / w.column_tasks % w.row_tasks * w.rows_per_task;
+    const int64_t row1 = min_of(row0 + w.rows_per_task, w.tile_rows);
+    float* transformed = scratch + w.strip_floats;
+    float* products = transformed + (M + 2) * (M + 2) * w.transformed_stride;
+    // The border of the gradient is what the kernel overhangs less the border of the image.
+    const int64_t top = M * row0 - (2 - s.pt), left = -(2 - s.pl);
+    gradient_before_pool(op, n, top, top + M * (row1 - row0) + 2, left,
+                         left + M * w.tile_columns + 2, 0, s.oc, w.padded, scratch);
+    transform_strip<M>(scratch, row1 - row0, w.tile_columns, w.padded, w.transformed_stride,
+                       transformed);
+    float* image = op.diff_src + n * s.ih * s.iw * s.ic;
+    const int64_t end = min_of((column_task + 1) * w.columns_per_task, s.ic);
+    for (int64_t i = column_task * w.columns_per_task; i < end; i += kBlock) {
+        const int64_t columns = min_of(kBlock, end - i);
+        multiply_strip(w, transformed, (row1 - row0) * w.tile_columns, op.packed, i,
+                       round_up(columns, kPanel), products);
+        for (int64_t c = 0; c < columns; c += kLanes) {
+            const float* from = products + c;
+            for (int64_t y = row0; y < row1; y++) {
+                for (int64_t x = 0; x < w.tile_columns; x++, from += kBlock) {
+                    Vec r[M][M];
+                    results_of_tile(from, w.product_stride, r);
+                    store_tile(r, y, x, s.ih, s.iw, s.ic, columns - c, image + i + c);
+                }
+            }
+        }
+    }
+}
+
 }  // namespace
 
 void f32_conv2d_winograd_pack(const ConvShape& s, int64_t tile, const float* weights,
@@ -358,36 +392,7 @@ void f32_conv2d_winograd_forward(const ConvForward& op, const WinogradShape& w, 
 
 void f32_conv2d_winograd_diff_src(const ConvBackward& op, const WinogradShape& w, int64_t task,
                                   float* scratch) {
-    const ConvShape& s = op.shape;
-    const int64_t column_task = task % w.column_tasks;
-    const int64_t n = task / w.column_tasks / w.row_tasks;
-    const int64_t row0 = task / w.column_tasks % w.row_tasks * w.rows_per_task;
-    const int64_t row1 = min_of(row0 + w.rows_per_task, w.tile_rows);
-    float* transformed = scratch + w.strip_floats;
-    float* products = transformed + 16 * w.transformed_stride;
-    // The border of the gradient is what the kernel overhangs less the border of the image.
-    const int64_t top = 2 * row0 - (2 - s.pt), left = -(2 - s.pl);
-    gradient_before_pool(op, n, top, top + 2 * (row1 - row0) + 2, left,
-                         left + 2 * w.tile_columns + 2, 0, s.oc, w.padded, scratch);
-    transform_strip<2>(scratch, row1 - row0, w.tile_columns, w.padded, w.transformed_stride,
-                       transformed);
-    float* image = op.diff_src + n * s.ih * s.iw * s.ic;
-    const int64_t end = min_of((column_task + 1) * w.columns_per_task, s.ic);
-    for (int64_t i = column_task * w.columns_per_task; i < end; i += kBlock) {
-        const int64_t columns = min_of(kBlock, end - i);
-        multiply_strip(w, transformed, (row1 - row0) * w.tile_columns, op.packed, i,
-                       round_up(columns, kPanel), products);
-        for (int64_t c = 0; c < columns; c += kLanes) {
-            const float* from = products + c;
-            for (int64_t y = row0; y < row1; y++) {
-                for (int64_t x = 0; x < w.tile_columns; x++, from += kBlock) {
-                    Vec r[2][2];
-                    results_of_tile(from, w.product_stride, r);
-                    store_tile(r, y, x, s.ih, s.iw, s.ic, columns - c, image + i + c);
-                }
-            }
-        }
-    }
+    (w.tile == 2 ? diff_src<2> : diff_src<4>)(op, w, task, scratch);
 }
 
 namespace {

@@ -51,8 +51,8 @@ struct ConvForward {
 };
 
 // 3 x 3 convolutions with stride 1 as Winograd's F(tile x tile, 3 x 3): the image falls into tiles
-// of 2 x 2 or, at inference, 4 x 4 results. Used for the forward pass and, on the gradient, for the
-// gradient by the source, with 2 x 2.
+// of 2 x 2 or 4 x 4 results. Used for the forward pass and, on the gradient, for the gradient by
+// the source.
 struct WinogradShape {
     int64_t tile;
     int64_t channels, padded;  // of what is read; padded to whole vectors of any set
@@ -98,13 +98,14 @@ struct ConvBackward {
     const int64_t* taps;
     int64_t phase_count, row_tasks, rows_per_task;
     int64_t first_column, strip_width;  // of the gradient strip with its border
+    int64_t diff_dst_pixel;             // products: floats from a pixel of it to the next
     // gradient by the weights: task = chunk of images * column_tasks + block of output channels
     int64_t count, images_per_chunk, column_tasks, columns_per_task, rows_per_strip;
     const int64_t* row_taps;  // where in the source strip each row of the result reads
     float* chunk_weights;
     float* chunk_bias;  // null: no bias
     int64_t chunk_weights_stride, chunk_bias_stride;
-    int64_t in_place, strip_floats;
+    int64_t in_place, strip_floats;  // in_place, by the source: the gradient needs no copy
 };
 
 struct PoolRun {

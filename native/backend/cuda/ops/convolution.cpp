@@ -32,10 +32,13 @@ struct Geometry {
     int64_t image_channels, pixel_channels, groups;
     int32_t image_h, image_w, pixel_h, pixel_w;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
+    int32_t precision;
     bool bias;
 
     explicit Geometry(const mnb_node& node)
-        : transposed(node.op == MN_OP_CONV_TRANSPOSE2D), max_batch(node.max_batch) {
+        : transposed(node.op == MN_OP_CONV_TRANSPOSE2D),
+          max_batch(node.max_batch),
+          precision(node.precision) {
         const mnb_tensor& src = node.src[0];
         if (transposed) {
             const mn_conv_transpose2d_desc& d = node.desc.conv_transpose2d;
@@ -93,8 +96,10 @@ struct Geometry {
     int64_t part_bytes() const { return groups > 1 ? 0 : parts() * weight_count() * kFloat; }
 
     // cuDNN pads both sides of an image alike; padding of the far side may not matter. A product of
-    // the image as it is needs no cuDNN.
+    // the image as it is needs no cuDNN. And to less than TF32 it would round to float16, which
+    // lacks the range of bfloat16.
     bool is_for_cudnn() const {
+        if (precision == MN_PRECISION_BFLOAT16) return false;
         const auto windows = [](int64_t image, int64_t pad, int64_t kernel, int64_t dilation,
                                 int64_t stride) {
             return (image + 2 * pad - dilation * (kernel - 1) - 1) / stride + 1;
@@ -105,12 +110,23 @@ struct Geometry {
     }
     ConvShape shape() const {
         const auto size = [](int64_t n) { return static_cast<int>(n); };
-        return {size(max_batch), size(groups), size(image_channels),
-                image_h,         image_w,      size(pixel_channels),
-                pixel_h,         pixel_w,      kernel_h,
-                kernel_w,        stride_h,     stride_w,
-                pad_top,         pad_left,     dilation_h,
-                dilation_w};
+        return {size(max_batch),
+                size(groups),
+                size(image_channels),
+                image_h,
+                image_w,
+                size(pixel_channels),
+                pixel_h,
+                pixel_w,
+                kernel_h,
+                kernel_w,
+                stride_h,
+                stride_w,
+                pad_top,
+                pad_left,
+                dilation_h,
+                dilation_w,
+                precision == MN_PRECISION_TENSOR_FLOAT32};
     }
 
 private:

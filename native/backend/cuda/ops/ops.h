@@ -12,6 +12,10 @@ namespace mn::cuda {
 class Kernel {
 public:
     virtual ~Kernel() = default;
+    // Called ahead of each run, also where a graph is replayed instead of it: what differs between
+    // runs of one mnb_sequence is put on the device here, in a DeviceValue.
+    virtual void prepare(Device&, const mnb_run&) {}
+    // Launches; all that it passes by value depends on the mnb_sequence alone.
     virtual void run(Device& device, const mnb_run& run) = 0;
 };
 
