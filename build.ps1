@@ -35,6 +35,17 @@ switch ($Verb) {
         foreach ($project in 'MnistNative', 'MnistNative.Models', 'MnistNative.Cli') {
             Invoke-Tool dotnet (@('pack', "managed/$project", '-c', 'Release') + $Rest)
         }
+        # The CUDA plugin, which is for two platforms and takes a CUDA toolkit.
+        if ($env:MNISTNATIVE_PACKAGE_RIDS -and -not ($env:MNISTNATIVE_PACKAGE_RIDS -split ';' -match '^(linux|win)-x64$')) {
+            'MnistNative.Cuda is left out: it is for linux-x64 and win-x64.'
+            break
+        }
+        cmake -P native/cmake/find_cuda.cmake
+        if ($LASTEXITCODE -ne 0) {
+            'MnistNative.Cuda is left out: there is no CUDA toolkit to build it with.'
+            break
+        }
+        Invoke-Tool dotnet (@('pack', 'managed/MnistNative.Cuda', '-c', 'Release') + $Rest)
     }
     'native' { Build-Native $Rest[0] }
     'asan' {

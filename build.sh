@@ -15,6 +15,7 @@ usage: ./build.sh VERB [arguments of dotnet]
   tsan           the native tests under the thread sanitizer
   api            add new public members to PublicAPI.Unshipped.txt and take out what is gone
   bindings       write NativeMethods.g.cs from the C header (needs clang)
+  cuda-report    check the CUDA backend on this computer's card, measure it, and print a report (Markdown)
   format         lay out the sources (needs clang-format)
   format-check   fail where a source is not laid out so
   clean          remove everything that was built
@@ -33,6 +34,14 @@ pack() {
     for project in MnistNative MnistNative.Models MnistNative.Cli; do
         dotnet pack "managed/$project" -c Release "$@"
     done
+    # The CUDA plugin, which is for two platforms and takes a CUDA toolkit.
+    if [[ ";${MNISTNATIVE_PACKAGE_RIDS:-linux-x64};" != *\;@(linux|win)-x64\;* ]]; then
+        echo "MnistNative.Cuda is left out: it is for linux-x64 and win-x64."
+    elif cmake -P native/cmake/find_cuda.cmake; then
+        dotnet pack managed/MnistNative.Cuda -c Release "$@"
+    else
+        echo "MnistNative.Cuda is left out: there is no CUDA toolkit to build it with."
+    fi
 }
 
 native_sources() {
@@ -54,6 +63,10 @@ case $verb in
         done
         ;;
     bindings) dotnet run --project managed/Bindgen -- "$@" ;;
+    cuda-report)
+        dotnet build tests/MnistNative.Tests -v quiet -clp:NoSummary >&2
+        tests/card/report.sh "$@"
+        ;;
     format)
         native_sources | xargs -0 clang-format -i
         dotnet format MnistNative.sln "$@"

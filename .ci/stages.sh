@@ -10,17 +10,24 @@ failed=0
 skipped=0
 report=""
 
-# stage NAME COMMAND...: runs it; the stage counts as one check.
+# stage NAME COMMAND...: runs it; the stage counts as one check. A command that ends with 77 has printed why it cannot
+# be done here, and counts as skipped.
 stage() {
     local name=$1 start=$SECONDS state=ok
     shift
     printf '\n== %s\n' "$name"
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        state=FAILED
-    fi
+    "$@"
+    case $? in
+        0) passed=$((passed + 1)) ;;
+        77)
+            skipped=$((skipped + 1))
+            state=skipped
+            ;;
+        *)
+            failed=$((failed + 1))
+            state=FAILED
+            ;;
+    esac
     report+=$(printf '%-12s %5d s  %s' "$name" $((SECONDS - start)) "$state")$'\n'
 }
 
@@ -32,6 +39,38 @@ install() {
     "${as_root[@]}" apt-get update -qq &&
         "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
             apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+# Debian's CUDA toolkit, which is in the component non-free: without it the plugin is not built, and its tests are skipped.
+cuda_toolkit() {
+    local as_root=() system codename mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    local source=/etc/apt/sources.list.d/debian-non-free.sources
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+    if ! command -v nvcc >/dev/null; then
+        system=$(. /etc/os-release && echo "$ID")
+        codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+        if [ "$system" != debian ] || [ -z "$codename" ]; then
+            echo "skipped: there is no nvcc, and only Debian's CUDA toolkit is installed from here"
+            return 77
+        fi
+        "${as_root[@]}" apt-get update -qq
+        if [ -z "$(apt-cache madison nvidia-cuda-toolkit)" ]; then
+            # From where the system's own packages come.
+            mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' \
+                "Codename: $codename" | head -n 1)
+            printf '%s\n' "Types: deb" "URIs: ${mirror:-http://deb.debian.org/debian}" "Suites: $codename" \
+                "Components: contrib non-free" "Signed-By: $keyring" | "${as_root[@]}" tee "$source" >/dev/null
+        fi
+        if ! install nvidia-cuda-toolkit; then
+            # A source that does not answer would fail whatever is installed later.
+            "${as_root[@]}" rm -f "$source"
+            echo "skipped: the CUDA toolkit could not be installed (apt-get install nvidia-cuda-toolkit)"
+            return 77
+        fi
+        # What was configured without it is configured anew.
+        rm -f artifacts/native/*/configured.stamp
+    fi
+    nvcc --version | tail -n 2
 }
 
 # count_tests FOLDER: adds up the reports of dotnet test; no test at all is a failure.

@@ -68,13 +68,14 @@ public static class CommandLine
         }
     }
 
+    /// <summary>The text without line breaks.</summary>
+    internal static string OneLine(string text) =>
+        string.Join(' ', text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+
     private static string Describe(Exception e) =>
         OneLine(e is ArgumentException { ParamName: string name }
             ? e.Message.Replace($" (Parameter '{name}')", "", StringComparison.Ordinal)
             : e.Message);
-
-    private static string OneLine(string text) =>
-        string.Join(' ', text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
 }
 
 /// <summary>Arguments that contradict each other.</summary>

@@ -55,6 +55,28 @@ internal static class SharedOptions
         return option.InRange(0, 1024);
     }
 
+    public static Option<string> Precision()
+    {
+        var option = new Option<string>("--precision")
+        {
+            Description = "What products are computed from; tf32 and bf16 need a card.",
+            DefaultValueFactory = _ => "fp32",
+        };
+        option.AcceptOnlyFromAmong("fp32", "tf32", "bf16");
+        return option;
+    }
+
+    /// <summary>The model's options for a value of <c>--precision</c>.</summary>
+    public static ModelOptions WithPrecision(string precision) => new()
+    {
+        Precision = precision switch
+        {
+            "tf32" => MnistNative.Precision.TensorFloat32,
+            "bf16" => MnistNative.Precision.BFloat16,
+            _ => MnistNative.Precision.Float32,
+        },
+    };
+
     public static Option<int> BatchSize() => new Option<int>("--batch-size")
     {
         Description = "Images in a step.",
@@ -81,25 +103,25 @@ internal static class SharedOptions
         return option;
     }
 
-    /// <summary>Opens the device asked for.</summary>
-    public static MnistNative.Device OpenDevice(string device, int threads)
+    /// <summary>
+    /// Opens the device asked for. Where <c>auto</c> takes the processor, a line on the error stream says why.
+    /// </summary>
+    public static MnistNative.Device OpenDevice(string device, int threads, CliContext context)
     {
-        if (device == "cuda")
+        if (device == "cpu")
+        {
+            return MnistNative.Device.Cpu(threads);
+        }
+
+        try
         {
             return MnistNative.Device.Cuda();
         }
-
-        if (device == "auto")
+        catch (MnistNativeException e) when (device == "auto")
         {
-            MnistNative.Device auto = MnistNative.Device.Auto();
-            if (auto.Kind != DeviceKind.Cpu || threads == 0)
-            {
-                return auto;
-            }
-
-            auto.Dispose();
+            string reason = e is DeviceUnavailableException refusal ? refusal.Reason.ToString() : e.Status.ToString();
+            context.Error.WriteLine($"mnistnative: computing on the CPU, {reason}: {CommandLine.OneLine(e.Message)}");
+            return MnistNative.Device.Cpu(threads);
         }
-
-        return MnistNative.Device.Cpu(threads);
     }
 }

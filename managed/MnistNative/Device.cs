@@ -28,10 +28,13 @@ public sealed record DeviceInfo(
     /// <summary>The newest CUDA version that the driver supports; null for the processor.</summary>
     public Version? DriverVersion { get; init; }
 
-    /// <summary>What convolutions are computed by, for example <c>cublas</c>; empty for the processor.</summary>
+    /// <summary>What convolutions are computed by, <c>cudnn</c> or <c>cublas</c>; empty for the processor.</summary>
     public string Tier { get; init; } = "";
 
-    /// <summary>Libraries that were opened at run time, each with its path and version; none for the processor.</summary>
+    /// <summary>What <see cref="ModelOptions.Precision"/> can be on the device.</summary>
+    public IReadOnlyList<Precision> Precisions { get; init; } = [Precision.Float32];
+
+    /// <summary>Libraries that were opened at run time, each with its path and version, and last why cuDNN is not used, if so; none for the processor.</summary>
     public IReadOnlyList<string> Libraries { get; init; } = [];
 
     /// <summary>For example <c>cpu: Intel Xeon (avx512, 2 threads)</c>.</summary>
@@ -179,6 +182,7 @@ public sealed class Device : IDisposable
             Native.Check(NativeMethods.DeviceDescribe(lease.Value, &info));
         }
 
+        uint precisions = info.Precisions;
         return new DeviceInfo(
             (DeviceKind)info.Kind,
             info.Index,
@@ -192,6 +196,7 @@ public sealed class Device : IDisposable
                 ? null
                 : new Version(info.DriverVersion / 1000, info.DriverVersion % 1000 / 10),
             Tier = Utf8.FromNative(info.Tier),
+            Precisions = [.. Enum.GetValues<Precision>().Where(precision => ((precisions >> (int)precision) & 1) != 0)],
             Libraries = Utf8.FromNative(info.Libraries).Split("; ", StringSplitOptions.RemoveEmptyEntries),
         };
     }

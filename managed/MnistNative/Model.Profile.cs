@@ -32,7 +32,7 @@ public sealed partial class Model
         ProfileEntry[] entries;
         if (training)
         {
-            using Model twin = Create(Network, Seed, Device, new ModelOptions { Fusion = _fusion, InferenceBatch = 1 });
+            using Model twin = Create(Network, Seed, Device, _options with { InferenceBatch = 1 });
             bool classifier = OutputShape.Count == 1 && !Network.EndsInSoftmax;
             using Trainer trainer = twin.CreateTrainer(new Adam(), batchSize, classifier ? Loss.CrossEntropy() : Loss.Mse());
             int[] labels = classifier ? new int[batchSize] : [];

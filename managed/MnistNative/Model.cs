@@ -16,15 +16,16 @@ public sealed partial class Model : IDisposable
     private readonly ModelSummary _summary;
     private readonly int _lossNode;
     private readonly int _imageLength;
-    private readonly bool _fusion;
+    private readonly ModelOptions _options;
 
-    private Model(Sequential network, Device device, ulong seed, bool fusion, ModelHandle handle, GraphBuilder graph)
+    private Model(
+        Sequential network, Device device, ulong seed, ModelOptions options, ModelHandle handle, GraphBuilder graph)
     {
         Network = network;
         Device = device;
         Seed = seed;
         _handle = handle;
-        _fusion = fusion;
+        _options = options;
         _summary = new ModelSummary(graph.Rows);
         OutputNode = graph.Output;
 
@@ -48,6 +49,9 @@ public sealed partial class Model : IDisposable
 
     /// <summary>The seed that the model was built with.</summary>
     public ulong Seed { get; }
+
+    /// <summary>How products are computed.</summary>
+    public Precision Precision => _options.Precision;
 
     /// <summary>Shape of the images that the model takes.</summary>
     public ImageShape InputShape => Network.InputShape;
@@ -102,6 +106,7 @@ public sealed partial class Model : IDisposable
             Outputs = &output,
             OutputCount = 1,
             InferenceBatch = options.InferenceBatch,
+            Precision = (int)options.Precision,
         };
         ulong value;
         DeviceHandle deviceHandle = device.Handle;
@@ -113,7 +118,7 @@ public sealed partial class Model : IDisposable
         var handle = new ModelHandle(value, deviceHandle);
         try
         {
-            return new Model(network, device, seed, options.Fusion, handle, graph);
+            return new Model(network, device, seed, options, handle, graph);
         }
         catch
         {

@@ -14,4 +14,11 @@ public sealed record ModelOptions
     /// same results.
     /// </summary>
     public int InferenceBatch { get; init; }
+
+    /// <summary>
+    /// How products are computed, in inference and training. The processor computes with
+    /// <see cref="Precision.Float32"/> only, a card from compute capability 8.0 with all of them;
+    /// <see cref="DeviceInfo.Precisions"/> tells.
+    /// </summary>
+    public Precision Precision { get; init; }
 }

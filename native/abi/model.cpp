@@ -175,6 +175,20 @@ mn_status mn_trainer_step(mn_trainer trainer, const mn_batch* batch, mn_metrics*
     });
 }
 
+mn_status mn_trainer_begin_step(mn_trainer trainer, const mn_batch* batch) {
+    return guard([&] {
+        const mn_batch b = take_batch(batch);
+        get<Trainer>(trainer)->begin_step(b, dataset_of(b));
+    });
+}
+
+mn_status mn_trainer_step_sums(mn_trainer trainer, int32_t restart, mn_step_sums* sums_out) {
+    return guard([&] {
+        require_size(sums_out, "sums_out");
+        give(sums_out, get<Trainer>(trainer)->sums(restart != 0));
+    });
+}
+
 mn_status mn_trainer_accumulate(mn_trainer trainer, const mn_batch* batch,
                                 mn_metrics* metrics_out) {
     return guard([&] {

@@ -118,6 +118,7 @@ typedef struct mnb_node {
     // inference only. Its parameters, in their order and plain, follow the convolution's.
     int32_t has_norm;
     mn_batch_norm_desc norm;
+    int32_t precision;  // mn_precision of products; one that the device told of
 } mnb_node;
 
 // What backward reads of the forward pass besides diff_dst; the planner keeps it alive.
@@ -151,6 +152,17 @@ typedef struct mnb_input {
     const float* output_gradients;
     const float* targets;  // for MNB_OP_TARGET_LOSS, likewise
 } mnb_input;
+
+// What tells runs of a plan apart. Runs that agree in all of it differ only in their step, loss
+// scales and the contents of memory.
+typedef struct mnb_sequence {
+    uint32_t struct_size;
+    int32_t count;
+    int32_t accumulate;
+    int32_t input_count;
+    const mnb_input* inputs;
+    uint64_t owner;  // of the kernels and addresses; no number is used twice
+} mnb_sequence;
 
 // What a loss kernel reports, in device memory. `correct` counts rows whose first largest value is
 // the label's; rows whose label is ignored count nowhere.
@@ -264,12 +276,22 @@ typedef struct mnb_backend {
                       const mnb_update* params, int32_t param_count,
                       const mnb_update_options* options, mnb_error* error);
 
-    // Around the calls of one step, so that a backend can record and replay them; may be null.
-    // `key` names the sequence: equal keys run equal sequences with equal addresses. A plan that is
+    // Around the calls of `run` of one run of a plan, by one thread, so that a backend can record
+    // and replay them; may be null. `complete`: 0 where an error cut the run short. A plan that is
     // timed runs its kernels outside of them, each followed by synchronize.
-    int32_t (*begin)(mnb_device* device, uint64_t key, mnb_error* error);
-    int32_t (*end)(mnb_device* device, mnb_error* error);
+    int32_t (*begin)(mnb_device* device, const mnb_sequence* sequence, mnb_error* error);
+    int32_t (*end)(mnb_device* device, int32_t complete, mnb_error* error);
+    // The owner is going; null if begin is.
+    void (*forget)(mnb_device* device, uint64_t owner);
     int32_t (*synchronize)(mnb_device* device, mnb_error* error);
+
+    // Copying out without waiting: `post` begins it, `collect` waits for it, and for nothing that
+    // was begun later. Each ticket is collected once, with a `dst` that may be null. Both are null
+    // where the host's memory is shared.
+    int32_t (*post)(mnb_device* device, const void* src, size_t bytes, uint64_t* ticket_out,
+                    mnb_error* error);
+    int32_t (*collect)(mnb_device* device, uint64_t ticket, void* dst, size_t bytes,
+                       mnb_error* error);
 
     // Measures the device, which must be idle; may be null.
     int32_t (*measure)(mnb_device* device, mnb_peak* peak_out, mnb_error* error);

@@ -23,8 +23,15 @@ namespace {
 // The plugin's function, or null with what the system says about it. A library that was loaded
 // before is loaded once; none is ever unloaded.
 #if defined(_WIN32)
+// Paths are UTF-8, whatever code page the process has.
+std::wstring wide(const char* path) {
+    const int size = MultiByteToWideChar(CP_UTF8, 0, path, -1, nullptr, 0);
+    std::wstring result(size > 0 ? size : 1, L'\0');
+    MultiByteToWideChar(CP_UTF8, 0, path, -1, result.data(), size);
+    return result;
+}
 void* open_plugin(const char* path, std::string& failure) {
-    void* library = reinterpret_cast<void*>(LoadLibraryExA(path, nullptr, 0));
+    void* library = reinterpret_cast<void*>(LoadLibraryExW(wide(path).c_str(), nullptr, 0));
     if (!library) failure = text("error ", GetLastError());
     return library;
 }
@@ -32,7 +39,7 @@ void* find_init(void* library) {
     return reinterpret_cast<void*>(GetProcAddress(static_cast<HMODULE>(library), MNB_PLUGIN_INIT));
 }
 bool file_exists(const char* path) {
-    return GetFileAttributesA(path) != INVALID_FILE_ATTRIBUTES;
+    return GetFileAttributesW(wide(path).c_str()) != INVALID_FILE_ATTRIBUTES;
 }
 #else
 void* open_plugin(const char* path, std::string& failure) {

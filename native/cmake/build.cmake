@@ -44,6 +44,14 @@ if(EXISTS "${binary_dir}/CMakeCache.txt")
     endif()
 endif()
 
+# Configured before a CUDA toolkit was installed.
+if(TARGETS MATCHES "mnistnative_cuda" AND EXISTS "${binary_dir}/CMakeCache.txt")
+    file(STRINGS "${binary_dir}/CMakeCache.txt" missing REGEX "^MNISTNATIVE_(NVCC|CUDA_INCLUDE):.*-NOTFOUND$")
+    if(missing)
+        file(REMOVE "${stamp}")
+    endif()
+endif()
+
 if(NOT EXISTS "${stamp}" OR "${source_dir}/CMakePresets.json" IS_NEWER_THAN "${stamp}")
     run("configured" "${CMAKE_COMMAND}" --preset ${PRESET})
     file(TOUCH "${stamp}")

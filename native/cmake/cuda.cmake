@@ -5,42 +5,22 @@
 if(MNISTNATIVE_CUDA STREQUAL "OFF" OR MNISTNATIVE_SANITIZE MATCHES "thread")
     return()
 endif()
-# A toolkit that is found would be that of the computer that compiles.
-if(MNISTNATIVE_CUDA STREQUAL "AUTO" AND CMAKE_CROSSCOMPILING)
+# NVIDIA has drivers for no other system.
+if(MNISTNATIVE_CUDA STREQUAL "AUTO" AND NOT CMAKE_SYSTEM_NAME MATCHES "^(Linux|Windows)$")
     return()
 endif()
 
-find_program(MNISTNATIVE_NVCC nvcc
-    HINTS ENV CUDA_PATH ENV CUDA_HOME PATHS /usr/local/cuda PATH_SUFFIXES bin
-    DOC "The CUDA compiler")
-if(MNISTNATIVE_NVCC)
-    cmake_path(GET MNISTNATIVE_NVCC PARENT_PATH mn_cuda_bin)
-    cmake_path(GET mn_cuda_bin PARENT_PATH mn_cuda_root)
-    find_path(MNISTNATIVE_CUDA_INCLUDE cublas_v2.h
-        HINTS "${mn_cuda_root}/include" "${mn_cuda_root}/targets/x86_64-linux/include" /usr/local/cuda/include
-        DOC "Folder of cuda.h and cublas_v2.h")
-endif()
-if(NOT MNISTNATIVE_NVCC OR NOT MNISTNATIVE_CUDA_INCLUDE)
+include("${CMAKE_CURRENT_LIST_DIR}/find_cuda.cmake")
+if(mn_cuda_missing)
     if(MNISTNATIVE_CUDA STREQUAL "ON")
-        message(FATAL_ERROR "MNISTNATIVE_CUDA is ON, but no CUDA toolkit (nvcc, cuda.h, cublas_v2.h) was found. "
-            "MNISTNATIVE_NVCC names the compiler. On Debian: apt-get install nvidia-cuda-toolkit (non-free).")
+        message(FATAL_ERROR "MNISTNATIVE_CUDA is ON, but ${mn_cuda_missing}.")
     endif()
+    message(STATUS "No CUDA plugin: ${mn_cuda_missing}")
     return()
 endif()
-
-execute_process(COMMAND "${MNISTNATIVE_NVCC}" --version OUTPUT_VARIABLE mn_nvcc_version)
-if(NOT mn_nvcc_version MATCHES "release ([0-9]+)\\.([0-9]+)")
-    message(FATAL_ERROR "${MNISTNATIVE_NVCC} --version says no version: ${mn_nvcc_version}")
-endif()
-set(mn_cuda_version "${CMAKE_MATCH_1}.${CMAKE_MATCH_2}")
+# As the driver counts versions.
+string(REGEX MATCH "^([0-9]+)\\.([0-9]+)$" _ "${mn_cuda_version}")
 math(EXPR mn_cuda_driver "${CMAKE_MATCH_1} * 1000 + ${CMAKE_MATCH_2} * 10")
-if(mn_cuda_version VERSION_LESS 11.8)
-    if(MNISTNATIVE_CUDA STREQUAL "ON")
-        message(FATAL_ERROR "CUDA toolkit ${mn_cuda_version} is too old: 11.8 or newer is needed.")
-    endif()
-    message(STATUS "No CUDA plugin: toolkit ${mn_cuda_version} is older than 11.8")
-    return()
-endif()
 
 # PTX for the oldest serves every later card; machine code saves compiling it when the device is opened.
 if(mn_cuda_version VERSION_LESS 13)
@@ -49,14 +29,37 @@ else()
     set(mn_cuda_oldest 75)
 endif()
 set(MNISTNATIVE_CUDA_ARCHITECTURES "75;86" CACHE STRING
-    "Compute capabilities to make machine code for; releases take 70;75;80;86;89;90")
+    "Compute capabilities to make machine code for; all: of every desktop and server card that the toolkit knows")
+set(mn_cuda_architectures ${MNISTNATIVE_CUDA_ARCHITECTURES})
+if(mn_cuda_architectures STREQUAL "all")
+    set(mn_cuda_architectures 70 75 80 86 89 90)
+    if(mn_cuda_version VERSION_GREATER_EQUAL 12.8)
+        list(APPEND mn_cuda_architectures 100 120)
+    endif()
+    if(mn_cuda_oldest GREATER 70)
+        list(REMOVE_ITEM mn_cuda_architectures 70)
+    endif()
+endif()
 
 set(mn_nvcc_options -std=c++17 -O3 --fatbin -Werror all-warnings
     -gencode arch=compute_${mn_cuda_oldest},code=compute_${mn_cuda_oldest})
-foreach(architecture IN LISTS MNISTNATIVE_CUDA_ARCHITECTURES)
+foreach(architecture IN LISTS mn_cuda_architectures)
     list(APPEND mn_nvcc_options -gencode arch=compute_${architecture},code=sm_${architecture})
 endforeach()
 list(APPEND mn_nvcc_options "-I${CMAKE_CURRENT_SOURCE_DIR}" "-I${CMAKE_CURRENT_SOURCE_DIR}/include")
+
+# Debian has the toolkit's headers among the system's, which a cross-compiler must not see.
+set(mn_cuda_include "${MNISTNATIVE_CUDA_INCLUDE}")
+if(CMAKE_CROSSCOMPILING AND EXISTS "${MNISTNATIVE_CUDA_INCLUDE}/stdlib.h")
+    set(mn_cuda_include "${CMAKE_CURRENT_BINARY_DIR}/cuda/include")
+    file(MAKE_DIRECTORY "${mn_cuda_include}")
+    foreach(name cuda.h cublas_v2.h cublas_api.h cuComplex.h cuda_bf16.h cuda_bf16.hpp cuda_fp16.h cuda_fp16.hpp
+            driver_types.h library_types.h vector_functions.h vector_functions.hpp vector_types.h crt nv)
+        if(EXISTS "${MNISTNATIVE_CUDA_INCLUDE}/${name}")
+            file(CREATE_LINK "${MNISTNATIVE_CUDA_INCLUDE}/${name}" "${mn_cuda_include}/${name}" SYMBOLIC)
+        endif()
+    endforeach()
+endif()
 
 file(GLOB mn_cuda_kernels CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/backend/cuda/kernels/*.cu")
 file(GLOB mn_cuda_kernel_headers CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/backend/cuda/kernels/*.h")
@@ -88,7 +91,17 @@ add_custom_command(OUTPUT "${mn_cuda_folder}/images.cpp"
 add_library(mnistnative_cuda MODULE ${mn_cuda_sources} "${CMAKE_CURRENT_SOURCE_DIR}/graph/error.cpp"
     "${mn_cuda_folder}/images.cpp")
 target_link_libraries(mnistnative_cuda PRIVATE mn_options)
-target_include_directories(mnistnative_cuda SYSTEM PRIVATE "${MNISTNATIVE_CUDA_INCLUDE}")
+target_include_directories(mnistnative_cuda SYSTEM PRIVATE "${mn_cuda_include}")
+# Not needed; where it is found, the project's declarations are compared with it.
+if(NOT CMAKE_CROSSCOMPILING)
+    find_path(MNISTNATIVE_CUDNN_INCLUDE cudnn.h
+        HINTS "${MNISTNATIVE_CUDA_INCLUDE}" ENV CUDNN_PATH ENV CUDNN_HOME PATH_SUFFIXES include
+        DOC "Folder of cudnn.h")
+    mark_as_advanced(MNISTNATIVE_CUDNN_INCLUDE)
+    if(MNISTNATIVE_CUDNN_INCLUDE)
+        target_include_directories(mnistnative_cuda SYSTEM PRIVATE "${MNISTNATIVE_CUDNN_INCLUDE}")
+    endif()
+endif()
 target_compile_definitions(mnistnative_cuda PRIVATE
     MN_BUILDING_LIBRARY
     MN_CUDA_OLDEST=${mn_cuda_oldest}
@@ -107,3 +120,11 @@ else()
         target_link_options(mnistnative_cuda PRIVATE -Wl,--no-undefined -static-libstdc++ -static-libgcc)
     endif()
 endif()
+target_link_options(mnistnative_cuda PRIVATE $<$<CONFIG:Release>:-s>)
+
+# For the test of what the plugin holds.
+find_program(MNISTNATIVE_CUOBJDUMP cuobjdump HINTS "${mn_cuda_bin}" DOC "Lists the device code of a library")
+list(TRANSFORM mn_cuda_architectures PREPEND "sm_" OUTPUT_VARIABLE mn_cuda_codes)
+set(mn_cuda_codes "compute_${mn_cuda_oldest}" ${mn_cuda_codes} PARENT_SCOPE)
+list(LENGTH mn_cuda_kernels mn_cuda_kernel_count)
+set(mn_cuda_kernel_count ${mn_cuda_kernel_count} PARENT_SCOPE)

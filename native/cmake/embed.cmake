@@ -12,10 +12,17 @@ foreach(file IN LISTS FILES)
     string(REGEX REPLACE "(................................................................................)"
         "\\1\n" bytes "${bytes}")
     # The driver reads the header of an image as 64-bit words.
-    string(APPEND arrays "alignas(16) const unsigned char ${name}_image[] = {\n${bytes}};\n\n")
+    string(APPEND arrays "alignas(16) MN_FATBIN const unsigned char ${name}_image[] = {\n${bytes}};\n\n")
     string(APPEND entries "    {\"${name}\", ${name}_image},\n")
 endforeach()
 file(WRITE "${OUTPUT}" "#include \"backend/cuda/images.h\"
+
+// Where NVIDIA's tools look for device code: cuobjdump lists what the plugin holds.
+#if defined(__ELF__)
+#define MN_FATBIN [[gnu::section(\".nv_fatbin\")]]
+#else
+#define MN_FATBIN
+#endif
 
 namespace mn::cuda {
 namespace {

@@ -194,6 +194,17 @@ typedef struct mn_device_desc {
     const char* plugin_path;
 } mn_device_desc;
 
+/// How products of matrices and convolutions are computed. Values in memory, parameters among them,
+/// and sums are float32 with any of them.
+enum mn_precision {
+    /// From float32.
+    MN_PRECISION_FLOAT32 = 0,
+    /// From factors rounded to TF32 (10 bits of mantissa, float32's range).
+    MN_PRECISION_TENSOR_FLOAT32 = 1,
+    /// From factors rounded to bfloat16 (7 bits of mantissa, float32's range).
+    MN_PRECISION_BFLOAT16 = 2
+};
+
 /// What an open device is.
 typedef struct mn_device_info {
     /// Size of this struct in bytes.
@@ -215,10 +226,15 @@ typedef struct mn_device_info {
     int32_t device_count;
     /// The newest CUDA that the driver supports, 12040 for 12.4; 0 for the CPU.
     int32_t driver_version;
-    /// What convolutions are computed by: "cublas" (columns and matrix products); empty for the
-    /// CPU.
+    /// Which ::mn_precision values a model on the device can have: a bit each, from the lowest.
+    uint32_t precisions;
+    /// Always 0.
+    uint32_t reserved;
+    /// What convolutions are computed by: "cudnn", or "cublas" (columns and matrix products); empty
+    /// for the CPU.
     char tier[MN_NAME_CAPACITY];
-    /// Libraries opened at run time, with paths and versions, separated by "; "; empty for the CPU.
+    /// Libraries opened at run time, with paths and versions, separated by "; "; last why cuDNN is
+    /// not used, if so. Empty for the CPU.
     char libraries[MN_LIBRARIES_CAPACITY];
 } mn_device_info;
 
@@ -970,6 +986,11 @@ typedef struct mn_model_desc {
     /// Most images that one inference plan takes at once; 0 lets the library choose. Larger
     /// batches run in pieces, with the same results.
     int32_t inference_batch;
+    /// An ::mn_precision, for inference and training; one that mn_device_info::precisions lacks is
+    /// refused with ::MN_UNSUPPORTED.
+    int32_t precision;
+    /// Always 0.
+    int32_t reserved;
 } mn_model_desc;
 
 /// A parameter of a model.
@@ -1326,6 +1347,32 @@ MN_API mn_status mn_trainer_destroy(mn_trainer trainer);
 /// @param metrics_out receives the batch's loss (before the update) and its hits.
 MN_API mn_status mn_trainer_step(mn_trainer trainer, const mn_batch* batch,
                                  mn_metrics* metrics_out);
+
+/// Sums over the steps of ::mn_trainer_begin_step.
+typedef struct mn_step_sums {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Always 0.
+    int32_t reserved;
+    /// Number of steps.
+    int64_t steps;
+    /// Number of images.
+    int64_t images;
+    /// The sum of the steps' mn_metrics::correct.
+    int64_t correct;
+    /// The sum of the steps' mn_metrics::loss, added in their order.
+    double loss;
+} mn_step_sums;
+
+/// A step as ::mn_trainer_step makes it, without waiting for it: a card computes while the caller
+/// prepares the next batch. What goes wrong on the card is reported by a later call.
+/// @param batch images and labels, at most max_batch; it may change as soon as the call returns.
+MN_API mn_status mn_trainer_begin_step(mn_trainer trainer, const mn_batch* batch);
+
+/// Waits for the steps begun and gives the sums over all of them.
+/// @param restart 1: the sums start anew after this call; 0: they go on.
+/// @param sums_out receives the sums; its struct_size must be set.
+MN_API mn_status mn_trainer_step_sums(mn_trainer trainer, int32_t restart, mn_step_sums* sums_out);
 
 /// Forward and backward of one batch, added to the gradients. Numerators and denominators of the
 /// losses' means are added up apart, so that several small batches equal one large one.

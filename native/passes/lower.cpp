@@ -70,6 +70,7 @@ Program lower(const Graph& graph, const LowerOptions& options) {
     Program program;
     program.training = options.training;
     program.max_batch = options.max_batch;
+    program.precision = options.precision;
     program.input_gradients.assign(graph.inputs().size(), -1);
     const std::vector<bool> needed = needed_nodes(graph, options);
 

@@ -40,6 +40,7 @@ mnb_node Program::node(const Operation& operation) const {
         node.wants_diff_param[i] = operation.wants_diff_params[i];
     node.layer = static_cast<uint32_t>(operation.node);
     node.max_batch = max_batch;
+    node.precision = precision;
     return node;
 }
 

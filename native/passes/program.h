@@ -69,6 +69,7 @@ struct Program {
     std::vector<int32_t> input_gradients;  // values, one an input; -1: none, or not asked for
     bool training = false;
     int32_t max_batch = 1;
+    int32_t precision = MN_PRECISION_FLOAT32;
 
     int32_t add_value(const mnb_tensor& tensor);
     int32_t add_view(const mnb_tensor& tensor, int32_t of);
@@ -100,6 +101,7 @@ struct LowerOptions {
     bool whole_graph = false;          // lower nodes that no output or loss needs, too
     bool training = false;
     int32_t max_batch = 1;
+    int32_t precision = MN_PRECISION_FLOAT32;
 };
 
 Program lower(const Graph& graph, const LowerOptions& options);

@@ -126,13 +126,12 @@ void LossSum::clear() {
     count_ = 0;
 }
 
-void LossSum::add(Execution& execution, int32_t count) {
-    count_ += count;
+void LossSum::take(Execution& execution) {
+    count_ += execution.take_losses(taken_.data());
     for (size_t i = 0; i < sums_.size(); i++) {
-        const mnb_loss_result result = execution.read_loss(static_cast<int32_t>(i));
-        sums_[i].numerator += result.numerator;
-        sums_[i].denominator += result.denominator;
-        sums_[i].correct += result.correct;
+        sums_[i].numerator += taken_[i].numerator;
+        sums_[i].denominator += taken_[i].denominator;
+        sums_[i].correct += taken_[i].correct;
     }
 }
 

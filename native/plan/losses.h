@@ -53,10 +53,12 @@ struct LossScales {
 // Adds up what the losses of runs report.
 class LossSum {
 public:
-    explicit LossSum(const LossList& losses) : losses_(&losses), sums_(losses.size()) {}
+    explicit LossSum(const LossList& losses)
+        : losses_(&losses), sums_(losses.size()), taken_(losses.size()) {}
 
     void clear();
-    void add(Execution& execution, int32_t count);
+    // Waits for the losses that an execution has posted first, and adds them.
+    void take(Execution& execution);
     mn_metrics metrics() const;
 
 private:
@@ -64,6 +66,7 @@ private:
 
     const LossList* losses_;
     std::vector<mnb_loss_result> sums_;
+    std::vector<mnb_loss_result> taken_;  // one run's
     int32_t count_ = 0;
 };
 

@@ -11,6 +11,18 @@ namespace {
 constexpr int64_t kInferenceBytes = int64_t{64} << 20;
 constexpr int32_t kMaxInferenceBatch = 64;
 
+int32_t check_precision(int32_t precision, const Device& device) {
+    constexpr const char* kNames[] = {"float32", "TF32", "bfloat16"};
+    if (precision < MN_PRECISION_FLOAT32 || precision > MN_PRECISION_BFLOAT16)
+        fail(MN_INVALID_ARGUMENT, "[model] there is no precision ", precision);
+    const mn_device_info info = device.describe();
+    if (info.precisions >> precision & 1u) return precision;
+    fail(MN_UNSUPPORTED, "[model] the device \"", info.name, "\" (", info.architecture,
+         ") does not compute with ", kNames[precision],
+         info.kind == MN_DEVICE_CPU ? "; the CPU computes with float32 only"
+                                    : ", which needs compute capability 8.0 or newer");
+}
+
 }  // namespace
 
 // An execution borrowed from an inference plan for one call.
@@ -31,6 +43,7 @@ public:
         inference.execution_count++;
     }
     ~Lease() {
+        execution_->drop_losses();
         std::lock_guard lock(inference_.mutex);
         inference_.idle.push_back(std::move(execution_));
     }
@@ -46,7 +59,8 @@ Model::Model(std::shared_ptr<const Device> device, const Graph& graph, const mn_
     : device_(std::move(device)),
       graph_(graph),
       outputs_(desc.outputs, desc.outputs + desc.output_count),
-      fuse_(!(desc.flags & MN_MODEL_NO_FUSION)) {
+      fuse_(!(desc.flags & MN_MODEL_NO_FUSION)),
+      precision_(check_precision(desc.precision, *device_)) {
     for (int32_t output : outputs_) graph_.node(output);
     inference_batch_ = desc.inference_batch ? desc.inference_batch : choose_inference_batch();
     store_ = std::make_shared<ParameterStore>(device_, graph_, lower_parameters(graph_, *device_));
@@ -75,6 +89,7 @@ Model::Inference& Model::inference(LossList losses) {
     if (losses.size() == 0) options.lower.outputs = outputs_;
     options.lower.losses = losses.all();
     options.lower.max_batch = inference_batch_;
+    options.lower.precision = precision_;
     auto made = std::make_unique<Inference>();
     made->losses = std::move(losses);
     made->plan = std::make_unique<Plan>(device_, graph_, store_, options);
@@ -153,8 +168,10 @@ mn_metrics Model::evaluate(const mn_batch& batch, std::shared_ptr<const Dataset>
         const int32_t count =
             static_cast<int32_t>(std::min<int64_t>(inference_batch_, checked.count - first));
         execution->run(checked, first, count, false);
-        sum.add(*execution, count);
+        if (execution->posted() == Execution::kMaxPosted) sum.take(*execution);
+        execution->post_losses(count);
     }
+    while (execution->posted() > 0) sum.take(*execution);
     return sum.metrics();
 }
 

@@ -76,6 +76,7 @@ private:
     Graph graph_;
     std::vector<int32_t> outputs_;
     bool fuse_;
+    int32_t precision_;  // mn_precision
     int32_t inference_batch_;
     uint64_t seed_;
     std::shared_ptr<ParameterStore> store_;

@@ -1,5 +1,8 @@
 #include "plan/plan.h"
 
+#include <atomic>
+#include <cstring>
+#include <optional>
 #include <type_traits>
 
 #include "plan/stop_watch.h"
@@ -169,14 +172,54 @@ void Plan::refresh() {
     packed_version_ = store_->version();
 }
 
+namespace {
+
+std::atomic<uint64_t> execution_count{0};
+
+// From begin to end of a backend; what is left early ends incomplete.
+class Sequence {
+public:
+    Sequence(const Device& device, const mnb_sequence& sequence) : device_(device) {
+        mnb_error error{};
+        Device::check(device.backend().begin(device.handle(), &sequence, &error), error);
+    }
+    ~Sequence() {
+        mnb_error error{};
+        if (!ended_) device_.backend().end(device_.handle(), 0, &error);
+    }
+    Sequence(const Sequence&) = delete;
+    Sequence& operator=(const Sequence&) = delete;
+    void end() {
+        ended_ = true;
+        mnb_error error{};
+        Device::check(device_.backend().end(device_.handle(), 1, &error), error);
+    }
+
+private:
+    const Device& device_;
+    bool ended_ = false;
+};
+
+}  // namespace
+
 Execution::Execution(Plan& plan)
     : plan_(plan),
       arena_(plan.device_, plan.memory_.arena_bytes),
       losses_(plan.device_,
-              plan.program_.loss_count * static_cast<int64_t>(sizeof(mnb_loss_result))) {
+              plan.program_.loss_count * static_cast<int64_t>(sizeof(mnb_loss_result))),
+      number_(execution_count++) {
     inputs_.resize(plan.program_.input_gradients.size());
+    if (plan.device_->backend().shares_host_memory)
+        for (Posted& posted : posts_)
+            posted.results.resize(static_cast<size_t>(plan.program_.loss_count));
     for (size_t i = 0; i < plan.steps_.size(); i++)
         runs_.push_back(plan.bind(plan.program_.steps[i], i, arena_, losses_));
+}
+
+Execution::~Execution() {
+    drop_losses();
+    const Device& device = *plan_.device_;
+    if (device.backend().forget) device.backend().forget(device.handle(), number_);
 }
 
 void Execution::time_into(StepTimes* times) {
@@ -199,9 +242,14 @@ void Execution::run(const CheckedBatch& batch, int64_t first, int32_t count, boo
     for (size_t i = 0; i < inputs_.size(); i++) inputs_[i] = batch.from(i, first);
     if (!backend.shares_host_memory) upload(batch, count);
     if (times_) times_->refresh_seconds += timed(clock);
+    std::optional<Sequence> sequence;
+    if (backend.begin && !times_) {
+        const mnb_sequence described = {sizeof described, count,
+                                        accumulate,       static_cast<int32_t>(inputs_.size()),
+                                        inputs_.data(),   number_};
+        sequence.emplace(*plan_.device_, described);
+    }
     mnb_error error{};
-    if (backend.begin && !times_)
-        Device::check(backend.begin(device, reinterpret_cast<uintptr_t>(this), &error), error);
     for (size_t i = 0; i < runs_.size(); i++) {
         mnb_run& run = runs_[i];
         run.count = count;
@@ -217,7 +265,7 @@ void Execution::run(const CheckedBatch& batch, int64_t first, int32_t count, boo
             times_->steps[i].dtype = run.input->dtype;
         }
     }
-    if (backend.end && !times_) Device::check(backend.end(device, &error), error);
+    if (sequence) sequence->end();
 }
 
 // Calls visit(pointer, bytes) for everything in host memory that kernels read.
@@ -288,11 +336,46 @@ void Execution::read_input_gradient(size_t input, int32_t count, float* values) 
     read_value(plan_.program_.input_gradients[input], count, values);
 }
 
-mnb_loss_result Execution::read_loss(int32_t loss) {
-    mnb_loss_result result{};
-    plan_.device_->copy_out(&result, losses_.at<void>(loss * static_cast<int64_t>(sizeof result)),
-                            sizeof result);
-    return result;
+void Execution::post_losses(int32_t count) {
+    Posted& posted = posts_[(first_posted_ + posted_) % kMaxPosted];
+    const mnb_backend& backend = plan_.device_->backend();
+    const size_t bytes = static_cast<size_t>(losses_.bytes());
+    posted.count = count;
+    if (backend.post) {
+        mnb_error error{};
+        Device::check(
+            backend.post(plan_.device_->handle(), losses_.data(), bytes, &posted.ticket, &error),
+            error);
+    } else {
+        std::memcpy(posted.results.data(), losses_.data(), bytes);
+    }
+    posted_++;
+}
+
+int32_t Execution::take_losses(mnb_loss_result* results) {
+    const Posted& posted = posts_[first_posted_];
+    const mnb_backend& backend = plan_.device_->backend();
+    const size_t bytes = static_cast<size_t>(losses_.bytes());
+    first_posted_ = (first_posted_ + 1) % kMaxPosted;
+    posted_--;
+    if (backend.collect) {
+        mnb_error error{};
+        Device::check(
+            backend.collect(plan_.device_->handle(), posted.ticket, results, bytes, &error), error);
+    } else {
+        std::memcpy(results, posted.results.data(), bytes);
+    }
+    return posted.count;
+}
+
+void Execution::drop_losses() noexcept {
+    const mnb_backend& backend = plan_.device_->backend();
+    for (; posted_ > 0; posted_--, first_posted_ = (first_posted_ + 1) % kMaxPosted) {
+        mnb_error error{};
+        if (backend.collect)
+            backend.collect(plan_.device_->handle(), posts_[first_posted_].ticket, nullptr, 0,
+                            &error);
+    }
 }
 
 }  // namespace mn

@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include <array>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -90,6 +91,9 @@ class StopWatch;
 class Execution {
 public:
     explicit Execution(Plan& plan);
+    ~Execution();
+    Execution(const Execution&) = delete;
+    Execution& operator=(const Execution&) = delete;
 
     // Times the runs from now on, waiting for the device after each step; null ends it.
     void time_into(StepTimes* times);
@@ -102,7 +106,15 @@ public:
     // After a run: copies an output as N x C x H x W.
     void read_output(int32_t output, int32_t count, float* values);
     void read_input_gradient(size_t input, int32_t count, float* values);
-    mnb_loss_result read_loss(int32_t loss);
+
+    // The losses of runs come in the order of the runs, and nobody waits for a run before they are
+    // taken. At most kMaxPosted runs' may be on their way.
+    static constexpr size_t kMaxPosted = 16;
+    void post_losses(int32_t count);  // of the run just made, of so many images
+    size_t posted() const { return posted_; }
+    // Waits for the oldest and returns its number of images; `results` has one entry a loss.
+    int32_t take_losses(mnb_loss_result* results);
+    void drop_losses() noexcept;
 
 private:
     // Copies what comes with a batch to a device that cannot read the host's memory, so that
@@ -117,6 +129,16 @@ private:
     Plan& plan_;
     DeviceMemory arena_;
     DeviceMemory losses_;
+    // Of a run whose losses are on their way.
+    struct Posted {
+        uint64_t ticket = 0;
+        int32_t count = 0;
+        std::vector<mnb_loss_result> results;  // where the device shares the memory
+    };
+
+    const uint64_t number_;  // of all executions of the process
+    std::array<Posted, kMaxPosted> posts_;
+    size_t first_posted_ = 0, posted_ = 0;
     DeviceMemory uploads_;  // grows at first batches; empty where the device shares the memory
     std::vector<mnb_run> runs_;
     std::vector<mnb_input> inputs_;

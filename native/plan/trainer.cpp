@@ -93,6 +93,7 @@ Trainer::Trainer(std::shared_ptr<Model> model, const mn_trainer_desc& desc)
     options.seed = model_->seed_;
     for (const mn_parameter_options& o : options_) options.lower.frozen.push_back(o.frozen);
     options.lower.max_batch = desc.max_batch;
+    options.lower.precision = model_->precision_;
     plan_ = std::make_unique<Plan>(model_->device_, model_->graph_, model_->store_, options);
     ParameterStore& store = *model_->store_;
     ParameterStore::Training training =
@@ -145,20 +146,35 @@ CheckedBatch Trainer::check(const mn_batch& batch, std::shared_ptr<const Dataset
                        plan_->max_batch());
 }
 
-mn_metrics Trainer::forward_backward(const CheckedBatch& batch, bool adds, StepTimes* times) {
+void Trainer::forward_backward(const CheckedBatch& batch, bool adds, StepTimes* times) {
     scales_.compute(model_->graph_, losses_, batch);
     if (plan_->moves_statistics()) model_->store_->mark_changed();
     execution_->time_into(times);
     execution_->run(batch, 0, batch.count, adds, runs_, scales_.scales.data());
     runs_++;
-    sum_.clear();
-    sum_.add(*execution_, batch.count);
     const bool adds_denominators = adds && losses_[0].reduction == MN_REDUCTION_MEAN;
     denominator_ = adds_denominators ? denominator_ + scales_.denominator : scales_.denominator;
     pending_ = true;
     last_count_ = batch.count;
     last_denominator_ = scales_.denominator;
     model_->store_->set_gradient_scale(inverse(denominator_));
+    collect(Execution::kMaxPosted - 1);
+    execution_->post_losses(batch.count);
+}
+
+void Trainer::collect(size_t left) {
+    while (execution_->posted() > left) {
+        const mn_metrics metrics = take_metrics();
+        step_sums_.steps++;
+        step_sums_.images += metrics.count;
+        step_sums_.correct += metrics.correct;
+        step_sums_.loss += metrics.loss;
+    }
+}
+
+mn_metrics Trainer::take_metrics() {
+    sum_.clear();
+    sum_.take(*execution_);
     return sum_.metrics();
 }
 
@@ -178,9 +194,25 @@ mn_metrics Trainer::step(const mn_batch& batch, std::shared_ptr<const Dataset> d
                          StepTimes* times) {
     const CheckedBatch checked = check(batch, std::move(dataset));
     std::lock_guard lock(model_->step_mutex_);
-    const mn_metrics metrics = forward_backward(checked, false, times);
+    collect(0);
+    forward_backward(checked, false, times);
     update(times);
-    return metrics;
+    return take_metrics();
+}
+
+void Trainer::begin_step(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) {
+    const CheckedBatch checked = check(batch, std::move(dataset));
+    std::lock_guard lock(model_->step_mutex_);
+    forward_backward(checked, false);
+    update();
+}
+
+mn_step_sums Trainer::sums(bool restart) {
+    std::lock_guard lock(model_->step_mutex_);
+    collect(0);
+    const mn_step_sums sums = step_sums_;
+    if (restart) step_sums_ = {};
+    return sums;
 }
 
 std::vector<ProfileEntry> Trainer::profile(const mn_batch& batch,
@@ -201,7 +233,9 @@ int32_t Trainer::profile_size() const {
 mn_metrics Trainer::accumulate(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) {
     const CheckedBatch checked = check(batch, std::move(dataset));
     std::lock_guard lock(model_->step_mutex_);
-    return forward_backward(checked, pending_);
+    collect(0);
+    forward_backward(checked, pending_);
+    return take_metrics();
 }
 
 void Trainer::apply() {

@@ -16,6 +16,9 @@ public:
     // `times`, if not null, receives what the parts of the step took.
     mn_metrics step(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
                     StepTimes* times = nullptr);
+    // The same without waiting; `sums` waits and adds up.
+    void begin_step(const mn_batch& batch, std::shared_ptr<const Dataset> dataset);
+    mn_step_sums sums(bool restart);
     std::vector<ProfileEntry> profile(const mn_batch& batch,
                                       std::shared_ptr<const Dataset> dataset);
     int32_t profile_size() const;
@@ -31,13 +34,17 @@ public:
 private:
     CheckedBatch check(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) const;
     // `adds`: to the gradients that wait; otherwise they are replaced. A failure changes nothing.
-    mn_metrics forward_backward(const CheckedBatch& batch, bool adds, StepTimes* times = nullptr);
+    void forward_backward(const CheckedBatch& batch, bool adds, StepTimes* times = nullptr);
+    // Takes the losses of begun steps until so many runs' are left.
+    void collect(size_t left);
+    mn_metrics take_metrics();
     void update(StepTimes* times = nullptr);
     void take_options(const mn_trainer_desc& desc);
 
     std::shared_ptr<Model> model_;
     LossList losses_;
-    LossSum sum_{losses_};
+    LossSum sum_{losses_};      // of one run
+    mn_step_sums step_sums_{};  // of the steps begun, as far as collected
     LossScales scales_;
     mn_optimizer_desc optimizer_;
     BatchNeeds needs_;

@@ -34,6 +34,7 @@ public sealed partial class DocumentationTests
         [.. Directory.GetFiles(Path.Combine(s_root, "docs"), "*.md", SearchOption.AllDirectories)
             .Append(Path.Combine(s_root, "README.md"))
             .Append(Path.Combine(s_root, "managed", "README.md"))
+            .Append(Path.Combine(s_root, "managed", "MnistNative.Cuda", "README.md"))
             .Select(path => Path.GetRelativePath(s_root, path).Replace('\\', '/'))
             .Order(StringComparer.Ordinal)];
 

@@ -3,6 +3,7 @@
 // device memory.
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -24,9 +25,12 @@ enum Status : int {
 
 enum Operation : int { kNone = 0, kTransposed = 1, kConjugated = 2 };
 
+enum Compute : int { kFloat32 = 68, kFastBFloat16 = 75, kFastTensorFloat32 = 77 };
+
+constexpr int kTypeFloat32 = 0, kDefaultAlgorithm = -1;
+
 struct Handle {
     void* stream = nullptr;
-    int math_mode = 0;
 };
 
 std::mutex handles_mutex;
@@ -54,31 +58,52 @@ struct Product {
     Matrix a, b;
     float* c;
     int64_t ldc, stride_c;
+    int compute;
 };
 
+// To the nearest number, of ties the even one, with so many bits of mantissa.
+float rounded(float value, int mantissa_bits) {
+    if (!std::isfinite(value)) return value;
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    const int dropped = 23 - mantissa_bits;
+    bits += (1u << (dropped - 1)) - 1 + (bits >> dropped & 1u);
+    bits &= ~((1u << dropped) - 1);
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+// What enters the product.
+float factor(float value, int compute) {
+    if (compute == kFastTensorFloat32) return rounded(value, 10);
+    return compute == kFastBFloat16 ? rounded(value, 7) : value;
+}
+
 // op(matrix), rows x columns, without gaps.
-std::vector<float> dense(const Matrix& matrix, int64_t image, int64_t rows, int64_t columns) {
+std::vector<float> dense(const Matrix& matrix, int64_t image, int64_t rows, int64_t columns,
+                         int compute) {
     std::vector<float> result(static_cast<size_t>(rows * columns));
     const float* const data = matrix.data + image * matrix.stride;
     for (int64_t column = 0; column < columns; ++column)
         for (int64_t row = 0; row < rows; ++row)
-            result[static_cast<size_t>(column * rows + row)] =
-                matrix.transposed ? data[row * matrix.ld + column] : data[column * matrix.ld + row];
+            result[static_cast<size_t>(column * rows + row)] = factor(
+                matrix.transposed ? data[row * matrix.ld + column] : data[column * matrix.ld + row],
+                compute);
     return result;
 }
 
 void multiply(const Product& p) {
     std::vector<double> sums(static_cast<size_t>(p.m));
     for (int64_t image = 0; image < p.batch; ++image) {
-        const std::vector<float> a = dense(p.a, image, p.m, p.k);
-        const std::vector<float> b = dense(p.b, image, p.k, p.n);
+        const std::vector<float> a = dense(p.a, image, p.m, p.k, p.compute);
+        const std::vector<float> b = dense(p.b, image, p.k, p.n, p.compute);
         for (int64_t column = 0; column < p.n; ++column) {
             std::fill(sums.begin(), sums.end(), 0.0);
             for (int64_t l = 0; l < p.k; ++l) {
-                const double factor = static_cast<double>(b[static_cast<size_t>(column * p.k + l)]);
+                const double scale = static_cast<double>(b[static_cast<size_t>(column * p.k + l)]);
                 const float* const from = a.data() + l * p.m;
                 for (int64_t row = 0; row < p.m; ++row)
-                    sums[static_cast<size_t>(row)] += factor * static_cast<double>(from[row]);
+                    sums[static_cast<size_t>(row)] += scale * static_cast<double>(from[row]);
             }
             float* const to = p.c + image * p.stride_c + column * p.ldc;
             for (int64_t row = 0; row < p.m; ++row) {
@@ -103,9 +128,10 @@ bool is_device_memory(const float* data, int64_t ld, int64_t stride, int64_t row
 }
 
 int gemm(const char* function, void* handle_pointer, int op_a, int op_b, int m, int n, int k,
-         const float* alpha, const float* a, int64_t lda, int64_t stride_a, const float* b,
-         int64_t ldb, int64_t stride_b, const float* beta, float* c, int64_t ldc, int64_t stride_c,
-         int batch) {
+         const void* alpha, const void* a_pointer, int type_a, int64_t lda, int64_t stride_a,
+         const void* b_pointer, int type_b, int64_t ldb, int64_t stride_b, const void* beta,
+         void* c_pointer, int type_c, int64_t ldc, int64_t stride_c, int batch, int compute,
+         int algorithm) {
     if (const int injected = mn_emulation_injected_failure(function); injected != 0)
         return injected;
     const Handle* const handle = checked(handle_pointer);
@@ -113,21 +139,39 @@ int gemm(const char* function, void* handle_pointer, int op_a, int op_b, int m, 
     const auto known = [](int op) { return op >= kNone && op <= kConjugated; };
     if (!known(op_a) || !known(op_b) || m < 0 || n < 0 || k < 0 || batch < 0) return kBadValue;
     if (alpha == nullptr || beta == nullptr) return kBadValue;
+    // Of the many combinations of types only those of float32 are emulated.
+    if (type_a != kTypeFloat32 || type_b != kTypeFloat32 || type_c != kTypeFloat32)
+        return kUnsupported;
+    if (compute != kFloat32 && compute != kFastBFloat16 && compute != kFastTensorFloat32)
+        return kUnsupported;
+    if (algorithm != kDefaultAlgorithm) return kUnsupported;
     const bool ta = op_a != kNone, tb = op_b != kNone;
     const int rows_a = ta ? k : m, columns_a = ta ? m : k;
     const int rows_b = tb ? n : k, columns_b = tb ? k : n;
     if (lda < std::max(1, rows_a) || ldb < std::max(1, rows_b) || ldc < std::max(1, m))
         return kBadValue;
     if (m == 0 || n == 0 || batch == 0) return kOk;
+    const auto* a = static_cast<const float*>(a_pointer);
+    const auto* b = static_cast<const float*>(b_pointer);
+    auto* c = static_cast<float*>(c_pointer);
     if (!is_device_memory(a, lda, stride_a, rows_a, columns_a, batch, "A") ||
         !is_device_memory(b, ldb, stride_b, rows_b, columns_b, batch, "B") ||
         !is_device_memory(c, ldc, stride_c, m, n, batch, "C"))
         return kExecutionFailed;
     // Products of one batch would be written over each other.
     if (batch > 1 && stride_c < (n - 1) * ldc + m) return kBadValue;
-    const Product product = {
-        m, n,   k,       batch, *alpha, *beta, {a, lda, stride_a, ta}, {b, ldb, stride_b, tb},
-        c, ldc, stride_c};
+    const Product product = {m,
+                             n,
+                             k,
+                             batch,
+                             *static_cast<const float*>(alpha),
+                             *static_cast<const float*>(beta),
+                             {a, lda, stride_a, ta},
+                             {b, ldb, stride_b, tb},
+                             c,
+                             ldc,
+                             stride_c,
+                             compute};
     const int status = mn_emulation_enqueue(handle->stream, [product] { multiply(product); });
     return status == 0 ? kOk : kExecutionFailed;
 }
@@ -160,6 +204,13 @@ MN_EXPORT int cublasSetStream_v2(void* handle, void* stream) {
     return kOk;
 }
 
+// Nothing is kept in it; the documentation asks for 256 bytes of alignment.
+MN_EXPORT int cublasSetWorkspace_v2(void* handle, void* workspace, size_t bytes) {
+    if (checked(handle) == nullptr) return kHandleMissing;
+    if (workspace == nullptr || reinterpret_cast<uintptr_t>(workspace) % 256 != 0) return kBadValue;
+    return mn_emulation_is_device_memory(workspace, bytes) != 0 ? kOk : kBadValue;
+}
+
 MN_EXPORT int cublasGetVersion_v2(void* handle, int* version) {
     if (checked(handle) == nullptr) return kHandleMissing;
     if (version == nullptr) return kBadValue;
@@ -167,28 +218,21 @@ MN_EXPORT int cublasGetVersion_v2(void* handle, int* version) {
     return kOk;
 }
 
-// Arithmetic is that of float32 in every mode.
-MN_EXPORT int cublasSetMathMode(void* handle, int mode) {
-    Handle* const known = checked(handle);
-    if (known == nullptr) return kHandleMissing;
-    const int base = mode & ~16;  // CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION
-    if (base < 0 || base > 3) return kBadValue;
-    known->math_mode = mode;
-    return kOk;
+MN_EXPORT int cublasGemmEx(void* handle, int op_a, int op_b, int m, int n, int k, const void* alpha,
+                           const void* a, int type_a, int lda, const void* b, int type_b, int ldb,
+                           const void* beta, void* c, int type_c, int ldc, int compute,
+                           int algorithm) {
+    return gemm("cublasGemmEx", handle, op_a, op_b, m, n, k, alpha, a, type_a, lda, 0, b, type_b,
+                ldb, 0, beta, c, type_c, ldc, 0, 1, compute, algorithm);
 }
 
-MN_EXPORT int cublasSgemm_v2(void* handle, int op_a, int op_b, int m, int n, int k,
-                             const float* alpha, const float* a, int lda, const float* b, int ldb,
-                             const float* beta, float* c, int ldc) {
-    return gemm("cublasSgemm_v2", handle, op_a, op_b, m, n, k, alpha, a, lda, 0, b, ldb, 0, beta, c,
-                ldc, 0, 1);
-}
-
-MN_EXPORT int cublasSgemmStridedBatched(void* handle, int op_a, int op_b, int m, int n, int k,
-                                        const float* alpha, const float* a, int lda,
-                                        long long stride_a, const float* b, int ldb,
-                                        long long stride_b, const float* beta, float* c, int ldc,
-                                        long long stride_c, int batch) {
-    return gemm("cublasSgemmStridedBatched", handle, op_a, op_b, m, n, k, alpha, a, lda, stride_a,
-                b, ldb, stride_b, beta, c, ldc, stride_c, batch);
+MN_EXPORT int cublasGemmStridedBatchedEx(void* handle, int op_a, int op_b, int m, int n, int k,
+                                         const void* alpha, const void* a, int type_a, int lda,
+                                         long long stride_a, const void* b, int type_b, int ldb,
+                                         long long stride_b, const void* beta, void* c, int type_c,
+                                         int ldc, long long stride_c, int batch, int compute,
+                                         int algorithm) {
+    return gemm("cublasGemmStridedBatchedEx", handle, op_a, op_b, m, n, k, alpha, a, type_a, lda,
+                stride_a, b, type_b, ldb, stride_b, beta, c, type_c, ldc, stride_c, batch, compute,
+                algorithm);
 }

@@ -26,6 +26,14 @@ protected:
         return result;
     }
 
+    // c = alpha (a, b) + beta c of vectors.
+    int dot(int k, float alpha, DevicePointer a, DevicePointer b, float beta, DevicePointer c,
+            int compute = kFloat32) {
+        return cublasGemmEx(handle_, 0, 0, 1, 1, k, &alpha, at<float>(a), 0, 1, at<float>(b), 0, k,
+                            &beta, at<float>(c), 0, 1, compute, -1);
+    }
+
+    static constexpr int kFloat32 = 68, kFastBFloat16 = 75, kFastTensorFloat32 = 77;
     void* handle_ = nullptr;
 };
 
@@ -40,10 +48,10 @@ TEST_F(CublasTest, MultipliesWithEveryTransposeLeadingDimensionAndBeta) {
             for (float beta : {0.0f, 1.0f, -0.5f}) {
                 const DevicePointer device_c = upload(c);
                 const float alpha = 2;
-                ASSERT_EQ(cublasSgemmStridedBatched(handle_, op_a, op_b, m, n, k, &alpha,
-                                                    at<float>(device_a), lda, stride_a,
-                                                    at<float>(device_b), ldb, stride_b, &beta,
-                                                    at<float>(device_c), ldc, stride_c, batch),
+                ASSERT_EQ(cublasGemmStridedBatchedEx(
+                              handle_, op_a, op_b, m, n, k, &alpha, at<float>(device_a), 0, lda,
+                              stride_a, at<float>(device_b), 0, ldb, stride_b, &beta,
+                              at<float>(device_c), 0, ldc, stride_c, batch, kFloat32, -1),
                           0);
                 Floats expected = c;
                 for (int image = 0; image < batch; ++image)
@@ -68,19 +76,28 @@ TEST_F(CublasTest, WithoutBetaTheResultIsNotRead) {
     DevicePointer c = 0;
     ASSERT_EQ(cuMemAlloc_v2(&c, 4), kSuccess);  // holds a NaN
     const float one = 1, zero = 0;
-    ASSERT_EQ(cublasSgemm_v2(handle_, 0, 0, 1, 1, 1, &one, at<float>(a), 1, at<float>(b), 1, &zero,
-                             at<float>(c), 1),
-              0);
+    ASSERT_EQ(dot(1, one, a, b, zero, c), 0);
     EXPECT_EQ(download(c, 1), Floats{6});
+}
+
+TEST_F(CublasTest, FactorsAreRoundedAsTheComputeTypeSays) {
+    // Ties go to the even neighbour; the sum keeps all its bits.
+    const DevicePointer a = upload({1 + 0x1p-11f, 1 + 0x1p-8f, 3, 0x1p-20f});
+    const DevicePointer b = upload({1, 1, 1 + 0x1.8p-10f, 1}), c = upload({0});
+    const auto sum = [&](int compute) {
+        EXPECT_EQ(dot(4, 1, a, b, 0, c, compute), 0);
+        return static_cast<double>(download(c, 1)[0]);
+    };
+    EXPECT_EQ(sum(kFloat32), 1 + 0x1p-11 + 1 + 0x1p-8 + 3 * (1 + 0x1.8p-10) + 0x1p-20);
+    EXPECT_EQ(sum(kFastTensorFloat32), 1 + 1 + 0x1p-8 + 3 * (1 + 0x1p-9) + 0x1p-20);
+    EXPECT_EQ(sum(kFastBFloat16), 1 + 1 + 3 + 0x1p-20);
 }
 
 TEST_F(CublasTest, IsCapturedWithItsStream) {
     const DevicePointer a = upload({2}), c = upload({1});
     const float one = 1;
     ASSERT_EQ(cuStreamBeginCapture_v2(stream_, kCaptureGlobal), kSuccess);
-    ASSERT_EQ(cublasSgemm_v2(handle_, 0, 0, 1, 1, 1, &one, at<float>(a), 1, at<float>(a), 1, &one,
-                             at<float>(c), 1),
-              0);
+    ASSERT_EQ(dot(1, one, a, a, one, c), 0);
     void *graph = nullptr, *executable = nullptr;
     ASSERT_EQ(cuStreamEndCapture(stream_, &graph), kSuccess);
     ASSERT_EQ(cuGraphInstantiateWithFlags(&executable, graph, 0), kSuccess);
@@ -95,8 +112,8 @@ TEST_F(CublasTest, WrongArgumentsAreRefused) {
     const float one = 1;
     const auto gemm = [&](void* handle, int op_a, int op_b, int m, int n, int k, int lda, int ldb,
                           int ldc, float* c) {
-        return cublasSgemm_v2(handle, op_a, op_b, m, n, k, &one, data, lda, data, ldb, &one, c,
-                              ldc);
+        return cublasGemmEx(handle, op_a, op_b, m, n, k, &one, data, 0, lda, data, 0, ldb, &one, c,
+                            0, ldc, kFloat32, -1);
     };
     EXPECT_EQ(gemm(handle_, 0, 0, 2, 3, 4, 2, 4, 2, data), 0);
     EXPECT_EQ(gemm(nullptr, 0, 0, 2, 3, 4, 2, 4, 2, data), 1);
@@ -106,7 +123,10 @@ TEST_F(CublasTest, WrongArgumentsAreRefused) {
     EXPECT_EQ(gemm(handle_, 1, 0, 2, 3, 4, 3, 4, 2, data), 7) << "lda < k, transposed";
     EXPECT_EQ(gemm(handle_, 0, 0, 2, 3, 4, 2, 3, 2, data), 7) << "ldb < k";
     EXPECT_EQ(gemm(handle_, 0, 0, 2, 3, 4, 2, 4, 1, data), 7) << "ldc < m";
-    EXPECT_EQ(cublasSetMathMode(handle_, 9), 7);
+    EXPECT_EQ(cublasSetWorkspace_v2(handle_, data, 256), 0);
+    EXPECT_EQ(cublasSetWorkspace_v2(handle_, data + 1, 64), 7) << "not aligned";
+    EXPECT_EQ(cublasSetWorkspace_v2(handle_, data, 512), 7) << "beyond the allocation";
+    EXPECT_EQ(dot(1, one, memory, memory, one, memory, 70), 15) << "a compute type of float64";
     testing::internal::CaptureStderr();
     float host[8] = {};
     EXPECT_EQ(gemm(handle_, 0, 0, 2, 3, 4, 2, 4, 2, host), 13);

@@ -151,6 +151,10 @@ int mn_emulation_injected_failure(const char* name) {
     return injected_failure(name);
 }
 
+long mn_emulation_setting(const char* name, long otherwise) {
+    return setting(name, otherwise);
+}
+
 int mn_emulation_live_objects() {
     std::lock_guard lock(mutex());
     size_t count = 0;

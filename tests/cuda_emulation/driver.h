@@ -162,7 +162,11 @@ MN_EXPORT int mn_emulation_enqueue(void* stream, std::function<void()> work);
 MN_EXPORT int mn_emulation_is_device_memory(const void* pointer, size_t bytes);
 // What CUDA_EMULATION_FAIL says of a function, or 0.
 MN_EXPORT int mn_emulation_injected_failure(const char* name);
+// A number of the environment.
+MN_EXPORT long mn_emulation_setting(const char* name, long otherwise);
 // Text of the last fault of a kernel in any context of the process; empty if there was none.
 MN_EXPORT const char* mn_emulation_last_fault();
+// Launches of captured graphs in the process.
+MN_EXPORT int mn_emulation_graph_launches();
 // Allocations, pinned allocations, streams, events, graphs and modules that are not yet released.
 MN_EXPORT int mn_emulation_live_objects();

@@ -1,11 +1,14 @@
-// Every case of op_cases.h on the CUDA plugin, against the CPU's reference kernels.
+// Every case of op_cases.h on the CUDA plugin, with and without cuDNN, against the CPU's reference
+// kernels.
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <ostream>
 #include <stdexcept>
+#include <tuple>
 
 #include "backend/registry.h"
 #include "plugin.h"
@@ -24,8 +27,8 @@ constexpr float unwritten = std::numeric_limits<float>::quiet_NaN();
 // The plugin's entries, with failures as exceptions.
 class PluginDevice {
 public:
-    PluginDevice() {
-        choose_libraries();
+    explicit PluginDevice(const std::string& tier) {
+        choose_libraries(tier);
         const mn_device_desc desc = cuda_desc();
         backend_ = &find_backend(desc);
         mnb_error error{};
@@ -35,6 +38,13 @@ public:
     PluginDevice(const PluginDevice&) = delete;
     PluginDevice& operator=(const PluginDevice&) = delete;
 
+    std::string tier() const {
+        mn_device_info info{};
+        info.struct_size = sizeof info;
+        mnb_error error{};
+        check(backend_->describe(device_, &info, &error), error);
+        return info.tier;
+    }
     const mnb_backend& backend() const { return *backend_; }
     mnb_device* handle() const { return device_; }
 
@@ -284,25 +294,35 @@ void expect_close(const OpResult& actual, const OpResult& expected, const OpCase
     EXPECT_EQ(actual.loss.correct, expected.loss.correct);
 }
 
-class PluginOpTest : public testing::TestWithParam<OpCase> {
+using TierAndCase = std::tuple<const char*, OpCase>;
+
+class PluginOpTest : public testing::TestWithParam<TierAndCase> {
 protected:
+    void SetUp() override {
+        if (on_card() && device_.tier() != tier()) GTEST_SKIP() << "there is no cuDNN";
+        ASSERT_EQ(device_.tier(), tier());
+    }
+
+    static std::string tier() { return std::get<0>(GetParam()); }
+    static const OpCase& op_case() { return std::get<1>(GetParam()); }
+
     static OpResult expected(const RunOptions& options) {
         const TestDevice cpu(2);
-        const cpu::Implementation reference = reference_of(GetParam().node.op);
-        std::optional<OpResult> result = run_case(cpu, reference, reference, GetParam(), options);
+        const cpu::Implementation reference = reference_of(op_case().node.op);
+        std::optional<OpResult> result = run_case(cpu, reference, reference, op_case(), options);
         if (!result) throw std::runtime_error("the reference takes every node");
         return std::move(*result);
     }
 
     // A fused node may be refused: its parts then run one by one.
     static bool is_fused() {
-        const mnb_node& node = GetParam().node;
+        const mnb_node& node = op_case().node;
         return node.activation != 0 || node.has_pool || node.has_norm;
     }
 
     void compare(bool training, bool accumulate) {
         const std::optional<OpResult> actual =
-            PluginRun(device_, GetParam(), training, accumulate).run();
+            PluginRun(device_, op_case(), training, accumulate).run();
         if (!actual) {
             EXPECT_TRUE(is_fused()) << "every op runs on the plugin";
             return;
@@ -310,10 +330,10 @@ protected:
         RunOptions options;
         options.training = training;
         options.accumulate = accumulate;
-        expect_close(*actual, expected(options), GetParam());
+        expect_close(*actual, expected(options), op_case());
     }
 
-    const PluginDevice device_;
+    const PluginDevice device_{tier()};
 };
 
 TEST_P(PluginOpTest, ForwardAndBackwardAgreeWithTheCpu) {
@@ -325,12 +345,112 @@ TEST_P(PluginOpTest, InferenceAgreesWithTheCpu) {
 }
 
 TEST_P(PluginOpTest, GradientsAreAddedWhenAccumulating) {
-    if (GetParam().node.param_count > 0) compare(true, true);
+    if (op_case().node.param_count > 0) compare(true, true);
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, PluginOpTest, testing::ValuesIn(all_cases()),
-                         [](const testing::TestParamInfo<OpCase>& info) {
-                             return info.param.name;
+// ---- how convolutions are computed ----
+
+struct Kernels {
+    std::string forward, backward;
+    int64_t workspace;  // of the forward pass
+};
+
+Kernels kernels_of(const PluginDevice& device, const mnb_node& node) {
+    Kernels result;
+    for (int32_t direction : {MNB_FORWARD_TRAINING, MNB_BACKWARD}) {
+        mnb_support support{};
+        support.struct_size = sizeof support;
+        mnb_error error{};
+        device.check(device.backend().query(device.handle(), &node, direction, &support, &error),
+                     error);
+        (direction == MNB_BACKWARD ? result.backward : result.forward) = support.kernel;
+        if (direction != MNB_BACKWARD) result.workspace = support.workspace_bytes;
+    }
+    return result;
+}
+
+class ConvolutionKernelTest : public testing::Test {
+protected:
+    void SetUp() override {
+        if (on_card()) GTEST_SKIP() << "a card has estimates of its own";
+    }
+    static OpCase conv(const mn_conv2d_desc& desc) {
+        Random random(test_seed());
+        return conv_case(random, 3, 4, 9, 8, desc);
+    }
+};
+
+// The stand-in puts first what is not deterministic, uses tensor cores or wants a gigabyte.
+TEST_F(ConvolutionKernelTest, AreDeterministicInFloat32AndOfLimitedMemory) {
+    const PluginDevice device("cudnn");
+    const Kernels square = kernels_of(device, conv(conv_desc(5, 3, 1, 1)).node);
+    EXPECT_EQ(square.forward, "cudnn winograd");
+    EXPECT_EQ(square.backward, "cudnn winograd, cudnn algo_1");
+    EXPECT_LT(square.workspace, int64_t{1} << 20);
+    const Kernels strided = kernels_of(device, conv(conv_desc(5, 3, 2, 1)).node);
+    EXPECT_EQ(strided.forward, "cudnn implicit_precomp_gemm");
+    EXPECT_EQ(strided.backward, "cudnn algo_1, cudnn algo_1");
+}
+
+TEST_F(ConvolutionKernelTest, AreOfTheModelsPrecision) {
+    const PluginDevice device("cudnn");
+    OpCase op_case = conv(conv_desc(5, 3, 1, 1));
+    const auto error = [&] {
+        const TestDevice cpu(2);
+        const cpu::Implementation reference = reference_of(MN_OP_CONV2D);
+        const OpResult expected = *run_case(cpu, reference, reference, op_case, RunOptions{});
+        const OpResult actual = *PluginRun(device, op_case, true, false).run();
+        return std::max({relative_error(actual.dst, expected.dst),
+                         relative_error(actual.diff_src[0], expected.diff_src[0]),
+                         relative_error(actual.diff_param[0], expected.diff_param[0])});
+    };
+    EXPECT_LT(error(), 1e-6);
+    op_case.node.precision = MN_PRECISION_TENSOR_FLOAT32;
+    EXPECT_EQ(kernels_of(device, op_case.node).forward, "cudnn implicit_precomp_gemm");
+    EXPECT_LT(error(), 1e-3);
+    EXPECT_GT(error(), 1e-5);
+    op_case.node.precision = MN_PRECISION_BFLOAT16;
+    EXPECT_EQ(kernels_of(device, op_case.node).forward, "gemm");
+    EXPECT_LT(error(), 1e-2);
+    EXPECT_GT(error(), 1e-3);
+}
+
+TEST_F(ConvolutionKernelTest, AreMeasuredOnRequest) {
+    const OpCase op_case = conv(conv_desc(5, 3, 2, 1));
+    const PluginDevice device("measure");
+    EXPECT_EQ(kernels_of(device, op_case.node).forward, "cudnn implicit_gemm");
+    EXPECT_EQ(kernels_of(device, op_case.node).workspace, 0);
+    // Without memory to measure in, the estimate serves.
+    setenv("CUDA_EMULATION_FAIL", "cudnnFindConvolutionForwardAlgorithm=4003", 1);
+    const PluginDevice crowded("measure");
+    EXPECT_EQ(kernels_of(crowded, op_case.node).forward, "cudnn implicit_precomp_gemm");
+    unsetenv("CUDA_EMULATION_FAIL");
+}
+
+TEST_F(ConvolutionKernelTest, AreTheBackendsWhereCudnnHasNone) {
+    const PluginDevice device("cudnn");
+    EXPECT_EQ(kernels_of(device, conv(conv_desc(5, 1)).node).forward, "gemm") << "no windows";
+    mn_conv2d_desc uneven = conv_desc(5, 3, 1, 1);
+    uneven.pad_bottom = 2;
+    EXPECT_EQ(kernels_of(device, conv(uneven).node).backward, "gemm, gemm");
+
+    mn_conv2d_desc grouped = conv_desc(4, 3, 1, 1);
+    grouped.groups = 2;
+    const OpCase op_case = conv(grouped);
+    EXPECT_EQ(kernels_of(device, op_case.node).forward, "cudnn implicit_precomp_gemm");
+    EXPECT_EQ(kernels_of(PluginDevice("cublas"), op_case.node).backward, "direct, direct");
+    setenv("CUDA_EMULATION_FAIL", "cudnnGetConvolutionForwardAlgorithm_v7=3000", 1);
+    const PluginDevice refused("cudnn");
+    EXPECT_EQ(kernels_of(refused, op_case.node).forward, "direct");
+    EXPECT_EQ(kernels_of(refused, op_case.node).backward, "cudnn algo_1, cudnn algo_1");
+    unsetenv("CUDA_EMULATION_FAIL");
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, PluginOpTest,
+                         testing::Combine(testing::Values("cudnn", "cublas"),
+                                          testing::ValuesIn(all_cases())),
+                         [](const testing::TestParamInfo<TierAndCase>& info) {
+                             return std::get<0>(info.param) + ("_" + std::get<1>(info.param).name);
                          });
 
 }  // namespace

@@ -4,6 +4,19 @@
 
 #include "driver.h"
 
+namespace mn::emulation {
+
+// cudnnConvolutionFwdAlgoPerf_t and its like.
+struct AlgorithmPerf {
+    int algorithm, status;
+    float time;
+    size_t memory;
+    int determinism, math;
+    int reserved[3];
+};
+
+}  // namespace mn::emulation
+
 extern "C" {
 int cuInit(unsigned);
 int cuDriverGetVersion(int*);
@@ -59,12 +72,41 @@ int cublasCreate_v2(void**);
 int cublasDestroy_v2(void*);
 int cublasSetStream_v2(void*, void*);
 int cublasGetVersion_v2(void*, int*);
-int cublasSetMathMode(void*, int);
-int cublasSgemm_v2(void*, int, int, int, int, int, const float*, const float*, int, const float*,
-                   int, const float*, float*, int);
-int cublasSgemmStridedBatched(void*, int, int, int, int, int, const float*, const float*, int,
-                              long long, const float*, int, long long, const float*, float*, int,
-                              long long, int);
+int cublasSetWorkspace_v2(void*, void*, size_t);
+int cublasGemmEx(void*, int, int, int, int, int, const void*, const void*, int, int, const void*,
+                 int, int, const void*, void*, int, int, int, int);
+int cublasGemmStridedBatchedEx(void*, int, int, int, int, int, const void*, const void*, int, int,
+                               long long, const void*, int, int, long long, const void*, void*, int,
+                               int, long long, int, int, int);
+size_t cudnnGetVersion();
+const char* cudnnGetErrorString(int);
+int cudnnCreate(void**);
+int cudnnDestroy(void*);
+int cudnnSetStream(void*, void*);
+int cudnnCreateTensorDescriptor(void**);
+int cudnnDestroyTensorDescriptor(void*);
+int cudnnSetTensor4dDescriptor(void*, int, int, int, int, int, int);
+int cudnnCreateFilterDescriptor(void**);
+int cudnnDestroyFilterDescriptor(void*);
+int cudnnSetFilter4dDescriptor(void*, int, int, int, int, int, int);
+int cudnnCreateConvolutionDescriptor(void**);
+int cudnnDestroyConvolutionDescriptor(void*);
+int cudnnSetConvolution2dDescriptor(void*, int, int, int, int, int, int, int, int);
+int cudnnSetConvolutionGroupCount(void*, int);
+int cudnnSetConvolutionMathType(void*, int);
+int cudnnGetConvolutionForwardAlgorithm_v7(void*, void*, void*, void*, void*, int, int*,
+                                           mn::emulation::AlgorithmPerf*);
+int cudnnFindConvolutionForwardAlgorithm(void*, void*, void*, void*, void*, int, int*,
+                                         mn::emulation::AlgorithmPerf*);
+int cudnnGetConvolutionForwardWorkspaceSize(void*, void*, void*, void*, void*, int, size_t*);
+int cudnnGetConvolutionBackwardDataWorkspaceSize(void*, void*, void*, void*, void*, int, size_t*);
+int cudnnGetConvolutionBackwardFilterWorkspaceSize(void*, void*, void*, void*, void*, int, size_t*);
+int cudnnConvolutionForward(void*, const void*, void*, const void*, void*, const void*, void*, int,
+                            void*, size_t, const void*, void*, void*);
+int cudnnConvolutionBackwardData(void*, const void*, void*, const void*, void*, const void*, void*,
+                                 int, void*, size_t, const void*, void*, void*);
+int cudnnConvolutionBackwardFilter(void*, const void*, void*, const void*, void*, const void*,
+                                   void*, int, void*, size_t, const void*, void*, void*);
 }
 
 namespace mn::emulation {

@@ -12,6 +12,7 @@ namespace mn::emulation {
 namespace {
 
 std::string last_fault;
+int graph_launches = 0;
 
 double now_ms() {
     const auto now = std::chrono::steady_clock::now().time_since_epoch();
@@ -130,6 +131,11 @@ const char* mn_emulation_last_fault() {
     static std::string text;
     text = last_fault;
     return text.c_str();
+}
+
+int mn_emulation_graph_launches() {
+    std::lock_guard lock(mutex());
+    return graph_launches;
 }
 
 int mn_emulation_enqueue(void* stream, std::function<void()> work) {
@@ -430,6 +436,7 @@ MN_EXPORT int cuGraphLaunch(void* executable, void* stream_handle) {
         Stream& stream = find_stream(context, stream_handle);
         for (const Work& work : find(context.executable_graphs, executable).works)
             enqueue(context, stream, work);
+        graph_launches++;
     });
 }
 

@@ -47,6 +47,11 @@ static void check_create_errors(void) {
     d.inference_batch = -1;
     FAILS(mn_model_create(t.device, t.graph, &d, &model), MN_INVALID_ARGUMENT, "inference_batch");
     d.inference_batch = 0;
+    d.precision = 3;
+    FAILS(mn_model_create(t.device, t.graph, &d, &model), MN_INVALID_ARGUMENT, "precision 3");
+    d.precision = MN_PRECISION_BFLOAT16;
+    FAILS(mn_model_create(t.device, t.graph, &d, &model), MN_UNSUPPORTED, "the CPU computes");
+    d.precision = MN_PRECISION_FLOAT32;
     d.flags = 0x80;
     FAILS(mn_model_create(t.device, t.graph, &d, &model), MN_INVALID_ARGUMENT, "flags");
     d.flags = 0;
@@ -322,6 +327,7 @@ void check_errors_of_trainers(void) {
     mn_trainer second, stale;
     mn_batch batch;
     mn_metrics metrics;
+    mn_step_sums sums;
     mn_memory_plan plan;
     mn_training_progress progress;
     int32_t entries;
@@ -358,6 +364,10 @@ void check_errors_of_trainers(void) {
     memset(&metrics, 0, sizeof metrics);
     FAILS(mn_trainer_step(trainer, &batch, &metrics), MN_INVALID_ARGUMENT, "struct_size");
     FAILS(mn_trainer_accumulate(trainer, &batch, &metrics), MN_INVALID_ARGUMENT, "struct_size");
+    memset(&sums, 0, sizeof sums);
+    FAILS(mn_trainer_begin_step(trainer, NULL), MN_INVALID_ARGUMENT, "batch");
+    FAILS(mn_trainer_step_sums(trainer, 0, NULL), MN_INVALID_ARGUMENT, "sums_out");
+    FAILS(mn_trainer_step_sums(trainer, 0, &sums), MN_INVALID_ARGUMENT, "struct_size");
     FAILS(mn_trainer_set_learning_rate(trainer, (float)NAN), MN_INVALID_ARGUMENT, "nan");
     FAILS(mn_trainer_set_learning_rate(trainer, -1), MN_INVALID_ARGUMENT, "-1");
     progress.struct_size = 4;
@@ -389,6 +399,9 @@ void check_errors_of_trainers(void) {
     metrics.struct_size = sizeof metrics;
     plan.struct_size = sizeof plan;
     REFUSES_HANDLES(mn_trainer_step(h, &batch, &metrics), t.model, stale);
+    REFUSES_HANDLES(mn_trainer_begin_step(h, &batch), t.model, stale);
+    sums.struct_size = sizeof sums;
+    REFUSES_HANDLES(mn_trainer_step_sums(h, 0, &sums), t.model, stale);
     REFUSES_HANDLES(mn_trainer_accumulate(h, &batch, &metrics), t.model, stale);
     REFUSES_HANDLES(mn_trainer_apply(h), t.model, stale);
     REFUSES_HANDLES(mn_trainer_clear(h), t.model, stale);

@@ -93,19 +93,24 @@ double adaptively_pooled(const Sources& o, int64_t c, int64_t oy, int64_t ox) {
     return o.op_case.node.op == MN_OP_ADAPTIVE_AVG_POOL2D ? sum / count : largest;
 }
 
-// The sum of all values whose window's maximum stands there: windows of these cases do not overlap.
+// The value of the last window whose maximum stands there.
 double unpooled(const Sources& o, int64_t c, int64_t oy, int64_t ox) {
     const mn_pool2d_desc& d = o.op_case.node.desc.pool2d;
     const mnb_tensor &values = o.tensor(0), &image = o.tensor(1);
-    const int64_t h = (oy + d.pad_h) / d.stride_h, w = (ox + d.pad_w) / d.stride_w;
-    if (h >= values.h || w >= values.w) return 0;
-    for (int64_t kh = 0; kh < d.kernel_h; ++kh)
-        for (int64_t kw = 0; kw < d.kernel_w; ++kw) {
-            const int64_t y = h * d.stride_h - d.pad_h + kh, x = w * d.stride_w - d.pad_w + kw;
-            if (y < 0 || y >= image.h || x < 0 || x >= image.w) continue;
-            if (o.at(c, y, x, 1) > o.at(c, oy, ox, 1)) return 0;
-        }
-    return o.at(c, h, w, 0);
+    const auto is_maximum = [&](int64_t top, int64_t left) {
+        if (oy < top || oy >= top + d.kernel_h || ox < left || ox >= left + d.kernel_w)
+            return false;
+        for (int64_t y = std::max<int64_t>(top, 0); y < std::min(top + d.kernel_h, image.h); ++y)
+            for (int64_t x = std::max<int64_t>(left, 0); x < std::min(left + d.kernel_w, image.w);
+                 ++x)
+                if (o.at(c, y, x, 1) > o.at(c, oy, ox, 1)) return false;
+        return true;
+    };
+    for (int64_t h = values.h - 1; h >= 0; --h)
+        for (int64_t w = values.w - 1; w >= 0; --w)
+            if (is_maximum(h * d.stride_h - d.pad_h, w * d.stride_w - d.pad_w))
+                return o.at(c, h, w, 0);
+    return 0;
 }
 
 // PyTorch's source coordinate of row i.

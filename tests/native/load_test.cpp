@@ -9,14 +9,20 @@
 namespace mn::test {
 namespace {
 
-constexpr int channels = 3, height = 5, width = 7, image_size = channels * height * width;
 constexpr int images = 6;
-constexpr float means[] = {0.1f, -0.2f, 0.4907f};
-constexpr float stds[] = {0.3081f, 2.0f, 0.7f};
 
-class LoadTest : public testing::TestWithParam<int32_t> {
+struct LoadCase {
+    int32_t layout;
+    int channels, height, width;
+};
+
+class LoadTest : public testing::TestWithParam<LoadCase> {
 protected:
-    LoadTest() {
+    LoadTest()
+        : channels(GetParam().channels),
+          height(GetParam().height),
+          width(GetParam().width),
+          image_size(channels * height * width) {
         node_.struct_size = sizeof node_;
         node_.op = MNB_OP_LOAD;
         node_.name = "input";
@@ -25,10 +31,12 @@ protected:
         floats_ = random.floats(images * image_size, -3, 3);
         for (int i = 0; i < images * image_size; ++i)
             bytes_.push_back(static_cast<uint8_t>(random.bits()));
+        means = random.floats(channels, -1, 1);
+        stds = random.floats(channels, 0.25f, 2);
     }
 
     void normalize(int count) {
-        node_.desc.normalize = {sizeof(mn_normalize_desc), count, means, stds};
+        node_.desc.normalize = {sizeof(mn_normalize_desc), count, means.data(), stds.data()};
     }
 
     static mnb_input input_of(const void* data, const int32_t* indices, int32_t dtype) {
@@ -48,7 +56,7 @@ protected:
             for (const cpu::Implementation& implementation : list_implementations(MNB_OP_LOAD)) {
                 SCOPED_TRACE(isa + ", " + implementation.name);
                 mnb_node node = node_;
-                node.dst = make_tensor(channels, height, width, false, GetParam());
+                node.dst = make_tensor(channels, height, width, false, GetParam().layout);
                 mnb_support support{};
                 if (!implementation.query(device.get(), node, MNB_FORWARD_TRAINING, support))
                     continue;
@@ -79,6 +87,8 @@ protected:
         }
     }
 
+    const int channels, height, width, image_size;
+    Floats means, stds;
     mnb_node node_{};
     Floats floats_;
     std::vector<uint8_t> bytes_;
@@ -102,7 +112,7 @@ TEST_P(LoadTest, EachChannelIsNormalised) {
     const mnb_input input = {bytes_.data(), nullptr, nullptr, MN_UINT8, nullptr, nullptr};
     check(input, images, [&](int n, int c, int i) {
         const float x = static_cast<float>(bytes_[static_cast<size_t>(n * image_size + i)]) / 255;
-        return (x - means[c]) / stds[c];
+        return (x - means[static_cast<size_t>(c)]) / stds[static_cast<size_t>(c)];
     });
 }
 
@@ -120,16 +130,28 @@ TEST_P(LoadTest, IndicesChooseImages) {
     const mnb_input bytes = {bytes_.data(), indices, nullptr, MN_UINT8, nullptr, nullptr};
     check(bytes, 4, [&](int n, int c, int i) {
         const size_t at = static_cast<size_t>(indices[n] * image_size + i);
-        return (static_cast<float>(bytes_[at]) / 255 - means[c]) / stds[c];
+        return (static_cast<float>(bytes_[at]) / 255 - means[static_cast<size_t>(c)]) /
+               stds[static_cast<size_t>(c)];
     });
     const mnb_input floats = {floats_.data(), indices, nullptr, MN_FLOAT32, nullptr, nullptr};
     check(floats, 3, [&](int n, int c, int i) {
-        return (floats_[static_cast<size_t>(indices[n] * image_size + i)] - means[c]) / stds[c];
+        return (floats_[static_cast<size_t>(indices[n] * image_size + i)] -
+                means[static_cast<size_t>(c)]) /
+               stds[static_cast<size_t>(c)];
     });
 }
 
-INSTANTIATE_TEST_SUITE_P(Layouts, LoadTest, testing::Values(MNB_NCHW, MNB_NHWC),
-                         [](const auto& info) { return info.param == MNB_NHWC ? "NHWC" : "NCHW"; });
+// Grey, colour, more channels than a block, features; sizes that vectors do not divide.
+INSTANTIATE_TEST_SUITE_P(Shapes, LoadTest,
+                         testing::Values(LoadCase{MNB_NCHW, 3, 5, 7}, LoadCase{MNB_NHWC, 3, 5, 7},
+                                         LoadCase{MNB_NHWC, 1, 5, 7}, LoadCase{MNB_NHWC, 37, 4, 5},
+                                         LoadCase{MNB_NHWC, 75, 1, 1}),
+                         [](const auto& info) {
+                             const LoadCase& c = info.param;
+                             return std::string(c.layout == MNB_NHWC ? "NHWC" : "NCHW") + "_" +
+                                    std::to_string(c.channels) + "x" + std::to_string(c.height) +
+                                    "x" + std::to_string(c.width);
+                         });
 
 }  // namespace
 }  // namespace mn::test

@@ -175,6 +175,7 @@ TestModel::TestModel(mn_device device, const Network& network, std::vector<int32
     desc.outputs = outputs.data();
     desc.output_count = static_cast<int32_t>(outputs.size());
     desc.inference_batch = options.inference_batch;
+    desc.precision = options.precision;
     mn_model model = 0;
     check(mn_model_create(device, network.handle(), &desc, &model));
     model_ = Owned<mn_model_destroy>(model);

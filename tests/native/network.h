@@ -91,6 +91,7 @@ struct ModelOptions {
     uint32_t flags = 0;
     uint64_t seed = 1;
     int inference_batch = 0;
+    int32_t precision = MN_PRECISION_FLOAT32;
 };
 
 class TestModel {

@@ -242,8 +242,10 @@ std::vector<OpCase> conv2d_cases() {
     add(1, 2, 3, 3, conv_desc(4, 3, 1, 3));     // whole windows in the padding
     add(2, 3, 4, 4, conv_desc(5, 4, 4, 0), 1);  // patches
     add(1, 33, 3, 3, conv_desc(31, 3, 1, 1));
-    add(2, 512, 3, 5, conv_desc(17, 1), MN_ACTIVATION_RELU);  // pixels whole pages apart
-    add(1, 256, 5, 4, conv_desc(16, 1, 2), 0, &pool2);
+    add(2, 1024, 3, 5, conv_desc(17, 1), MN_ACTIVATION_RELU);  // pixels whole pages apart
+    add(2, 17, 3, 5, conv_desc(1024, 1));                      // backward, too
+    add(2, 48, 5, 3, conv_desc(32, 1));
+    add(1, 512, 5, 4, conv_desc(16, 1, 2), 0, &pool2);
     add(5, 2, 7, 7, conv_desc(3, 7, 2, 3), MN_ACTIVATION_RELU, &pool3);
 
     mn_conv2d_desc d = conv_desc(6, 3, 1, 0);
@@ -273,7 +275,19 @@ std::vector<OpCase> conv2d_cases() {
     cases.back().small = false;
     add(3, 32, 14, 14, conv_desc(32, 3, 1, 1), MN_ACTIVATION_RELU);
     cases.back().small = false;
+    // 3 x 3 with enough channels for Winograd's transform: tiles of both sizes that overhang
+    // the image, channels that vectors do not divide, windows that the image cuts.
+    add(2, 17, 11, 8, conv_desc(35, 3, 1, 1), MN_ACTIVATION_RELU);
+    add(2, 20, 5, 6, conv_desc(18, 3), 0);
+    add(2, 20, 7, 15, conv_desc(18, 3, 1, 1), MN_ACTIVATION_RELU, &ceiling);
+    add(2, 24, 9, 16, conv_desc(40, 3, 1, 1), MN_ACTIVATION_RELU, &pool2);
+    d = conv_desc(16, 3);
+    d.pad_top = 2;
+    d.pad_right = 1;
+    add(1, 16, 19, 7, d, 0, &pool2);
     add(2, 16, 12, 12, conv_desc(33, 5), 0, &pool2);
+    cases.back().small = false;
+    add(3, 16, 149, 148, conv_desc(16, 1), MN_ACTIVATION_RELU);  // written past the caches
     cases.back().small = false;
     add(2, 5, 7, 7, conv_desc(16, 3, 1, 1), MN_ACTIVATION_RELU, &pool2);  // odd: a row is left over
     add(2, 5, 7, 7, conv_desc(16, 3, 1, 1), MN_ACTIVATION_RELU, &ceiling);

@@ -116,6 +116,8 @@ std::vector<OpCase> norm_cases() {
         add({4, 3, 2, 2, true});
         add({6, 40, 23, 19, false}, MN_ACTIVATION_RELU);  // several chunks
         cases.back().small = cases.end()[-2].small = false;
+        add({4, 80, 60, 56, false}, MN_ACTIVATION_RELU);  // written past the caches
+        cases.back().small = cases.end()[-2].small = false;
     }
 
     for (int affine : {1, 0}) {

@@ -179,18 +179,23 @@ void add_pools(Cases& cases) {
     add_dilated(9, 7, 3, 2, 1, 2, 1);
     add_dilated(6, 6, 3, 1, 1, 1, 1);
 
-    const auto add_unpool = [&](int64_t h, int64_t w, int kernel, int pad) {
-        const mn_pool2d_desc d = pool_desc(kernel, kernel, pad);
+    const auto add_unpool = [&](int64_t h, int64_t w, int kernel, int stride, int pad) {
         const mnb_tensor small =
-            image(3, pooled(h, kernel, kernel, pad, 0), pooled(w, kernel, kernel, pad, 0));
-        OpCase result = make_case(MN_OP_MAX_UNPOOL2D, 2, join("max_unpool_k", kernel, "p", pad),
-                                  {small, image(3, h, w), small}, image(3, h, w));
-        result.node.desc.pool2d = d;
+            image(3, pooled(h, kernel, stride, pad, 0), pooled(w, kernel, stride, pad, 0));
+        OpCase result =
+            make_case(MN_OP_MAX_UNPOOL2D, 2, join("max_unpool_k", kernel, "s", stride, "p", pad),
+                      {small, image(3, h, w), small}, image(3, h, w));
+        result.node.desc.pool2d = pool_desc(kernel, stride, pad);
+        // Where windows share a maximum, all their values get the gradient, as in PyTorch, which is
+        // no derivative of the one that stays.
+        result.small = stride >= kernel;
         cases.add(std::move(result));
     };
-    add_unpool(6, 4, 2, 0);
-    add_unpool(7, 8, 3, 1);
-    add_unpool(5, 5, 2, 0);  // a row and a column are left over
+    add_unpool(6, 4, 2, 2, 0);
+    add_unpool(7, 8, 3, 3, 1);
+    add_unpool(5, 5, 2, 2, 0);  // a row and a column are left over
+    add_unpool(7, 6, 3, 1, 0);  // windows overlap
+    add_unpool(9, 8, 3, 2, 1);
 }
 
 void add_upsamples(Cases& cases) {
@@ -319,7 +324,14 @@ void add_depthwise(Cases& cases) {
     add(18, 4, 4, 1, 1, 0, 1, 0, 1);
     add(20, 3, 3, 3, 1, 3, 1, 0, 1);  // whole windows in the padding
     add(96, 28, 28, 3, 1, 1, 1, 0, 0, false);
-    mn_conv2d_desc d = conv_desc(21, 1);
+    add(16, 149, 148, 3, 1, 1, 1, 0, 0,
+        false);  // results large enough to be written past the caches
+    add(16, 149, 148, 3, 2, 1, 1, 0, 0, false);  // only the gradient by the source is
+    mn_conv2d_desc d = conv_desc(19, 3, 1, 1);
+    d.groups = 19;
+    const mn_pool2d_desc pool = pool_desc(3, 2, 1);
+    cases.list.push_back(conv_case(cases.random, 2, 19, 9, 8, d, MN_ACTIVATION_RELU, &pool));
+    d = conv_desc(21, 1);
     d.groups = 21;
     d.kernel_w = 5, d.pad_left = 2, d.pad_right = 1, d.stride_w = 2, d.one_dimensional = 1;
     cases.list.push_back(conv_case(cases.random, 2, 21, 1, 23, d));

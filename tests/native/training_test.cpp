@@ -43,6 +43,40 @@ TEST(TrainingTest, AStepIsAccumulateAndApply) {
     }
 }
 
+TEST(TrainingTest, StepsBegunAddUp) {
+    Random random(test_seed() + 9);
+    const DeviceHandle device = open_device(2);
+    const Small net;
+    const TestModel a(device, net.network, {net.end}), b(device, net.network, {net.end});
+    const TestTrainer waiting(a, {loss_on(net.end)}, adam(0.01f), 9);
+    const TestTrainer begun(b, {loss_on(net.end)}, adam(0.01f), 9);
+    mn_step_sums expected{}, sums{};
+    sums.struct_size = sizeof sums;
+    for (int step = 0; step < 40; step++) {
+        const Batch batch = net.batch(random, 9 - step % 4);
+        const mn_metrics metrics = waiting.step(batch);
+        expected.loss += metrics.loss;
+        expected.correct += metrics.correct;
+        expected.images += metrics.count;
+        const mn_batch given = batch.get();
+        check(mn_trainer_begin_step(begun.handle(), &given));
+        if (step % 15 != 14) continue;
+        check(mn_trainer_step_sums(begun.handle(), 0, &sums));
+        EXPECT_EQ(sums.steps, step + 1);
+    }
+    check(mn_trainer_step_sums(begun.handle(), 1, &sums));
+    EXPECT_EQ(sums.steps, 40);
+    EXPECT_EQ(sums.images, expected.images);
+    EXPECT_EQ(sums.correct, expected.correct);
+    EXPECT_EQ(sums.loss, expected.loss);
+    EXPECT_EQ(a.read_all(), b.read_all());
+    // A step that is waited for does not count.
+    begun.step(net.batch(random, 9));
+    check(mn_trainer_step_sums(begun.handle(), 1, &sums));
+    EXPECT_EQ(sums.steps, 0);
+    EXPECT_EQ(sums.loss, 0);
+}
+
 // A step forgets what was accumulated before it.
 TEST(TrainingTest, AStepClearsFirst) {
     Random random(test_seed() + 1);

@@ -31,6 +31,19 @@ else
     skip "win-x64: a self-contained consumer under wine" "wine64 is not installed"
 fi
 
+# The CUDA plugin, as far as there being no driver.
+cuda_under_wine() {
+    cuda_publish windows -r win-x64 --self-contained && cd "$cuda/windows" && finds_plugin "Z:${cuda//\//\\}" "$wine" cuda_consumer.exe
+}
+if [ -e "$cuda_package" ]; then
+    check "win-x64: exports and dependencies of the CUDA plugin" inspect_cuda_windows
+    if [ -x "$wine" ]; then
+        check "win-x64: finds the CUDA plugin under wine" cuda_under_wine
+    else
+        skip "win-x64: finds the CUDA plugin under wine" "wine64 is not installed"
+    fi
+fi
+
 # Emulated arithmetic is exact but some fifty times as slow.
 emulated "linux-arm64: native tests under qemu" qemu-aarch64-static linux-arm64 \
     quietly qemu-aarch64-static -L /usr/aarch64-linux-gnu "$(tests_of linux-arm64)" --gtest_brief=1

@@ -158,6 +158,8 @@ tool() {
 }
 check "dotnet tool install MnistNative.Cli" tool
 
+. tests/package/cuda.sh
+
 if [ "${1:-}" = --all ]; then
     . tests/package/foreign.sh
 fi

@@ -34,10 +34,11 @@ internal static class BenchCommand
         };
         Option<string> device = SharedOptions.Device();
         Option<int> threads = SharedOptions.Threads();
+        Option<string> precision = SharedOptions.Precision();
         Option<bool> json = SharedOptions.Json();
         var command = new Command("bench", "Measure training and inference: the median of five runs after a warm-up.")
         {
-            network, batchSize, steps, mode, profile, device, threads, json,
+            network, batchSize, steps, mode, profile, device, threads, precision, json,
         };
         command.SetAction((parsed, cancellation) =>
         {
@@ -45,10 +46,10 @@ internal static class BenchCommand
             int batch = parsed.GetValue(batchSize);
             string measured = parsed.GetValue(mode)!;
             var stopWatch = new StopWatch(batch, parsed.GetValue(steps), cancellation);
-            using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads));
+            using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads), context);
             using Model model = Networks
                 .Append(name, Sequential.Input(Networks.InputShape(name)).Normalize(0.1307f, 0.3081f))
-                .Build(seed: 1, processor);
+                .Build(seed: 1, processor, SharedOptions.WithPrecision(parsed.GetValue(precision)!));
             if (parsed.GetValue(profile))
             {
                 bool[] trainings = measured switch { "training" => [true], "inference" => [false], _ => [false, true] };

@@ -21,7 +21,7 @@ internal static class EvalCommand
         };
         command.SetAction(async (parsed, cancellation) =>
         {
-            using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads));
+            using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads), context);
             using Model model = Model.Load(parsed.GetRequiredValue(file).FullName, processor);
             DatasetChoice choice = await DatasetChoice.LoadAsync(
                 parsed.GetValue(dataset)!, parsed.GetValue(data), context, cancellation);

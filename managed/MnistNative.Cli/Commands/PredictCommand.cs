@@ -27,7 +27,7 @@ internal static class PredictCommand
         };
         command.SetAction(parsed =>
         {
-            using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads));
+            using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads), context);
             using Model model = Model.Load(parsed.GetRequiredValue(file).FullName, processor);
             foreach (FileInfo image in parsed.GetRequiredValue(images))
             {

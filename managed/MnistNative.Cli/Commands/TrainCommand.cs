@@ -47,6 +47,7 @@ internal static class TrainCommand
         };
         Option<string> device = SharedOptions.Device();
         Option<int> threads = SharedOptions.Threads();
+        Option<string> precision = SharedOptions.Precision();
         Option<string> normalize = new("--normalize")
         {
             Description = "Whether the network normalises images by the mean and deviation of the training images.",
@@ -72,8 +73,8 @@ internal static class TrainCommand
 
         var command = new Command("train", "Train a network and test it after each epoch.")
         {
-            dataset, data, network, epochs, batchSize, learningRate, optimizer, schedule, seed, device, threads, normalize, save,
-            checkpoint, resume, json,
+            dataset, data, network, epochs, batchSize, learningRate, optimizer, schedule, seed, device, threads, precision, normalize,
+            save, checkpoint, resume, json,
         };
         command.SetAction(async (parsed, cancellation) =>
         {
@@ -93,7 +94,6 @@ internal static class TrainCommand
                     * (rates == "one-cycle" ? Networks.OneCycleFactor(parsed.GetValue(network)!) : 1));
             Optimizer update = parsed.GetValue(optimizer) == "sgd" ? new Sgd(rate, SgdMomentum) : new Adam(rate);
 
-            using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads));
             DatasetChoice choice = await DatasetChoice.LoadAsync(
                 parsed.GetValue(dataset)!, parsed.GetValue(data), context, cancellation);
             MnistData images = choice.Data;
@@ -104,7 +104,9 @@ internal static class TrainCommand
                 input = input.Normalize(mean, std);
             }
 
-            using Model model = Networks.Append(parsed.GetValue(network)!, input).Build(parsed.GetValue(seed), processor);
+            using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads), context);
+            using Model model = Networks.Append(parsed.GetValue(network)!, input).Build(
+                parsed.GetValue(seed), processor, SharedOptions.WithPrecision(parsed.GetValue(precision)!));
             var options = new FitOptions
             {
                 Epochs = parsed.GetValue(epochs),

@@ -43,8 +43,9 @@ internal static unsafe class NativeLibraryLoader
 
     /// <summary>
     /// Full path of a backend's plugin: what the environment variable <paramref name="variable"/> says, else the first
-    /// file that is there, beside the native library, beside the application and in its package folder. If there is
-    /// none, the place where it should lie.
+    /// file that is there, beside the native library, beside the application, in its package folder and in the folders
+    /// where the runtime looks for libraries of packages (those of NuGet's cache, or the one that a single file unpacks
+    /// itself to). If there is none, the place where it should lie.
     /// </summary>
     internal static string PluginPath(string name, string variable)
     {
@@ -66,6 +67,12 @@ internal static unsafe class NativeLibraryLoader
         if (CurrentPlatform() is string platform)
         {
             places.Add(Path.Combine(folder, "runtimes", platform, "native", file));
+        }
+
+        if (AppContext.GetData("NATIVE_DLL_SEARCH_DIRECTORIES") is string searched)
+        {
+            places.AddRange(searched.Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)
+                .Select(directory => Path.Combine(directory, file)));
         }
 
         return places.Find(File.Exists) ?? places[0];

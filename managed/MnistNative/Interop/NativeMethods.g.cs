@@ -105,6 +105,22 @@ internal enum MnDeviceFlag : uint
     ReferenceKernels = 1,
 }
 
+/// <summary>
+/// How products of matrices and convolutions are computed. Values in memory, parameters among them, and sums are
+/// float32 with any of them.
+/// </summary>
+internal enum MnPrecision
+{
+    /// <summary>From float32.</summary>
+    Float32 = 0,
+
+    /// <summary>From factors rounded to TF32 (10 bits of mantissa, float32's range).</summary>
+    TensorFloat32 = 1,
+
+    /// <summary>From factors rounded to bfloat16 (7 bits of mantissa, float32's range).</summary>
+    Bfloat16 = 2,
+}
+
 /// <summary>Kinds of node.</summary>
 internal enum MnOp
 {
@@ -446,10 +462,23 @@ internal unsafe struct MnDeviceInfo
     /// <summary>The newest CUDA that the driver supports, 12040 for 12.4; 0 for the CPU.</summary>
     public int DriverVersion;
 
-    /// <summary>What convolutions are computed by: "cublas" (columns and matrix products); empty for the CPU.</summary>
+    /// <summary>
+    /// Which <see cref="MnPrecision"/> values a model on the device can have: a bit each, from the lowest.
+    /// </summary>
+    public uint Precisions;
+
+    /// <summary>Always 0.</summary>
+    public uint Reserved;
+
+    /// <summary>
+    /// What convolutions are computed by: "cudnn", or "cublas" (columns and matrix products); empty for the CPU.
+    /// </summary>
     public fixed byte Tier[256];
 
-    /// <summary>Libraries opened at run time, with paths and versions, separated by "; "; empty for the CPU.</summary>
+    /// <summary>
+    /// Libraries opened at run time, with paths and versions, separated by "; "; last why cuDNN is not used, if so.
+    /// Empty for the CPU.
+    /// </summary>
     public fixed byte Libraries[1024];
 }
 
@@ -1101,6 +1130,15 @@ internal unsafe struct MnModelDesc
     /// the same results.
     /// </summary>
     public int InferenceBatch;
+
+    /// <summary>
+    /// An <see cref="MnPrecision"/>, for inference and training; one that <see cref="MnDeviceInfo.Precisions"/> lacks
+    /// is refused with <see cref="MnStatus.Unsupported"/>.
+    /// </summary>
+    public int Precision;
+
+    /// <summary>Always 0.</summary>
+    public int Reserved;
 }
 
 /// <summary>A parameter of a model.</summary>
@@ -1391,6 +1429,29 @@ internal unsafe struct MnTrainerDesc
 
     /// <summary>Always 0.</summary>
     public int Reserved;
+}
+
+/// <summary>Sums over the steps of <see cref="NativeMethods.TrainerBeginStep"/>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnStepSums
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Always 0.</summary>
+    public int Reserved;
+
+    /// <summary>Number of steps.</summary>
+    public long Steps;
+
+    /// <summary>Number of images.</summary>
+    public long Images;
+
+    /// <summary>The sum of the steps' <see cref="MnMetrics.Correct"/>.</summary>
+    public long Correct;
+
+    /// <summary>The sum of the steps' <see cref="MnMetrics.Loss"/>, added in their order.</summary>
+    public double Loss;
 }
 
 /// <summary>
@@ -1783,6 +1844,20 @@ internal static unsafe partial class NativeMethods
     /// <param name="metricsOut">receives the batch's loss (before the update) and its hits.</param>
     [LibraryImport(LibraryName, EntryPoint = "mn_trainer_step")]
     public static partial MnStatus TrainerStep(ulong trainer, MnBatch* batch, MnMetrics* metricsOut);
+
+    /// <summary>
+    /// A step as <see cref="NativeMethods.TrainerStep"/> makes it, without waiting for it: a card computes while the
+    /// caller prepares the next batch. What goes wrong on the card is reported by a later call.
+    /// </summary>
+    /// <param name="batch">images and labels, at most max_batch; it may change as soon as the call returns.</param>
+    [LibraryImport(LibraryName, EntryPoint = "mn_trainer_begin_step")]
+    public static partial MnStatus TrainerBeginStep(ulong trainer, MnBatch* batch);
+
+    /// <summary>Waits for the steps begun and gives the sums over all of them.</summary>
+    /// <param name="restart">1: the sums start anew after this call; 0: they go on.</param>
+    /// <param name="sumsOut">receives the sums; its struct_size must be set.</param>
+    [LibraryImport(LibraryName, EntryPoint = "mn_trainer_step_sums")]
+    public static partial MnStatus TrainerStepSums(ulong trainer, int restart, MnStepSums* sumsOut);
 
     /// <summary>
     /// Forward and backward of one batch, added to the gradients. Numerators and denominators of the losses' means are

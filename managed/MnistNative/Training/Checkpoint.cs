@@ -5,6 +5,20 @@ using MnistNative.IO;
 
 namespace MnistNative;
 
+/// <summary>What <see cref="Model.Fit"/> knows of its training besides what the trainer knows.</summary>
+/// <param name="Epochs">Epochs that have ended.</param>
+internal sealed record FitState(int Epochs)
+{
+    /// <summary>See <see cref="ScheduleRun.State"/>.</summary>
+    public IReadOnlyList<double> Schedule { get; init; } = [];
+
+    /// <summary>See <see cref="EarlyStoppingRun.State"/>; empty without early stopping.</summary>
+    public IReadOnlyList<double> Stopping { get; init; } = [];
+
+    /// <summary>See <see cref="EarlyStoppingRun.BestParameters"/>.</summary>
+    public IReadOnlyList<float[]> BestParameters { get; init; } = [];
+}
+
 /// <summary>
 /// Files from which a training goes on with the same bits: a model file with the optimizer's state beside the
 /// parameters, and counters in the metadata.
@@ -14,6 +28,7 @@ internal static unsafe class Checkpoint
     /// <summary>How the names of the optimizer's tensors begin.</summary>
     public const string Prefix = "optimizer.";
 
+    private const string BestPrefix = Prefix + "best.";
     private const string MetadataKey = "mnistnative.training";
 
     private static readonly (MnParameterPart Part, string Name)[] s_parts =
@@ -31,11 +46,10 @@ internal static unsafe class Checkpoint
     /// <param name="model">The model.</param>
     /// <param name="optimizer">Its trainer's optimizer.</param>
     /// <param name="progress">How far the training has come.</param>
-    /// <param name="epochs">Epochs that have ended.</param>
-    public static void Write(string path, Model model, Optimizer optimizer, MnTrainingProgress progress, int epochs)
+    /// <param name="fit">What the epochs' loop knows.</param>
+    public static void Write(string path, Model model, Optimizer optimizer, MnTrainingProgress progress, FitState fit)
     {
-        var state = new State(
-            model.Seed, progress.Updates, progress.Batches, progress.LearningRate, epochs);
+        var state = new State(model.Seed, progress.Updates, progress.Batches, progress.LearningRate, fit);
         var tensors = new List<TensorToWrite>();
         var sources = new List<(int Index, MnParameterPart Part)>();
         for (int i = 0; i < model.Parameters.Count; i++)
@@ -51,24 +65,37 @@ internal static unsafe class Checkpoint
             sources.Add((index, part));
         }
 
+        int best = tensors.Count;
+        tensors.AddRange(fit.BestParameters.Select((_, i) =>
+            new TensorToWrite(BestPrefix + model.Parameters[i].Name, model.Parameters[i].Shape, model.Parameters[i].Count)));
+
         var metadata = new Dictionary<string, string>
         {
             ["format"] = "pt",
             [ArchitectureFormat.MetadataKey] = ArchitectureFormat.Write(model.Network),
             [MetadataKey] = state.ToText(),
         };
-        SafeTensorsWriter.Write(
-            path, metadata, tensors, (i, values) => model.Read(sources[i].Index, sources[i].Part, values));
+        SafeTensorsWriter.Write(path, metadata, tensors, (i, values) =>
+        {
+            if (i < best)
+            {
+                model.Read(sources[i].Index, sources[i].Part, values);
+            }
+            else
+            {
+                fit.BestParameters[i - best].CopyTo(values);
+            }
+        });
     }
 
     /// <summary>Takes over parameters and the optimizer's state; nothing is changed if the file does not fit.</summary>
     /// <param name="path">The file.</param>
     /// <param name="model">The model, which is being trained.</param>
     /// <param name="optimizer">Its trainer's optimizer.</param>
-    /// <param name="epochs">Receives the epochs that had ended.</param>
+    /// <param name="fit">Receives what the epochs' loop knew.</param>
     /// <returns>How far the training had come.</returns>
     /// <exception cref="InvalidDataException">The file is damaged, no checkpoint, or of another training.</exception>
-    public static MnTrainingProgress Read(string path, Model model, Optimizer optimizer, out int epochs)
+    public static MnTrainingProgress Read(string path, Model model, Optimizer optimizer, out FitState fit)
     {
         using SafeTensorsReader file = SafeTensorsReader.Open(path);
         if (!file.Metadata.ContainsKey(MetadataKey))
@@ -97,12 +124,14 @@ internal static unsafe class Checkpoint
             moments.Add((index, part, tensor));
         }
 
-        int states = file.Tensors.Count(tensor => tensor.Name.StartsWith(Prefix, StringComparison.Ordinal));
+        int states = file.Tensors.Count(tensor =>
+            tensor.Name.StartsWith(Prefix, StringComparison.Ordinal) && !tensor.Name.StartsWith(BestPrefix, StringComparison.Ordinal));
         if (states != moments.Count)
         {
             throw file.Bad($"it has {states} tensors of an optimizer, this one needs {moments.Count}: it is of another optimizer");
         }
 
+        float[][] best = ReadBest(file, model);
         model.LoadParameters(file, strict: true);
         foreach ((int index, MnParameterPart part, TensorEntry tensor) in moments)
         {
@@ -111,7 +140,7 @@ internal static unsafe class Checkpoint
             model.Write(index, values, part);
         }
 
-        epochs = state.Epochs;
+        fit = state.Fit with { BestParameters = best };
         return new MnTrainingProgress
         {
             StructSize = (uint)sizeof(MnTrainingProgress),
@@ -144,6 +173,29 @@ internal static unsafe class Checkpoint
         }
     }
 
+    // All parameters or none.
+    private static float[][] ReadBest(SafeTensorsReader file, Model model)
+    {
+        if (!file.Tensors.Any(tensor => tensor.Name.StartsWith(BestPrefix, StringComparison.Ordinal)))
+        {
+            return [];
+        }
+
+        return [.. model.Parameters.Select(parameter =>
+        {
+            string name = BestPrefix + parameter.Name;
+            if (!file.TryGet(name, out TensorEntry? tensor) || tensor.Type != TensorType.F32
+                || !tensor.Shape.SequenceEqual(parameter.Shape))
+            {
+                throw file.Bad($"it has no \"{name}\" of {NativeShape.ToText(parameter.Shape)}");
+            }
+
+            float[] values = new float[tensor.Count];
+            file.Read(tensor, values);
+            return values;
+        })];
+    }
+
     private static State ReadState(SafeTensorsReader file)
     {
         try
@@ -156,7 +208,7 @@ internal static unsafe class Checkpoint
         }
     }
 
-    private sealed record State(ulong Seed, long Updates, long Batches, float LearningRate, int Epochs)
+    private sealed record State(ulong Seed, long Updates, long Batches, float LearningRate, FitState Fit)
     {
         public static State Parse(string text)
         {
@@ -167,14 +219,28 @@ internal static unsafe class Checkpoint
                 json.GetProperty("updates").GetInt64(),
                 json.GetProperty("batches").GetInt64(),
                 json.GetProperty("learning_rate").GetSingle(),
-                json.GetProperty("epochs").GetInt32());
-            return state is { Updates: >= 0, Batches: >= 0, Epochs: >= 0 }
+                new FitState(json.GetProperty("epochs").GetInt32())
+                {
+                    Schedule = Numbers(json, "schedule"),
+                    Stopping = Numbers(json, "stopping"),
+                });
+            return state is { Updates: >= 0, Batches: >= 0, Fit.Epochs: >= 0 }
                 ? state
                 : throw new FormatException("a counter is negative");
         }
 
         public string ToText() => string.Create(
             CultureInfo.InvariantCulture,
-            $"{{\"seed\":{Seed},\"updates\":{Updates},\"batches\":{Batches},\"learning_rate\":{LearningRate:R},\"epochs\":{Epochs}}}");
+            $"{{\"seed\":{Seed},\"updates\":{Updates},\"batches\":{Batches},\"learning_rate\":{LearningRate:R},\"epochs\":{Fit.Epochs}" +
+            $"{Text("schedule", Fit.Schedule)}{Text("stopping", Fit.Stopping)}}}");
+
+        // Text, since JSON has no infinity.
+        private static string Text(string name, IReadOnlyList<double> numbers) => numbers.Count == 0
+            ? ""
+            : $",\"{name}\":[{string.Join(',', numbers.Select(number => $"\"{number.ToString("R", CultureInfo.InvariantCulture)}\""))}]";
+
+        private static double[] Numbers(JsonElement json, string name) => json.TryGetProperty(name, out JsonElement numbers)
+            ? [.. numbers.EnumerateArray().Select(number => double.Parse(number.GetString() ?? "", CultureInfo.InvariantCulture))]
+            : [];
     }
 }

@@ -41,10 +41,27 @@ internal sealed class EarlyStoppingRun(EarlyStopping options, Model model)
 {
     private double _best = double.PositiveInfinity;
     private int _bad;
-    private float[][] _parameters = [];
+    private IReadOnlyList<float[]> _parameters = [];
 
     /// <summary>The best epoch so far, from 1; 0 before the first.</summary>
     public int BestEpoch { get; private set; }
+
+    /// <summary>Whether training shall end.</summary>
+    public bool Ended => _bad >= options.Patience;
+
+    /// <summary>What was noted: with another run's, and its <see cref="BestParameters"/>, this one goes on from there.</summary>
+    public IReadOnlyList<double> State
+    {
+        get => [_best, _bad, BestEpoch];
+        set => (_best, _bad, BestEpoch) = (value[0], (int)value[1], (int)value[2]);
+    }
+
+    /// <summary>The parameters of the best epoch; empty before the first, and where they are not kept.</summary>
+    public IReadOnlyList<float[]> BestParameters
+    {
+        get => _parameters;
+        set => _parameters = value;
+    }
 
     /// <summary>Takes note of an epoch; true when training shall end.</summary>
     public bool EpochEnded(EpochResult epoch)
@@ -53,7 +70,8 @@ internal sealed class EarlyStoppingRun(EarlyStopping options, Model model)
         double value = options.Monitor == Monitor.ValidationLoss ? validation.Loss : -validation.Accuracy;
         if (BestEpoch > 0 && !(value < _best - options.MinDelta))
         {
-            return ++_bad >= options.Patience;
+            _bad++;
+            return Ended;
         }
 
         (_best, _bad, BestEpoch) = (double.IsNaN(value) ? double.PositiveInfinity : value, 0, epoch.Epoch);
@@ -68,7 +86,7 @@ internal sealed class EarlyStoppingRun(EarlyStopping options, Model model)
     /// <summary>Gives the model the parameters of its best epoch.</summary>
     public void Restore()
     {
-        for (int i = 0; i < _parameters.Length; i++)
+        for (int i = 0; i < _parameters.Count; i++)
         {
             model.SetParameter(model.Parameters[i].Name, _parameters[i]);
         }
@@ -76,12 +94,12 @@ internal sealed class EarlyStoppingRun(EarlyStopping options, Model model)
 
     private void Keep()
     {
-        if (_parameters.Length == 0)
+        if (_parameters.Count == 0)
         {
             _parameters = [.. model.Parameters.Select(parameter => new float[parameter.Count])];
         }
 
-        for (int i = 0; i < _parameters.Length; i++)
+        for (int i = 0; i < _parameters.Count; i++)
         {
             model.GetParameter(model.Parameters[i].Name, _parameters[i]);
         }

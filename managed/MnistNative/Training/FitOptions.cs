@@ -54,7 +54,7 @@ public sealed record FitOptions
     /// <summary>
     /// Checkpoint of an interrupted training to go on from, or null: with otherwise equal options and data, the epochs
     /// that are left give the same bits as without the break. <see cref="EarlyStopping"/> and
-    /// <see cref="ReduceOnPlateau"/> count anew.
+    /// <see cref="ReduceOnPlateau"/> go on counting, except from a <see cref="Trainer"/>'s own checkpoint.
     /// </summary>
     public string? ResumeFrom { get; init; }
 

@@ -49,13 +49,8 @@ internal sealed class Fitting
         _batches = order.BatchCount;
         _schedule = _options.Schedule?.Start(_options.Optimizer.LearningRate, _batches, _options.Epochs);
         EarlyStoppingRun? stopping = _options.EarlyStopping is { } early ? new EarlyStoppingRun(early, _model) : null;
-        bool stopped = false;
-        int done = 0;
-        if (_options.ResumeFrom is not null)
-        {
-            trainer.LoadCheckpoint(_options.ResumeFrom, out done);
-            trainer.LearningRate = _options.Optimizer.LearningRate;
-        }
+        int done = _options.ResumeFrom is null ? 0 : Resume(_options.ResumeFrom, trainer, stopping);
+        bool stopped = stopping?.Ended ?? false;
 
         for (_epoch = done + 1; _epoch <= _options.Epochs && !stopped; _epoch++)
         {
@@ -70,7 +65,12 @@ internal sealed class Fitting
             stopped = stopping is not null && stopping.EpochEnded(result);
             if (_options.Checkpoint is not null)
             {
-                trainer.SaveCheckpoint(_options.Checkpoint, _epoch);
+                trainer.SaveCheckpoint(_options.Checkpoint, new FitState(_epoch)
+                {
+                    Schedule = _schedule?.State ?? [],
+                    Stopping = stopping?.State ?? [],
+                    BestParameters = stopping?.BestParameters ?? [],
+                });
             }
 
             _options.OnEpoch?.Invoke(result);
@@ -86,12 +86,31 @@ internal sealed class Fitting
         };
     }
 
+    // Returns the epochs that were done. What a file does not know counts anew.
+    private int Resume(string path, Trainer trainer, EarlyStoppingRun? stopping)
+    {
+        trainer.LoadCheckpoint(path, out FitState state);
+        trainer.LearningRate = _options.Optimizer.LearningRate;
+        if (_schedule is not null && state.Schedule.Count == _schedule.State.Count)
+        {
+            _schedule.State = state.Schedule;
+        }
+
+        if (stopping is not null && state.Stopping.Count == stopping.State.Count)
+        {
+            (stopping.State, stopping.BestParameters) = (state.Stopping, state.BestParameters);
+        }
+
+        return state.Epochs;
+    }
+
     private double ImagesPerSecond => _images / Math.Max(_epochTime.Elapsed.TotalSeconds, 1e-9);
 
     private void RunEpoch(Trainer trainer, BatchSource batches)
     {
         (_batch, _lossSum, _correct, _images) = (0, 0, 0, 0);
         _epochTime.Restart();
+        trainer.StepSums(restart: true);
         batches.Start();
         while (batches.MoveNext(out MnBatch batch))
         {
@@ -102,19 +121,43 @@ internal sealed class Fitting
                 SetRate(trainer, (float)_schedule.Rate(((_epoch - 1) * _batches) + _batch));
             }
 
-            StepResult step = trainer.Step(batch);
-            _batch++;
-            _lossSum += step.Loss;
-            _correct += step.Correct;
-            _images += step.Count;
-            _options.OnBatch?.Invoke(new BatchResult(_epoch, _batch, _batches, trainer.LearningRate, step));
+            Step(trainer, batch);
             if (_progress is not null && _total.Elapsed - _lastProgress >= s_progressInterval)
             {
+                TakeSums(trainer);
                 Report(completed: null);
             }
         }
 
+        TakeSums(trainer);
         _epochTime.Stop();
+    }
+
+    /// <summary>Waits for the step only if somebody is to hear of it, so that a card can work ahead.</summary>
+    private void Step(Trainer trainer, in MnBatch batch)
+    {
+        _batch++;
+        _images += batch.Count;
+        if (_options.OnBatch is null)
+        {
+            trainer.Begin(batch);
+            return;
+        }
+
+        StepResult step = trainer.Step(batch);
+        _lossSum += step.Loss;
+        _correct += step.Correct;
+        _options.OnBatch(new BatchResult(_epoch, _batch, _batches, trainer.LearningRate, step));
+    }
+
+    /// <summary>Waits for the steps that were begun in this epoch, and takes their losses.</summary>
+    private void TakeSums(Trainer trainer)
+    {
+        if (_options.OnBatch is null)
+        {
+            MnStepSums sums = trainer.StepSums(restart: false);
+            (_lossSum, _correct) = (sums.Loss, sums.Correct);
+        }
     }
 
     private static void SetRate(Trainer trainer, float rate)

@@ -49,6 +49,13 @@ internal abstract class ScheduleRun
     /// <summary>The rate of a batch, counted from 0.</summary>
     public abstract double Rate(int step);
 
+    /// <summary>What the rate depends on besides the number of the batch: with another run's, this one goes on from there.</summary>
+    public virtual IReadOnlyList<double> State
+    {
+        get => [];
+        set { }
+    }
+
     /// <summary>Takes note of the loss after an epoch.</summary>
     public virtual void EpochEnded(double loss)
     {
@@ -172,6 +179,12 @@ public sealed record LinearWarmup(int Batches, double StartFactor = 1.0 / 3, Lea
         public override double Rate(int step) =>
             step < warmup.Batches ? warmup.Rising(learningRate, step) : then.Rate(step - warmup.Batches);
 
+        public override IReadOnlyList<double> State
+        {
+            get => then.State;
+            set => then.State = value;
+        }
+
         public override void EpochEnded(double loss) => then.EpochEnded(loss);
     }
 }
@@ -210,6 +223,12 @@ public sealed record ReduceOnPlateau(
         private double _best = double.PositiveInfinity;
         private int _bad;
         private int _cooldown;
+
+        public override IReadOnlyList<double> State
+        {
+            get => [_rate, _best, _bad, _cooldown];
+            set => (_rate, _best, _bad, _cooldown) = (value[0], value[1], (int)value[2], (int)value[3]);
+        }
 
         public override double Rate(int step) => _rate;
 

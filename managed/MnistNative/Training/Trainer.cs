@@ -249,7 +249,7 @@ public sealed unsafe class Trainer : IDisposable
     /// <exception cref="IOException">The file cannot be written.</exception>
     /// <exception cref="UnauthorizedAccessException">The file may not be written.</exception>
     /// <exception cref="ObjectDisposedException">The trainer or the model is disposed.</exception>
-    public void SaveCheckpoint(string path) => SaveCheckpoint(path, epochs: 0);
+    public void SaveCheckpoint(string path) => SaveCheckpoint(path, new FitState(Epochs: 0));
 
     /// <summary>
     /// Takes over the parameters and the state of the training that <see cref="SaveCheckpoint(string)"/> wrote, the
@@ -277,20 +277,20 @@ public sealed unsafe class Trainer : IDisposable
 
     internal NativeHandle Handle => _handle;
 
-    internal void SaveCheckpoint(string path, int epochs)
+    internal void SaveCheckpoint(string path, FitState state)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         using NativeHandle.Lease lease = _handle.Use();
         var progress = new MnTrainingProgress { StructSize = (uint)sizeof(MnTrainingProgress) };
         Native.Check(NativeMethods.TrainerGetProgress(lease.Value, &progress));
-        Checkpoint.Write(path, _model, _optimizer, progress, epochs);
+        Checkpoint.Write(path, _model, _optimizer, progress, state);
     }
 
-    internal void LoadCheckpoint(string path, out int epochs)
+    internal void LoadCheckpoint(string path, out FitState state)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         using NativeHandle.Lease lease = _handle.Use();
-        MnTrainingProgress progress = Checkpoint.Read(path, _model, _optimizer, out epochs);
+        MnTrainingProgress progress = Checkpoint.Read(path, _model, _optimizer, out state);
         Native.Check(NativeMethods.TrainerSetProgress(lease.Value, &progress));
         _learningRate = progress.LearningRate;
         Clear();
@@ -298,6 +298,28 @@ public sealed unsafe class Trainer : IDisposable
 
     /// <summary>A step on a batch as the native library takes it.</summary>
     internal StepResult Step(in MnBatch batch) => Run(batch, accumulate: false);
+
+    /// <summary>A step that is not waited for; its loss is in the sums.</summary>
+    internal void Begin(in MnBatch batch)
+    {
+        using NativeHandle.Lease lease = _handle.Use();
+        fixed (MnBatch* pointer = &batch)
+        {
+            Native.Check(NativeMethods.TrainerBeginStep(lease.Value, pointer));
+        }
+
+        _accumulated = 0;
+        _lastCount = batch.Count;
+    }
+
+    /// <summary>Waits for the steps begun and gives sums over them.</summary>
+    internal MnStepSums StepSums(bool restart)
+    {
+        var sums = new MnStepSums { StructSize = (uint)sizeof(MnStepSums) };
+        using NativeHandle.Lease lease = _handle.Use();
+        Native.Check(NativeMethods.TrainerStepSums(lease.Value, restart ? 1 : 0, &sums));
+        return sums;
+    }
 
     /// <summary>
     /// The network's loss, and the same of every auxiliary head with its weight. A loss of the caller's own has gradients

@@ -47,6 +47,8 @@ Cublas::Cublas() : library{"libcublas.so.13", "libcublas.so.12", "libcublas.so.1
                "cuBLAS 11, 12 or 13 cannot be opened: " + library.failure());
     const int32_t missing_reason = MN_REASON_LIBRARY_MISSING;
     MN_CUBLAS_FUNCTIONS(MN_LOOK_UP)
+    MN_LOOK_UP(cublasGemmEx)
+    MN_LOOK_UP(cublasGemmStridedBatchedEx)
 }
 
 void Cublas::check(cublasStatus_t status, const char* what) {

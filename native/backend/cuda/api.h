@@ -38,6 +38,16 @@ namespace mn::cuda {
     X(cuStreamCreate)               \
     X(cuStreamDestroy_v2)           \
     X(cuStreamSynchronize)          \
+    X(cuStreamBeginCapture_v2)      \
+    X(cuStreamEndCapture)           \
+    X(cuGraphInstantiateWithFlags)  \
+    X(cuGraphLaunch)                \
+    X(cuGraphDestroy)               \
+    X(cuGraphExecDestroy)           \
+    X(cuEventCreate)                \
+    X(cuEventRecord)                \
+    X(cuEventSynchronize)           \
+    X(cuEventDestroy_v2)            \
     X(cuModuleLoadData)             \
     X(cuModuleUnload)               \
     X(cuModuleGetFunction)          \
@@ -46,15 +56,26 @@ namespace mn::cuda {
 
 // The formatter does not settle on this list.
 // clang-format off
-#define MN_CUBLAS_FUNCTIONS(X)   \
-    X(cublasCreate_v2)           \
-    X(cublasDestroy_v2)          \
-    X(cublasSetStream_v2)        \
-    X(cublasGetVersion_v2)       \
-    X(cublasSetMathMode)         \
-    X(cublasSgemm_v2)            \
-    X(cublasSgemmStridedBatched)
+#define MN_CUBLAS_FUNCTIONS(X) \
+    X(cublasCreate_v2)         \
+    X(cublasDestroy_v2)        \
+    X(cublasSetStream_v2)      \
+    X(cublasSetWorkspace_v2)   \
+    X(cublasGetVersion_v2)
 // clang-format on
+
+// The header overloads these two for C++; the libraries export the ones with a cublasComputeType_t.
+using GemmEx = cublasStatus_t(CUBLASWINAPI*)(cublasHandle_t, cublasOperation_t, cublasOperation_t,
+                                             int, int, int, const void*, const void*, cudaDataType,
+                                             int, const void*, cudaDataType, int, const void*,
+                                             void*, cudaDataType, int, cublasComputeType_t,
+                                             cublasGemmAlgo_t);
+using GemmStridedBatchedEx = cublasStatus_t(CUBLASWINAPI*)(
+    cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int, const void*, const void*,
+    cudaDataType, int, long long, const void*, cudaDataType, int, long long, const void*, void*,
+    cudaDataType, int, long long, int, cublasComputeType_t, cublasGemmAlgo_t);
+static_assert(sizeof(static_cast<GemmEx>(&::cublasGemmEx)) &&
+              sizeof(static_cast<GemmStridedBatchedEx>(&::cublasGemmStridedBatchedEx)));
 
 struct Driver {
     Library library;
@@ -74,6 +95,8 @@ struct Cublas {
 
     MN_CUBLAS_FUNCTIONS(MN_DECLARE)
 #undef MN_DECLARE
+    GemmEx cublasGemmEx = nullptr;
+    GemmStridedBatchedEx cublasGemmStridedBatchedEx = nullptr;
     static void check(cublasStatus_t status, const char* what);
 };
 

@@ -92,18 +92,19 @@ int32_t copy_out(mnb_device* device, void* dst, const void* src, size_t bytes, m
 }
 
 // What every op asks for: NCHW and PyTorch's order of parameters.
-const Op* choose(const mnb_node& node, int32_t direction, mnb_support& support) {
+const Op* choose(Device& device, const mnb_node& node, int32_t direction, mnb_support& support) {
     support = mnb_support{};
     support.struct_size = sizeof support;
     const Op* op = find_op(node.op);
     if (!op || !op->query(node, direction, support)) return nullptr;
+    if (op->adapt) op->adapt(device, node, direction, support);
     support.supported = 1;
     return op;
 }
 
-int32_t query(mnb_device*, const mnb_node* node, int32_t direction, mnb_support* support_out,
+int32_t query(mnb_device* device, const mnb_node* node, int32_t direction, mnb_support* support_out,
               mnb_error* error) {
-    return guard(error, [&] { choose(*node, direction, *support_out); });
+    return guard(device, error, [&](Device& d) { choose(d, *node, direction, *support_out); });
 }
 
 bool is_dense(const mnb_tensor& t) {
@@ -116,7 +117,7 @@ int32_t prepare(mnb_device* device, const mnb_node* node, int32_t direction,
                 mnb_kernel** kernel_out, mnb_error* error) {
     return guard(device, error, [&](Device& d) {
         mnb_support support;
-        const Op* op = choose(*node, direction, support);
+        const Op* op = choose(d, *node, direction, support);
         if (!op) fail(MN_UNSUPPORTED, "[", node->name, "] is not supported by the CUDA backend");
         // A kernel trusts this; a wrong layout would only show in numbers.
         bool right = node->dst.c == 0 || is_dense(node->dst);
@@ -138,13 +139,36 @@ int32_t refresh(mnb_device*, mnb_kernel*, const mnb_run*, mnb_error*) {
 }
 
 int32_t run(mnb_device* device, mnb_kernel* kernel, const mnb_run* run, mnb_error* error) {
-    return guard(device, error, [&](Device& d) { of(kernel).run(d, *run); });
+    return guard(device, error, [&](Device& d) { d.graphs().run(of(kernel), *run); });
 }
 
 int32_t update_parameters(mnb_device* device, const mn_optimizer_desc* optimizer,
                           const mnb_update* params, int32_t count,
                           const mnb_update_options* options, mnb_error* error) {
     return guard(device, error, [&](Device& d) { update(d, *optimizer, params, count, *options); });
+}
+
+int32_t begin(mnb_device* device, const mnb_sequence* sequence, mnb_error* error) {
+    return guard(device, error, [&](Device& d) { d.begin(*sequence); });
+}
+
+int32_t end(mnb_device* device, int32_t complete, mnb_error* error) {
+    return guard(device, error, [&](Device& d) { d.end(complete != 0); });
+}
+
+void forget(mnb_device* device, uint64_t owner) {
+    mnb_error error{};
+    guard(device, &error, [&](Device& d) { d.forget(owner); });
+}
+
+int32_t post(mnb_device* device, const void* src, size_t bytes, uint64_t* ticket_out,
+             mnb_error* error) {
+    return guard(device, error, [&](Device& d) { *ticket_out = d.post(src, bytes); });
+}
+
+// Without the device's lock while it waits.
+int32_t collect(mnb_device* device, uint64_t ticket, void* dst, size_t bytes, mnb_error* error) {
+    return guard(error, [&] { of(device).collect(ticket, dst, bytes); });
 }
 
 int32_t synchronize(mnb_device* device, mnb_error* error) {
@@ -169,9 +193,12 @@ constexpr mnb_backend kBackend = {
     refresh,
     run,
     update_parameters,
-    nullptr,  // begin
-    nullptr,  // end
+    begin,
+    end,
+    forget,
     synchronize,
+    post,
+    collect,
     nullptr,  // measure
 };
 
@@ -179,7 +206,6 @@ constexpr mnb_backend kBackend = {
 }  // namespace mn::cuda
 
 // Null if the core was built for another version of the interface.
-extern "C" __attribute__((visibility("default"))) const mnb_backend* mnb_plugin_init(
-    uint32_t version) {
+extern "C" MN_API const mnb_backend* mnb_plugin_init(uint32_t version) {
     return version == MNB_VERSION ? &mn::cuda::kBackend : nullptr;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "backend/cuda/images.h"
@@ -19,6 +20,23 @@ std::string blas_version_text(int version) {
            std::to_string(version % 100);
 }
 
+// Operands and results are float32; what the tensor cores multiply is rounded on the way there.
+cublasComputeType_t compute_type(int32_t precision) {
+    switch (precision) {
+        case MN_PRECISION_TENSOR_FLOAT32:
+            return CUBLAS_COMPUTE_32F_FAST_TF32;
+        case MN_PRECISION_BFLOAT16:
+            return CUBLAS_COMPUTE_32F_FAST_16BF;
+        default:
+            return CUBLAS_COMPUTE_32F;
+    }
+}
+
+bool graphs_wanted() {
+    const char* wanted = std::getenv("MNISTNATIVE_CUDA_GRAPHS");
+    return !wanted || std::strcmp(wanted, "0") != 0;
+}
+
 template <size_t Size>
 void put(char (&to)[Size], const std::string& text) {
     std::snprintf(to, Size, "%s", text.c_str());
@@ -33,7 +51,8 @@ Buffer::~Buffer() {
     if (data_) device_->free(data_, bytes_);
 }
 
-Device::Device(const mnb_host* host, const mn_device_desc& desc) : host_(host), index_(desc.index) {
+Device::Device(const mnb_host* host, const mn_device_desc& desc)
+    : host_(host), index_(desc.index), graphs_(*this, driver_, graphs_wanted()) {
     const CUresult started = driver_.cuInit(0);
     if (started == CUDA_ERROR_NO_DEVICE)
         refuse(MN_REASON_NO_DEVICE, "the driver (" + driver_.library.path() + ") finds no card");
@@ -76,7 +95,7 @@ Device::Device(const mnb_host* host, const mn_device_desc& desc) : host_(host), 
     try {
         driver_.check(driver_.cuCtxSetCurrent(context_), "cuCtxSetCurrent");
         driver_.check(driver_.cuStreamCreate(&stream_, CU_STREAM_NON_BLOCKING), "cuStreamCreate");
-        driver_.check(driver_.cuMemHostAlloc(&pinned_, kPinnedBytes, 0), "cuMemHostAlloc");
+        for (Pinned& part : pinned_) allocate(part, kPinnedBytes);
         for (const Image* image = kImages; image->name; image++) {
             CUmodule module = nullptr;
             driver_.check(driver_.cuModuleLoadData(&module, image->data), "cuModuleLoadData");
@@ -85,8 +104,12 @@ Device::Device(const mnb_host* host, const mn_device_desc& desc) : host_(host), 
         Cublas::check(cublas_.cublasCreate_v2(&blas_), "cublasCreate");
         Cublas::check(cublas_.cublasSetStream_v2(blas_, stream_), "cublasSetStream");
         Cublas::check(cublas_.cublasGetVersion_v2(blas_, &cublas_version_), "cublasGetVersion");
-        // Products of float32 in float32: TF32 has 10 bits of mantissa.
-        Cublas::check(cublas_.cublasSetMathMode(blas_, CUBLAS_PEDANTIC_MATH), "cublasSetMathMode");
+        // Memory of its own choice would become a part of each graph.
+        blas_memory_ = Buffer(*this, major_ >= 9 ? size_t{32} << 20 : size_t{4} << 20);
+        Cublas::check(
+            cublas_.cublasSetWorkspace_v2(blas_, blas_memory_.at<void>(), blas_memory_.bytes()),
+            "cublasSetWorkspace");
+        cudnn_ = Cudnn::open(stream_, no_cudnn_);
     } catch (...) {
         release();
         throw;
@@ -96,14 +119,17 @@ Device::Device(const mnb_host* host, const mn_device_desc& desc) : host_(host), 
 Device::~Device() {
     driver_.cuCtxSetCurrent(context_);
     driver_.cuStreamSynchronize(stream_);
-    update_memory_ = Buffer();
     release();
 }
 
 void Device::release() {
+    cudnn_.reset();
+    update_memory_ = Buffer();
     if (blas_) cublas_.cublasDestroy_v2(blas_);
+    blas_memory_ = Buffer();
     for (CUmodule module : modules_) driver_.cuModuleUnload(module);
-    if (pinned_) driver_.cuMemFreeHost(pinned_);
+    for (Pinned& part : pinned_) free(part);
+    for (Pinned& post : posts_) free(post);
     if (stream_) driver_.cuStreamDestroy_v2(stream_);
     driver_.cuDevicePrimaryCtxRelease_v2(device_);
 }
@@ -117,17 +143,47 @@ void Device::describe(mn_device_info& info) const {
     put(info.architecture, "compute " + std::to_string(major_) + "." + std::to_string(minor_));
     info.device_count = device_count_;
     info.driver_version = driver_version_;
-    put(info.tier, "cublas");
+    info.precisions = 1u << MN_PRECISION_FLOAT32;
+    if (major_ >= 8)
+        info.precisions |= 1u << MN_PRECISION_TENSOR_FLOAT32 | 1u << MN_PRECISION_BFLOAT16;
+    put(info.tier, cudnn_ ? "cudnn" : "cublas");
     put(info.libraries, driver_.library.path() + " (CUDA " + version_text(driver_version_) + "); " +
                             cublas_.library.path() + " (cuBLAS " +
-                            blas_version_text(cublas_version_) + ")");
+                            blas_version_text(cublas_version_) + "); " +
+                            (cudnn_ ? cudnn_->describe() : "no cuDNN: " + no_cudnn_));
 }
 
 Device::Turn::Turn(Device& device) : lock_(device.mutex_) {
     device.driver_.check(device.driver_.cuCtxSetCurrent(device.context_), "cuCtxSetCurrent");
 }
 
+void Device::begin(const mnb_sequence& sequence) {
+    mutex_.lock();
+    try {
+        graphs_.begin(sequence, stream_);
+    } catch (...) {
+        mutex_.unlock();
+        throw;
+    }
+}
+
+void Device::end(bool complete) {
+    std::lock_guard held(mutex_);
+    mutex_.unlock();  // what begin has locked
+    graphs_.end(complete);
+}
+
+void Device::forget(uint64_t owner) {
+    driver_.check(driver_.cuStreamSynchronize(stream_), "cuStreamSynchronize");
+    graphs_.forget(owner);
+}
+
+void Device::forbid_recording(const std::string& what) const {
+    if (graphs_.recording()) fail(MN_INTERNAL, what, " cannot be part of a graph");
+}
+
 void* Device::alloc(size_t bytes) {
+    forbid_recording("allocating memory");
     CUdeviceptr memory = 0;
     const CUresult result = driver_.cuMemAlloc_v2(&memory, bytes > 0 ? bytes : 1);
     if (result == CUDA_ERROR_OUT_OF_MEMORY) {
@@ -158,27 +214,106 @@ void Device::free(void* memory, size_t bytes) {
     host_->count_memory(-static_cast<int64_t>(bytes));
 }
 
-// Small copies go through pinned memory and are not waited for; the caller may change `src` at
-// once.
-void Device::copy_in(void* dst, const void* src, size_t bytes) {
-    const CUdeviceptr to = reinterpret_cast<CUdeviceptr>(dst);
-    if (bytes > kPinnedBytes) {
-        driver_.check(driver_.cuMemcpyHtoDAsync_v2(to, src, bytes, stream_), "cuMemcpyHtoDAsync");
-        synchronize();
-        return;
-    }
-    if (pinned_used_ + bytes > kPinnedBytes) synchronize();
-    void* part = static_cast<char*>(pinned_) + pinned_used_;
-    std::memcpy(part, src, bytes);
-    driver_.check(driver_.cuMemcpyHtoDAsync_v2(to, part, bytes, stream_), "cuMemcpyHtoDAsync");
-    pinned_used_ += bytes;
+void Device::allocate(Pinned& pinned, size_t bytes) {
+    driver_.check(driver_.cuMemHostAlloc(&pinned.memory, bytes, 0), "cuMemHostAlloc");
+    pinned.bytes = bytes;
+    if (!pinned.event)
+        driver_.check(driver_.cuEventCreate(&pinned.event, CU_EVENT_DISABLE_TIMING),
+                      "cuEventCreate");
 }
 
+void Device::free(Pinned& pinned) {
+    if (pinned.memory) driver_.cuMemFreeHost(pinned.memory);
+    if (pinned.event) driver_.cuEventDestroy_v2(pinned.event);
+    pinned = Pinned();
+}
+
+// Through pinned memory, of which a part is filled anew only when its copies are done.
+void Device::copy_in(void* dst, const void* src, size_t bytes) {
+    forbid_recording("a copy from the host");
+    const char* from = static_cast<const char*>(src);
+    CUdeviceptr to = reinterpret_cast<CUdeviceptr>(dst);
+    while (bytes > 0) {
+        Pinned* part = &pinned_[pinned_part_];
+        if (part->used == kPinnedBytes) {
+            driver_.check(driver_.cuEventRecord(part->event, stream_), "cuEventRecord");
+            pinned_part_ = (pinned_part_ + 1) % kPinnedParts;
+            part = &pinned_[pinned_part_];
+            if (part->used > 0)
+                driver_.check(driver_.cuEventSynchronize(part->event), "cuEventSynchronize");
+            part->used = 0;
+        }
+        const size_t size = std::min(bytes, kPinnedBytes - part->used);
+        char* staged = static_cast<char*>(part->memory) + part->used;
+        std::memcpy(staged, from, size);
+        driver_.check(driver_.cuMemcpyHtoDAsync_v2(to, staged, size, stream_), "cuMemcpyHtoDAsync");
+        part->used += size;
+        from += size;
+        to += size;
+        bytes -= size;
+    }
+}
+
+void Device::copy_ahead(void* dst, const void* src, size_t bytes) {
+    if (graphs_.recording())
+        graphs_.copy_ahead(dst, src, bytes);
+    else
+        copy_in(dst, src, bytes);
+}
+
+// In two parts at a time: while the host takes one, the device writes the other.
 void Device::copy_out(void* dst, const void* src, size_t bytes) {
-    driver_.check(
-        driver_.cuMemcpyDtoHAsync_v2(dst, reinterpret_cast<CUdeviceptr>(src), bytes, stream_),
-        "cuMemcpyDtoHAsync");
-    synchronize();
+    forbid_recording("a copy to the host");
+    char* to = static_cast<char*>(dst);
+    const char* from = static_cast<const char*>(src);
+    size_t size = std::min(bytes, kPinnedBytes);
+    uint64_t ticket = post(from, size);
+    while (size > 0) {
+        bytes -= size;
+        const size_t next_size = std::min(bytes, kPinnedBytes);
+        const uint64_t next = next_size > 0 ? post(from + size, next_size) : 0;
+        collect(ticket, to, size);
+        from += size;
+        to += size;
+        size = next_size;
+        ticket = next;
+    }
+}
+
+uint64_t Device::post(const void* src, size_t bytes) {
+    forbid_recording("a copy to the host");
+    constexpr size_t kSmallest = 4096;
+    auto idle = std::find_if(posts_.begin(), posts_.end(),
+                             [&](const Pinned& p) { return p.used == 0 && p.bytes >= bytes; });
+    if (idle == posts_.end()) {
+        Pinned made;
+        try {
+            allocate(made, std::max(bytes, kSmallest));
+            idle = posts_.insert(posts_.end(), made);
+        } catch (...) {
+            free(made);
+            throw;
+        }
+    }
+    driver_.check(driver_.cuMemcpyDtoHAsync_v2(idle->memory, reinterpret_cast<CUdeviceptr>(src),
+                                               bytes, stream_),
+                  "cuMemcpyDtoHAsync");
+    driver_.check(driver_.cuEventRecord(idle->event, stream_), "cuEventRecord");
+    idle->used = bytes;
+    return static_cast<uint64_t>(idle - posts_.begin());
+}
+
+void Device::collect(uint64_t ticket, void* dst, size_t bytes) {
+    Pinned* post = nullptr;
+    {
+        Turn turn(*this);
+        post = &posts_[ticket];  // a deque's elements stay where they are
+    }
+    const CUresult result = driver_.cuEventSynchronize(post->event);
+    Turn turn(*this);
+    if (result == CUDA_SUCCESS && dst) std::memcpy(dst, post->memory, bytes);
+    post->used = 0;
+    driver_.check(result, "cuEventSynchronize");
 }
 
 void Device::copy(void* dst, const void* src, size_t bytes) {
@@ -194,8 +329,8 @@ void Device::clear(void* memory, size_t bytes) {
 }
 
 void Device::synchronize() {
+    forbid_recording("waiting for the device");
     driver_.check(driver_.cuStreamSynchronize(stream_), "cuStreamSynchronize");
-    pinned_used_ = 0;
 }
 
 unsigned Device::grid_for(int64_t count) const {
@@ -229,17 +364,20 @@ void Device::gemm(const Gemm& g) {
     const float one = 1;
     const auto op = [](bool transpose) { return transpose ? CUBLAS_OP_T : CUBLAS_OP_N; };
     const auto size = [](int64_t n) { return static_cast<int>(n); };
+    const cublasComputeType_t compute = compute_type(g.precision);
     if (g.batch == 1)
-        Cublas::check(cublas_.cublasSgemm_v2(blas_, op(g.transpose_a), op(g.transpose_b), size(g.m),
-                                             size(g.n), size(g.k), &one, g.a, size(g.lda), g.b,
-                                             size(g.ldb), &g.beta, g.c, size(g.ldc)),
-                      "cublasSgemm");
+        Cublas::check(cublas_.cublasGemmEx(blas_, op(g.transpose_a), op(g.transpose_b), size(g.m),
+                                           size(g.n), size(g.k), &one, g.a, CUDA_R_32F, size(g.lda),
+                                           g.b, CUDA_R_32F, size(g.ldb), &g.beta, g.c, CUDA_R_32F,
+                                           size(g.ldc), compute, CUBLAS_GEMM_DEFAULT),
+                      "cublasGemmEx");
     else
-        Cublas::check(cublas_.cublasSgemmStridedBatched(
+        Cublas::check(cublas_.cublasGemmStridedBatchedEx(
                           blas_, op(g.transpose_a), op(g.transpose_b), size(g.m), size(g.n),
-                          size(g.k), &one, g.a, size(g.lda), g.stride_a, g.b, size(g.ldb),
-                          g.stride_b, &g.beta, g.c, size(g.ldc), g.stride_c, size(g.batch)),
-                      "cublasSgemmStridedBatched");
+                          size(g.k), &one, g.a, CUDA_R_32F, size(g.lda), g.stride_a, g.b,
+                          CUDA_R_32F, size(g.ldb), g.stride_b, &g.beta, g.c, CUDA_R_32F,
+                          size(g.ldc), g.stride_c, size(g.batch), compute, CUBLAS_GEMM_DEFAULT),
+                      "cublasGemmStridedBatchedEx");
 }
 
 Buffer& Device::update_memory(size_t bytes) {

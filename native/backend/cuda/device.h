@@ -1,9 +1,12 @@
-// An open card: the primary context, one stream, cuBLAS, the kernels and pinned memory for copies.
+// An open card: the primary context, one stream, cuBLAS, cuDNN where it is there, the kernels and
+// pinned memory for copies.
 // Everything that a device does is in order on its stream. A lock keeps calls of several threads
 // apart; concurrent predictions take turns at launching.
 
 #pragma once
 
+#include <cstring>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -13,7 +16,9 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/api.h"
+#include "backend/cuda/cudnn.h"
 #include "backend/cuda/kernels/params.h"
+#include "backend/cuda/step_graphs.h"
 
 namespace mn::cuda {
 
@@ -64,13 +69,29 @@ public:
         explicit Turn(Device& device);
 
     private:
-        std::lock_guard<std::mutex> lock_;
+        std::lock_guard<std::recursive_mutex> lock_;
     };
+
+    // Between them the device is the calling thread's alone, so that nobody else's work is
+    // recorded.
+    void begin(const mnb_sequence& sequence);
+    void end(bool complete);
+    void forget(uint64_t owner);
+    StepGraphs& graphs() { return graphs_; }
+    // Throws while a graph is being recorded, with what cannot be part of it.
+    void forbid_recording(const std::string& what) const;
+    void log(int32_t level, const std::string& text) const { host_->log(level, text.c_str()); }
 
     void* alloc(size_t bytes);
     void free(void* memory, size_t bytes);
+    // The caller may change `src` at once.
     void copy_in(void* dst, const void* src, size_t bytes);
+    // The same, ahead of a graph that is being recorded or is about to be replayed.
+    void copy_ahead(void* dst, const void* src, size_t bytes);
     void copy_out(void* dst, const void* src, size_t bytes);
+    // See mnb_backend. `collect` is to be called without a turn.
+    uint64_t post(const void* src, size_t bytes);
+    void collect(uint64_t ticket, void* dst, size_t bytes);
     void copy(void* dst, const void* src, size_t bytes);  // on the device
     void clear(void* memory, size_t bytes);
     void synchronize();
@@ -98,8 +119,12 @@ public:
         int64_t ldc = 0, stride_c = 0;
         int64_t batch = 1;
         float beta = 0;
+        int32_t precision = MN_PRECISION_FLOAT32;
     };
     void gemm(const Gemm& g);
+
+    // Null in the tier "cublas".
+    Cudnn* cudnn() const { return cudnn_.get(); }
 
     // Of the optimizer's tables; grows at first updates.
     Buffer& update_memory(size_t bytes);
@@ -107,6 +132,17 @@ public:
 private:
     static constexpr unsigned kThreads = kBlockThreads;
     static constexpr size_t kPinnedBytes = size_t{1} << 20;
+    static constexpr int kPinnedParts = 2;
+
+    // Pinned memory, and the event behind the last copy that used it.
+    struct Pinned {
+        void* memory = nullptr;
+        CUevent event = nullptr;
+        size_t bytes = 0;
+        size_t used = 0;
+    };
+    void allocate(Pinned& pinned, size_t bytes);
+    void free(Pinned& pinned);
 
     unsigned grid_for(int64_t count) const;
     void launch_raw(const char* kernel, const void* params, unsigned blocks);
@@ -126,12 +162,38 @@ private:
     CUcontext context_ = nullptr;
     CUstream stream_ = nullptr;
     cublasHandle_t blas_ = nullptr;
+    std::unique_ptr<Cudnn> cudnn_;
+    std::string no_cudnn_;  // why it is not used
     std::vector<CUmodule> modules_;
     std::unordered_map<std::string, CUfunction> functions_;
-    void* pinned_ = nullptr;
-    Buffer update_memory_;
-    size_t pinned_used_ = 0;  // by copies that may still be under way
-    std::mutex mutex_;
+    Pinned pinned_[kPinnedParts];  // for copies to the device, one part after the other
+    int pinned_part_ = 0;
+    std::deque<Pinned> posts_;  // by ticket; `used` is 0 where it waits for a post
+    Buffer update_memory_, blas_memory_;
+    StepGraphs graphs_;
+    std::recursive_mutex mutex_;
+};
+
+// A value that kernels read on the device, since it changes between runs that one graph replays.
+template <class T>
+class DeviceValue {
+public:
+    explicit DeviceValue(Device& device) : memory_(device, sizeof(T)) {}
+
+    const T* address() const { return memory_.at<T>(); }
+    // For Kernel::prepare.
+    void set(Device& device, const T& value) {
+        if (known_ && std::memcmp(&value_, &value, sizeof value) == 0) return;
+        known_ = false;
+        device.copy_ahead(memory_.at<void>(), &value, sizeof value);
+        std::memcpy(&value_, &value, sizeof value);
+        known_ = true;
+    }
+
+private:
+    Buffer memory_;
+    alignas(T) unsigned char value_[sizeof(T)] = {};
+    bool known_ = false;
 };
 
 }  // namespace mn::cuda

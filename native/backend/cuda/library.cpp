@@ -19,9 +19,14 @@ void* open_library(const char* path) {
 }
 
 std::string path_of(void* handle, const std::string& name) {
-    char path[MAX_PATH];
-    const DWORD size = GetModuleFileNameA(static_cast<HMODULE>(handle), path, sizeof path);
-    return size > 0 && size < sizeof path ? std::string(path, size) : name;
+    wchar_t wide[MAX_PATH];
+    const DWORD size = GetModuleFileNameW(static_cast<HMODULE>(handle), wide, MAX_PATH);
+    if (size == 0 || size == MAX_PATH) return name;
+    // What is shown to users is UTF-8.
+    char path[3 * MAX_PATH];
+    const int bytes = WideCharToMultiByte(CP_UTF8, 0, wide, static_cast<int>(size), path,
+                                          sizeof path, nullptr, nullptr);
+    return std::string(path, static_cast<size_t>(bytes));
 }
 
 std::string last_failure() {
@@ -56,7 +61,7 @@ Library::Library(std::initializer_list<const char*> names) {
             path_ = path_of(handle_, file);
             return;
         }
-        failure_ += (failure_.empty() ? "" : "; ") + last_failure();
+        failure_ += (failure_.empty() ? "" : ", ") + last_failure();
     }
 }
 

@@ -146,6 +146,24 @@ public sealed class ModelTests
     }
 
     [Fact]
+    public void TheProcessorComputesWithFloat32Only()
+    {
+        using Device cpu = Device.Cpu(1);
+        Assert.Equal([Precision.Float32], cpu.Describe().Precisions);
+        using Model model = Tiny.Network.Build(device: cpu, options: new ModelOptions { Precision = Precision.Float32 });
+        Assert.Equal(Precision.Float32, model.Precision);
+        foreach (Precision precision in new[] { Precision.TensorFloat32, Precision.BFloat16 })
+        {
+            var refused = Assert.Throws<MnistNativeException>(
+                () => Tiny.Network.Build(device: cpu, options: new ModelOptions { Precision = precision }));
+            Assert.Equal(MnistNativeStatus.Unsupported, refused.Status);
+        }
+
+        Assert.Throws<ArgumentException>(
+            () => Tiny.Network.Build(device: cpu, options: new ModelOptions { Precision = (Precision)7 }));
+    }
+
+    [Fact]
     public void AnImageHasTheSameBitsInEveryBatch()
     {
         float[] images = Tiny.ReadAll(Tiny.Bytes(64));

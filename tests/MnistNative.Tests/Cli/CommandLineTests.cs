@@ -17,7 +17,7 @@ public sealed class CommandLineTests
     public async Task TrainThenEvalThenPredict()
     {
         using var folder = new TempFolder();
-        WriteDigits(folder.Path, train: 400, test: 100);
+        IdxBytes.WriteDigits(folder.Path, train: 400, test: 100);
         string model = folder.File("model.safetensors");
         Output train = await Run(
             "train", "--dataset", "mnist", "--data", folder.Path, "--network", "lenet", "--epochs", "2", "--batch-size", "32",
@@ -107,7 +107,7 @@ public sealed class CommandLineTests
     public async Task SchedulesChangeTheRateAndLeNetHasOneCycle()
     {
         using var folder = new TempFolder();
-        WriteDigits(folder.Path, train: 200, test: 50);
+        IdxBytes.WriteDigits(folder.Path, train: 200, test: 50);
         double given = await FinalLoss("lenet", "--schedule", "one-cycle", "--lr", "0.003");
         Assert.Equal(given, await FinalLoss("lenet"));
         double constant = await FinalLoss("lenet", "--schedule", "constant");
@@ -123,7 +123,10 @@ public sealed class CommandLineTests
         async Task<double> FinalLoss(string network, params string[] rest)
         {
             Output train = await Run(
-                ["train", "--dataset", "mnist", "--data", folder.Path, "--network", network, "--epochs", "2", "--json", .. rest]);
+            [
+                "train", "--device", "cpu", "--dataset", "mnist", "--data", folder.Path, "--network", network, "--epochs", "2",
+                "--json", .. rest,
+            ]);
             Assert.Equal("", train.Error);
             return train.Json[1].GetProperty("train_loss").GetDouble();
         }
@@ -133,7 +136,7 @@ public sealed class CommandLineTests
     public async Task AResumedTrainingEndsInTheSameFile()
     {
         using var folder = new TempFolder();
-        WriteDigits(folder.Path, train: 200, test: 50);
+        IdxBytes.WriteDigits(folder.Path, train: 200, test: 50);
         string checkpoint = folder.File("checkpoint.safetensors");
         byte[] whole = await Train("whole", "--epochs", "3");
         await Train("part", "--epochs", "2", "--checkpoint", checkpoint);
@@ -147,8 +150,8 @@ public sealed class CommandLineTests
         {
             Output train = await Run(
             [
-                "train", "--dataset", "mnist", "--data", folder.Path, "--network", "simplecnn", "--schedule", "constant",
-                "--save", folder.File(name), .. rest,
+                "train", "--device", "cpu", "--dataset", "mnist", "--data", folder.Path, "--network", "simplecnn",
+                "--schedule", "constant", "--save", folder.File(name), .. rest,
             ]);
             Assert.Equal("", train.Error);
             return await File.ReadAllBytesAsync(folder.File(name));
@@ -159,7 +162,7 @@ public sealed class CommandLineTests
     public async Task PlainOutputIsALineAnEpoch()
     {
         using var folder = new TempFolder();
-        WriteDigits(folder.Path, train: 100, test: 20);
+        IdxBytes.WriteDigits(folder.Path, train: 100, test: 20);
         Output train = await Run(
             "train", "--dataset", "mnist", "--data", folder.Path, "--network", "tower", "--epochs", "1", "--optimizer", "sgd",
             "--normalize", "none");
@@ -174,7 +177,7 @@ public sealed class CommandLineTests
     public async Task AnInterruptedTrainingStillSaves()
     {
         using var folder = new TempFolder();
-        WriteDigits(folder.Path, train: 200, test: 20);
+        IdxBytes.WriteDigits(folder.Path, train: 200, test: 20);
         string model = folder.File("model.safetensors");
         using var interrupt = new CancellationTokenSource();
         using var output = new InterruptingWriter(interrupt);
@@ -216,7 +219,8 @@ public sealed class CommandLineTests
     public async Task BenchMeasuresOnTheNetworksOwnImages(string network, string mode)
     {
         Output bench = await Run(
-            "bench", "--network", network, "--batch-size", "2", "--steps", "1", "--mode", mode, "--threads", "2", "--json");
+            "bench", "--device", "cpu", "--network", network, "--batch-size", "2", "--steps", "1", "--mode", mode, "--threads", "2",
+            "--json");
         Assert.Equal("", bench.Error);
         JsonElement line = Assert.Single(bench.Json);
         Assert.Equal(
@@ -278,7 +282,7 @@ public sealed class CommandLineTests
     [InlineData(2, "dance")]
     [InlineData(1, "train", "--dataset", "mnist", "--data", "/no/such/folder")]
     [InlineData(1, "train", "--save", "/no/such/folder/model.safetensors")]
-    [InlineData(1, "eval", "--model", "/no/such/file")]
+    [InlineData(1, "eval", "--device", "cpu", "--model", "/no/such/file")]
     public async Task AnErrorIsOneLine(int exitCode, params string[] args)
     {
         Output output = await Run(args);
@@ -315,21 +319,6 @@ public sealed class CommandLineTests
         int code = await MnistNative.Cli.CommandLine.RunAsync(args, new CliContext(output, error, IsTerminal: false));
         return new Output(
             code, output.ToString().Split(Environment.NewLine, StringSplitOptions.RemoveEmptyEntries), error.ToString());
-    }
-
-    private static void WriteDigits(string folder, int train, int test)
-    {
-        ImageDataset digits = SyntheticDigits.Generate(train + test, seed: 1);
-        var files = new Dictionary<string, byte[]>();
-        Add("train", digits.Take(train));
-        Add("t10k", digits.Slice(train, test));
-        IdxBytes.Write(folder, files);
-
-        void Add(string name, ImageDataset part)
-        {
-            files[$"{name}-images-idx3-ubyte"] = IdxBytes.Make(0x803, [part.Count, 28, 28], part.ByteImages.ToArray());
-            files[$"{name}-labels-idx1-ubyte"] = IdxBytes.Labels([.. part.Labels.ToArray().Select(label => (byte)label)]);
-        }
     }
 
     private static void WritePng(string path, byte[] image, int size)

@@ -55,6 +55,22 @@ internal static class IdxBytes
         }
     }
 
+    /// <summary>Drawn digits as MNIST's four files.</summary>
+    public static void WriteDigits(string folder, int train, int test)
+    {
+        ImageDataset digits = SyntheticDigits.Generate(train + test, seed: 1);
+        var files = new Dictionary<string, byte[]>();
+        Add("train", digits.Take(train));
+        Add("t10k", digits.Slice(train, test));
+        Write(folder, files);
+
+        void Add(string name, ImageDataset part)
+        {
+            files[$"{name}-images-idx3-ubyte"] = Make(0x803, [part.Count, 28, 28], part.ByteImages.ToArray());
+            files[$"{name}-labels-idx1-ubyte"] = Labels([.. part.Labels.ToArray().Select(label => (byte)label)]);
+        }
+    }
+
     /// <summary>A source that expects exactly these files.</summary>
     public static DatasetSource Source(Dictionary<string, byte[]> files, params Uri[] mirrors) => new()
     {

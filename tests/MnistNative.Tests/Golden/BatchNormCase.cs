@@ -68,7 +68,7 @@ internal static class BatchNormCase
 
     private static Model Make(GoldenCase c, float momentum, string mean, string variance)
     {
-        Model model = LayerCase.Input(c.Tensor("input")).BatchNorm2d(c.Number("eps"), momentum, name: "bn").Build();
+        Model model = LayerCase.Input(c.Tensor("input")).BatchNorm2d(c.Number("eps"), momentum, name: "bn").Build(device: c.Device);
         model.SetParameter("bn.weight", c["weight"]);
         model.SetParameter("bn.bias", c["bias"]);
         model.SetParameter("bn.running_mean", c[mean]);

@@ -6,9 +6,12 @@ namespace MnistNative.Tests.Golden;
 /// One case: an op, its parameters in PyTorch's words, and tensors. It notes what was asked for, so that nothing that
 /// the file says is left unchecked.
 /// </summary>
-internal sealed class GoldenCase(JsonElement description, Dictionary<string, GoldenTensor> tensors)
+internal sealed class GoldenCase(JsonElement description, Dictionary<string, GoldenTensor> tensors, Device device)
 {
     private readonly HashSet<string> _used = ["name", "op"];
+
+    /// <summary>The device that is tested.</summary>
+    public Device Device => device;
 
     public string Op { get; } = description.GetProperty("op").GetString()!;
 

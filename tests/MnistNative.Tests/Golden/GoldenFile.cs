@@ -56,15 +56,16 @@ internal sealed class GoldenFile
     /// <summary>Names of the cases, in the order of the file.</summary>
     public IReadOnlyCollection<string> CaseNames => _cases.Keys;
 
-    /// <summary>Reads a case with all its tensors.</summary>
-    public GoldenCase Case(string name)
+    /// <summary>Reads a case with all its tensors, for a test of <paramref name="device"/>.</summary>
+    public GoldenCase Case(string name, Device device)
     {
         string prefix = name + "/";
         return new GoldenCase(
             _cases[name],
             _tensors.Keys
                 .Where(tensor => tensor.StartsWith(prefix, StringComparison.Ordinal))
-                .ToDictionary(tensor => tensor[prefix.Length..], Read));
+                .ToDictionary(tensor => tensor[prefix.Length..], Read),
+            device);
     }
 
     private static JsonElement Parse(ReadOnlyMemory<byte> json)

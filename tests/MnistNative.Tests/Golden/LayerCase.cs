@@ -13,7 +13,7 @@ internal static class LayerCase
     {
         GoldenTensor input = c.Tensor("input");
         int count = input.Shape[0];
-        using Model model = add(Input(input), c).Build();
+        using Model model = add(Input(input), c).Build(device: c.Device);
         Assert.Equal(c.Tensor("output").Shape[1..], model.OutputShape.Select(dimension => (int)dimension));
         foreach (ParameterInfo parameter in model.Parameters)
         {

@@ -29,7 +29,7 @@ internal static class LossCase
     private static void Check(GoldenCase c, Loss loss, Func<Trainer, StepResult> accumulate, double lossScale, double gradientScale)
     {
         GoldenTensor input = c.Tensor("input");
-        using Model model = LayerCase.Input(input).Build();
+        using Model model = LayerCase.Input(input).Build(device: c.Device);
         using Trainer trainer = model.CreateTrainer(new Sgd(0), input.Shape[0], loss, inputGradient: true);
         double value = accumulate(trainer).Loss;
         float[] gradient = new float[input.Values.Length];

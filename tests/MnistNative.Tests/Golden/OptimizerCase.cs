@@ -8,7 +8,7 @@ internal static class OptimizerCase
         float[] before = c["param_0"];
 
         // The output is the weights times an input of 1, so their gradient is the output's, to the bit.
-        using Model model = Sequential.Input(1, 1, 1).Flatten().Linear(before.Length, bias: false, name: "layer").Build();
+        using Model model = Sequential.Input(1, 1, 1).Flatten().Linear(before.Length, bias: false, name: "layer").Build(device: c.Device);
         model.SetParameter("layer.weight", before);
         using Trainer trainer = model.CreateTrainer(optimizer, batchSize: 1, Loss.OutputGradient());
         int step = 1;

@@ -35,7 +35,7 @@ internal static class TrajectoryCase
             .Flatten()
             .Linear(128).ReLU()
             .Linear(10)
-            .Build();
+            .Build(device: c.Device);
         Assert.Equal(c.NamesUnder("initial/"), model.Parameters.Select(parameter => parameter.Name));
         foreach (ParameterInfo parameter in model.Parameters)
         {

@@ -57,6 +57,48 @@ public sealed class CheckpointTests
         }
     }
 
+    [Theory]
+    [InlineData(2)]
+    [InlineData(4)]
+    [InlineData(6)]
+    public void EarlyStoppingAndPlateausGoOnCounting(int interruptedIn)
+    {
+        using var folder = new TempFolder();
+        string path = folder.File("training.safetensors");
+        ImageDataset data = Tiny.Bytes(30);
+
+        // No improvement is large enough: after the first epoch, every one counts.
+        FitOptions options = new()
+        {
+            Epochs = 9,
+            BatchSize = 8,
+            Optimizer = new Sgd(0.0005f, 0.9f),
+            Schedule = new LinearWarmup(2, 0.4, new ReduceOnPlateau(0.5, Patience: 1, Threshold: 0.99, Cooldown: 1)),
+            Validation = Tiny.Bytes(20, seed: 2),
+            EarlyStopping = new EarlyStopping(Patience: 5, MinDelta: 100),
+        };
+        var rates = new List<float>();
+        using Model whole = s_network.Build(seed: 3);
+        TrainingResult all = whole.Fit(data, options with { OnBatch = batch => rates.Add(batch.LearningRate) });
+        Assert.Equal((6, 1, true), (all.Epochs.Count, all.BestEpoch, all.StoppedEarly));
+        Assert.Equal(4, rates.Distinct().Count());
+
+        using (Model first = s_network.Build(seed: 3))
+        {
+            first.Fit(data, options with { Epochs = interruptedIn, Checkpoint = path });
+        }
+
+        using Model second = Model.Load(path);
+        rates.RemoveRange(0, interruptedIn * 4);
+        var restRates = new List<float>();
+        TrainingResult rest = second.Fit(
+            data, options with { ResumeFrom = path, OnBatch = batch => restRates.Add(batch.LearningRate) });
+        Assert.Equal(rates, restRates);
+        Assert.Equal((all.BestEpoch, all.StoppedEarly), (rest.BestEpoch, rest.StoppedEarly));
+        Assert.Equal(6 - interruptedIn, rest.Epochs.Count);
+        Assert.Equal(Tiny.ParametersOf(whole), Tiny.ParametersOf(second));
+    }
+
     [Fact]
     public void ATrainerGoesOn()
     {

@@ -14,7 +14,8 @@ public:
         : reference::BatchNorm(node, direction),
           table_(*device.table),
           channels_(node.src[0].c),
-          width_(node.src[0].w) {}
+          width_(node.src[0].w),
+          floats_(node.max_batch * node.src[0].h * width_ * channels_) {}
 
 protected:
     void sum_sources(const reference::SplitPart& part, const float* src,
@@ -29,6 +30,7 @@ protected:
                const float* src, float* dst) const override {
         BatchNormPass pass = of(part, op);
         pass.src = src, pass.dst = dst;
+        pass.stream = is_streamed(dst, floats_, channels_);
         table_.f32_batch_norm_scale(pass);
     }
 
@@ -45,6 +47,7 @@ protected:
         BatchNormPass pass = of(part, op.forward);
         pass.slope = op.slope, pass.diff_shift = op.shift;
         pass.src = op.src, pass.diff_dst = op.diff_dst, pass.diff_src = op.diff_src;
+        pass.stream = is_streamed(op.diff_src, floats_, channels_);
         table_.f32_batch_norm_diff_src(pass);
     }
 
@@ -64,7 +67,7 @@ private:
     }
 
     const KernelTable& table_;
-    int64_t channels_, width_;
+    int64_t channels_, width_, floats_;
 };
 
 bool suits(const mnb_node& node) {

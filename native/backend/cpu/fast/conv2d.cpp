@@ -137,13 +137,15 @@ namespace {
 // The ways, best first; the product suits every node.
 std::unique_ptr<ConvForwardKernel> make_forward(const mnb_node& node, int direction) {
     auto kernel = make_image_forward(node, direction);
+    if (!kernel) kernel = make_depthwise_forward(node, direction);
     if (!kernel) kernel = make_winograd_forward(node, direction);
     if (!kernel) kernel = make_gemm_forward(node, direction);
     return kernel;
 }
 
 std::unique_ptr<ConvGradient> make_diff_src(const mnb_node& node, Workspace& workspace) {
-    auto gradient = make_sparse_diff_src(node, workspace);
+    auto gradient = make_depthwise_diff_src(node, workspace);
+    if (!gradient) gradient = make_sparse_diff_src(node, workspace);
     if (!gradient) gradient = make_winograd_diff_src(node, workspace);
     if (!gradient) gradient = make_gemm_diff_src(node, workspace);
     return gradient;
@@ -151,6 +153,7 @@ std::unique_ptr<ConvGradient> make_diff_src(const mnb_node& node, Workspace& wor
 
 std::unique_ptr<ConvGradient> make_diff_weights(const mnb_node& node, Workspace& workspace) {
     auto gradient = make_image_diff_weights(node, workspace);
+    if (!gradient) gradient = make_depthwise_diff_weights(node, workspace);
     if (!gradient) gradient = make_sparse_diff_weights(node, workspace);
     if (!gradient) gradient = make_winograd_diff_weights(node, workspace);
     if (!gradient) gradient = make_gemm_diff_weights(node, workspace);

@@ -114,12 +114,13 @@ protected:
     virtual void sum(Device&, const ConvBackward&, int64_t chunks, float* diff_weights,
                      bool accumulate);
 
+    bool has_bias_;
+
 private:
     int64_t chunk_count(int64_t images) const {
         return std::min(images, ceil_div(kTasks, column_tasks_));
     }
 
-    bool has_bias_;
     int64_t column_tasks_ = 1, weight_floats_ = 0, weights_ = 0, bias_ = 0;
 };
 
@@ -127,14 +128,17 @@ private:
 std::unique_ptr<ConvForwardKernel> make_gemm_forward(const mnb_node&, int direction);
 std::unique_ptr<ConvForwardKernel> make_winograd_forward(const mnb_node&, int direction);
 std::unique_ptr<ConvForwardKernel> make_image_forward(const mnb_node&, int direction);
+std::unique_ptr<ConvForwardKernel> make_depthwise_forward(const mnb_node&, int direction);
 
 std::unique_ptr<ConvGradient> make_gemm_diff_src(const mnb_node&, Workspace&);
 std::unique_ptr<ConvGradient> make_winograd_diff_src(const mnb_node&, Workspace&);
 std::unique_ptr<ConvGradient> make_sparse_diff_src(const mnb_node&, Workspace&);
+std::unique_ptr<ConvGradient> make_depthwise_diff_src(const mnb_node&, Workspace&);
 
 std::unique_ptr<ConvGradient> make_gemm_diff_weights(const mnb_node&, Workspace&);
 std::unique_ptr<ConvGradient> make_winograd_diff_weights(const mnb_node&, Workspace&);
 std::unique_ptr<ConvGradient> make_sparse_diff_weights(const mnb_node&, Workspace&);
 std::unique_ptr<ConvGradient> make_image_diff_weights(const mnb_node&, Workspace&);
+std::unique_ptr<ConvGradient> make_depthwise_diff_weights(const mnb_node&, Workspace&);
 
 }  // namespace mn::cpu::fast

@@ -1,28 +1,26 @@
 // Convolution as a matrix product (kernels/conv_gemm.cpp): any kernel, stride, padding, dilation.
-// Depthwise convolutions (kernels/conv_depthwise.cpp) use the same splits, strips and taps.
 
 #include "backend/cpu/fast/conv2d.h"
 
 namespace mn::cpu::fast {
 namespace {
 
-// Channels of the result that a kernel holds in scratch at a time.
-int64_t block_of(const ConvShape& s) {
-    return is_depthwise(s) ? round_up(s.oc, 16) : kBlock;
+// A tile reads many pixels at once, one below the other. A multiple of 4 KiB apart they fall into
+// one set of the first-level cache and drive each other out; a copy has a cache line more between
+// them.
+bool collides(int64_t pixel) {
+    return pixel % 1024 == 0;
 }
 
 class GemmForward : public ConvForwardKernel {
 public:
-    const char* name() const override { return is_depthwise(op_.shape) ? "depthwise" : "gemm"; }
+    const char* name() const override { return "gemm"; }
 
     GemmForward(const mnb_node& node, int direction) : ConvForwardKernel(node, direction) {
         const ConvShape& s = op_.shape;
-        // A tile reads many pixels at once, one below the other. A multiple of 2 KiB apart they
-        // fall into one or two sets of the first-level cache and drive each other out, so that
-        // their copy has a cache line more between them. Only a single tap need not lie in one
-        // piece.
+        // Only a single tap need not lie in one piece.
         const bool apart =
-            s.kh * s.kw == 1 && s.groups == 1 && needs_no_border(s) && s.sw * s.ic % 512 == 0;
+            s.kh * s.kw == 1 && s.groups == 1 && needs_no_border(s) && collides(s.sw * s.ic);
         op_.in_place = needs_no_border(s) && !apart;
         op_.src_pixel = apart ? s.ic + 16 : s.ic;
         const auto source = [&](int64_t rows) {
@@ -30,7 +28,7 @@ public:
             return apart ? ((y - 1) * s.sh + 1) * s.iw * op_.src_pixel : source_floats(s, y);
         };
         const auto before_pool = [&](int64_t rows) {
-            return s.has_pool ? rows_before_pool(s, rows) * s.ow * block_of(s) : 0;
+            return s.has_pool ? rows_before_pool(s, rows) * s.ow * kBlock : 0;
         };
         rows_ = s.has_pool ? s.pool.oh : s.oh;
         // A source that is read where it stands should stay in the cache too: every block of output
@@ -47,12 +45,10 @@ public:
         op_.inner = merged ? s.kw * s.ic : s.ic / s.groups;
         for (int64_t kh = 0; kh < s.kh; kh++) {
             for (int64_t kw = 0; kw < (merged ? 1 : s.kw); kw++) {
-                tap_ids_.push_back(static_cast<int64_t>(taps_.size()));
                 taps_.push_back((kh * s.dh * strip_width(s) + kw * s.dw) * s.ic);
             }
         }
         op_.taps = taps_.data();
-        op_.tap_ids = tap_ids_.data();
         op_.tap_count = static_cast<int64_t>(taps_.size());
     }
 
@@ -68,33 +64,34 @@ public:
         op.columns_per_task = s.groups == 1 ? ceil_div(blocks, shares) * kBlock : s.oc;
         op.column_tasks = ceil_div(s.oc, op.columns_per_task);
         const int64_t tasks = run.count * op.row_tasks * op.column_tasks;
-        const auto kernel = is_depthwise(s) ? device.table->f32_conv2d_depthwise_forward
-                                            : device.table->f32_conv2d_gemm_forward;
+        op.stream = !s.has_pool && is_streamed(run.dst, run.count * s.oh * s.ow * s.oc, s.oc);
         device.pool.parallel_for(static_cast<int>(tasks), [&](int task, int worker) {
-            kernel(op, task, workspace_.scratch(run, worker));
+            device.table->f32_conv2d_gemm_forward(op, task, workspace_.scratch(run, worker));
         });
     }
 
 private:
-    std::vector<int64_t> taps_, tap_ids_;
+    std::vector<int64_t> taps_;
     int64_t rows_, most_rows_;
 };
 
 class GemmDiffSrc : public ConvGradient {
 public:
-    const char* name() const override { return is_depthwise(shape_) ? "depthwise" : "gemm"; }
+    const char* name() const override { return "gemm"; }
 
     GemmDiffSrc(const mnb_node& node, Workspace& workspace) : ConvGradient(node, workspace) {
         const ConvShape& s = shape_;
-        const int64_t channels = round_up(s.oc, 16);
+        pixel_ = round_up(s.oc, 16) + (collides(s.oc) ? 16 : 0);
+        in_place_ = s.kh * s.kw * s.sh * s.sw == 1 && s.oh == s.ih && s.ow == s.iw && !s.relu &&
+                    !s.has_pool && pixel_ == s.oc;
         const int64_t left = s.pl - (s.kw - 1) * s.dw;
         first_column_ = left >= 0 ? left / s.sw : -ceil_div(-left, s.sw);
         strip_width_ = (s.iw - 1 + s.pl) / s.sw - first_column_ + 1;
         const auto floats = [&](int64_t rows) {
-            return ((rows - 1 + (s.kh - 1) * s.dh) / s.sh + 2) * strip_width_ * channels;
+            return ((rows - 1 + (s.kh - 1) * s.dh) / s.sh + 2) * strip_width_ * pixel_;
         };
         most_rows_ = rows_that_fit(s.ih, floats);
-        workspace.need_scratch(floats(most_rows_));
+        if (!in_place_) workspace.need_scratch(floats(most_rows_));
         panels_ = s.groups * ceil_div(s.ic / s.groups, 16);
         for (int64_t y = 0; y < std::min(s.sh, s.ih); y++) {
             for (int64_t x = 0; x < std::min(s.sw, s.iw); x++) add_phase(y, x);
@@ -103,7 +100,6 @@ public:
     }
 
     void refresh(Device& device, const float* weights, float* packed) override {
-        if (is_depthwise(shape_)) return;
         device.pool.parallel_for(static_cast<int>(panels_), [&](int panel, int) {
             for (const ConvPhase& phase : phases_) {
                 device.table->f32_conv2d_gemm_pack(shape_, weights, &tap_ids_[phase.first_tap],
@@ -116,23 +112,24 @@ public:
         op.phases = phases_.data();
         op.phase_count = static_cast<int64_t>(phases_.size());
         op.taps = taps_.data();
-        op.tap_ids = tap_ids_.data();
         op.weights = run.param[0];
+        op.in_place = in_place_;
+        op.diff_dst_pixel = pixel_;
         op.first_column = first_column_;
         op.strip_width = strip_width_;
         op.rows_per_task = std::min(most_rows_, ceil_div(shape_.ih, ceil_div(kTasks, run.count)));
         op.row_tasks = ceil_div(shape_.ih, op.rows_per_task);
-        const auto kernel = is_depthwise(shape_) ? device.table->f32_conv2d_depthwise_diff_src
-                                                 : device.table->f32_conv2d_gemm_diff_src;
+        op.stream = is_streamed(op.diff_src, run.count * shape_.ih * shape_.iw * shape_.ic,
+                                shape_.ic / shape_.groups);
         device.pool.parallel_for(
-            static_cast<int>(run.count * op.row_tasks),
-            [&](int task, int worker) { kernel(op, task, workspace_.scratch(run, worker)); });
+            static_cast<int>(run.count * op.row_tasks), [&](int task, int worker) {
+                device.table->f32_conv2d_gemm_diff_src(op, task, workspace_.scratch(run, worker));
+            });
     }
 
 private:
     void add_phase(int64_t y, int64_t x) {
         const ConvShape& s = shape_;
-        const int64_t channels = round_up(s.oc, 16);
         ConvPhase phase = {};
         phase.y = y, phase.x = x;
         phase.first_tap = static_cast<int64_t>(taps_.size());
@@ -141,32 +138,34 @@ private:
             for (int64_t kw = 0; kw < s.kw; kw++) {
                 const int64_t from_y = y + s.pt - kh * s.dh, from_x = x + s.pl - kw * s.dw;
                 if (from_y % s.sh || from_x % s.sw) continue;
-                taps_.push_back((from_y / s.sh * strip_width_ + from_x / s.sw) * channels);
+                taps_.push_back((from_y / s.sh * strip_width_ + from_x / s.sw) * pixel_);
                 tap_ids_.push_back(kh * s.kw + kw);
             }
         }
         phase.tap_count = static_cast<int64_t>(taps_.size()) - phase.first_tap;
-        if (!is_depthwise(s)) packed_floats_ += panels_ * phase.tap_count * (s.oc / s.groups) * 16;
+        packed_floats_ += panels_ * phase.tap_count * (s.oc / s.groups) * 16;
         phases_.push_back(phase);
     }
 
-    std::vector<int64_t> taps_, tap_ids_;
+    std::vector<int64_t> taps_, tap_ids_;  // which element of the kernel a tap is
     std::vector<ConvPhase> phases_;
+    int64_t pixel_;  // floats from a pixel of the gradient to the next
+    bool in_place_;  // the gradient is read where it stands
     int64_t first_column_, strip_width_, most_rows_, panels_;
 };
 
 class GemmDiffWeights : public ConvDiffWeights {
 public:
-    const char* name() const override { return is_depthwise(shape_) ? "depthwise" : "gemm"; }
+    const char* name() const override { return "gemm"; }
 
     GemmDiffWeights(const mnb_node& node, Workspace& workspace) : ConvDiffWeights(node, workspace) {
         const ConvShape& s = shape_;
-        const auto gradient = [&](int64_t rows) { return rows * s.ow * block_of(s); };
+        const auto gradient = [&](int64_t rows) { return rows * s.ow * kBlock; };
         rows_per_strip_ = rows_that_fit(
             s.oh, [&](int64_t rows) { return source_floats(s, rows) + gradient(rows); });
         strip_floats_ = source_floats(s, rows_per_strip_);
         workspace.need_scratch(strip_floats_ + gradient(rows_per_strip_));
-        const int64_t blocks = is_depthwise(s) ? 1 : s.groups * ceil_div(s.oc / s.groups, kBlock);
+        const int64_t blocks = s.groups * ceil_div(s.oc / s.groups, kBlock);
         plan_chunks(workspace, node.max_batch, blocks,
                     round_up(s.oc, 16) * s.kh * s.kw * (s.ic / s.groups));
         for (int64_t y = 0; y < rows_per_strip_; y++)
@@ -180,11 +179,8 @@ protected:
         op.rows_per_strip = rows_per_strip_;
         op.strip_floats = strip_floats_;
         op.row_taps = row_taps_.data();
-        if (is_depthwise(shape_)) {
-            device.table->f32_conv2d_depthwise_diff_weights(op, task, scratch);
-        } else {
-            device.table->f32_conv2d_gemm_diff_weights(op, task, scratch);
-        }
+        if (!has_bias_) op.chunk_bias = nullptr;
+        device.table->f32_conv2d_gemm_diff_weights(op, task, scratch);
     }
 
 private:

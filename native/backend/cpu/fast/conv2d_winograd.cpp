@@ -12,9 +12,22 @@ bool suits(const ConvShape& s) {
     return is_dense_3x3(s) && s.ic >= kFewestChannels && s.oc >= kFewestChannels;
 }
 
-// Transformed filters: one of 16 elements, as the kernels lay them out.
+// Transformed filters: one element, as the kernels lay them out.
 int64_t element_floats(int64_t outputs, int64_t inputs) {
     return round_up(outputs, 16) * inputs + 16;
+}
+
+// Tiles of 4 x 4 results where they are faster: one takes 36 products, one of 2 x 2 takes 16, and a
+// tile that overhangs the image wastes some. Larger filters, transformed, would not stay in the
+// last-level cache, from where each image reads them.
+int64_t choose_tile(int64_t channels, int64_t out_channels, int64_t h, int64_t w) {
+    constexpr int64_t kMostFilterFloats = 5 << 20;
+    if (36 * element_floats(out_channels, channels) > kMostFilterFloats) return 2;
+    return 36 * ceil_div(h, 4) * ceil_div(w, 4) < 13 * ceil_div(h, 2) * ceil_div(w, 2) ? 4 : 2;
+}
+
+const char* name_of(int64_t tile) {
+    return tile == 2 ? "winograd_f2" : "winograd_f4";
 }
 
 // Splits and scratch for an image of h x w results.
@@ -22,27 +35,32 @@ class Tiles {
 public:
     Tiles() = default;
     Tiles(int64_t channels, int64_t out_channels, int64_t h, int64_t w, Workspace& workspace) {
+        const int64_t tile = choose_tile(channels, out_channels, h, w);
+        const int64_t elements = (tile + 2) * (tile + 2);
         shape_ = {};
+        shape_.tile = tile;
         shape_.channels = channels;
         shape_.padded = round_up(channels, 16);
         shape_.out_channels = out_channels;
-        shape_.tile_rows = ceil_div(h, 2);
-        shape_.tile_columns = ceil_div(w, 2);
+        shape_.tile_rows = ceil_div(h, tile);
+        shape_.tile_columns = ceil_div(w, tile);
         most_rows_ = rows_that_fit(shape_.tile_rows, [&](int64_t rows) {
-            return 16 * rows * shape_.tile_columns * shape_.padded;
+            return elements * rows * shape_.tile_columns * shape_.padded;
         });
         const int64_t tiles = most_rows_ * shape_.tile_columns;
-        shape_.strip_floats = (2 * most_rows_ + 2) * (2 * shape_.tile_columns + 2) * shape_.padded;
-        // An odd number of cache lines: the 16 streams then fall into different cache sets.
+        shape_.strip_floats =
+            (tile * most_rows_ + 2) * (tile * shape_.tile_columns + 2) * shape_.padded;
+        // An odd number of cache lines: the streams then fall into different cache sets.
         shape_.transformed_stride = (tiles * shape_.padded / 16 | 1) * 16;
         shape_.product_stride = (tiles * kBlock / 16 | 1) * 16;
         workspace.need_scratch(shape_.strip_floats +
-                               16 * (shape_.transformed_stride + shape_.product_stride));
+                               elements * (shape_.transformed_stride + shape_.product_stride));
     }
 
     int64_t packed_floats() const {
-        return 16 * element_floats(shape_.out_channels, shape_.channels);
+        return (tile() + 2) * (tile() + 2) * element_floats(shape_.out_channels, shape_.channels);
     }
+    int64_t tile() const { return shape_.tile; }
 
     // Few images are shared out by rows, then by channels.
     WinogradShape split(int64_t images) const {
@@ -62,23 +80,23 @@ private:
     int64_t most_rows_ = 1;
 };
 
-void transform(Device& device, const ConvShape& s, const float* weights, bool transposed,
-               float* packed) {
+void transform(Device& device, const ConvShape& s, int64_t tile, const float* weights,
+               bool transposed, float* packed) {
     const int64_t panels = ceil_div(transposed ? s.ic : s.oc, 16);
     device.pool.parallel_for(static_cast<int>(panels), [&](int panel, int) {
-        device.table->f32_conv2d_winograd_pack(s, weights, transposed, panel, packed);
+        device.table->f32_conv2d_winograd_pack(s, tile, weights, transposed, panel, packed);
     });
 }
 
 class WinogradForward : public ConvForwardKernel {
 public:
-    const char* name() const override { return "winograd_f2"; }
+    const char* name() const override { return name_of(tiles_.tile()); }
 
     WinogradForward(const mnb_node& node, int direction) : ConvForwardKernel(node, direction) {
         const ConvShape& s = op_.shape;
         // Pixels that no window reads are not computed.
-        tiles_ = s.has_pool ? Tiles(s.ic, s.oc, 2 * s.pool.oh, 2 * s.pool.ow, workspace_)
-                            : Tiles(s.ic, s.oc, s.oh, s.ow, workspace_);
+        const int64_t h = s.has_pool ? 2 * s.pool.oh : s.oh, w = s.has_pool ? 2 * s.pool.ow : s.ow;
+        tiles_ = Tiles(s.ic, s.oc, h, w, workspace_);
         packed_floats_ = tiles_.packed_floats();
     }
 
@@ -95,7 +113,7 @@ public:
 
 protected:
     void pack(Device& device, const float* weights, float* packed) override {
-        transform(device, op_.shape, weights, false, packed);
+        transform(device, op_.shape, tiles_.tile(), weights, false, packed);
     }
 
 private:
@@ -104,7 +122,7 @@ private:
 
 class WinogradDiffSrc : public ConvGradient {
 public:
-    const char* name() const override { return "winograd_f2"; }
+    const char* name() const override { return name_of(tiles_.tile()); }
 
     WinogradDiffSrc(const mnb_node& node, Workspace& workspace)
         : ConvGradient(node, workspace),
@@ -113,7 +131,7 @@ public:
     }
 
     void refresh(Device& device, const float* weights, float* packed) override {
-        transform(device, shape_, weights, true, packed);
+        transform(device, shape_, tiles_.tile(), weights, true, packed);
     }
 
     void run(Device& device, const mnb_run& run, ConvBackward op) override {

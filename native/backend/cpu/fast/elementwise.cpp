@@ -9,7 +9,8 @@ namespace mn::cpu::fast {
 
 namespace {
 constexpr int64_t kChunk = 16 * 1024;  // elements of one task
-}
+constexpr int64_t kImages = 4 * 1024;  // least of a task that loads
+}  // namespace
 
 void sum_chunks(Device& device, const float* chunks, int64_t chunk_count, int64_t stride,
                 float* dst, int64_t count, bool accumulate) {
@@ -27,6 +28,7 @@ class Load : public Kernel {
 public:
     explicit Load(const mnb_node& node) : channels_(node.dst.c), pixels_(node.dst.h * node.dst.w) {
         const mn_normalize_desc& d = node.desc.normalize;
+        keeps_floats_ = d.channels == 0 && (channels_ == 1 || pixels_ == 1);
         for (int64_t c = 0; c < channels_; c++) {
             const int64_t i = d.channels == 1 ? 0 : c;
             const double mean = d.channels ? static_cast<double>(d.mean[i]) : 0.0;
@@ -42,17 +44,22 @@ public:
         op.images = run.input->images;
         op.indices = run.input->indices;
         op.is_byte = run.input->dtype == MN_UINT8;
+        op.is_copy = keeps_floats_ && !op.is_byte;
         op.channels = channels_;
         op.pixels = pixels_;
         op.scale = op.is_byte ? byte_scale_.data() : scale_.data();
         op.shift = shift_.data();
         op.dst = run.dst;
-        device.pool.parallel_for(run.count,
-                                 [&](int image, int) { device.table->load_image(op, image); });
+        const int64_t images = ceil_div(kImages, channels_ * pixels_);  // of a task
+        device.pool.parallel_for(static_cast<int>(ceil_div(run.count, images)), [&](int task, int) {
+            const int64_t end = std::min<int64_t>((task + 1) * images, run.count);
+            for (int64_t n = task * images; n < end; n++) device.table->load_image(op, n);
+        });
     }
 
 private:
     int64_t channels_, pixels_;
+    bool keeps_floats_;
     std::vector<float> scale_, byte_scale_, shift_;
 };
 

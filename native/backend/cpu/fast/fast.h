@@ -44,6 +44,13 @@ inline int64_t round_up(int64_t a, int64_t b) {
     return ceil_div(a, b) * b;
 }
 
+// Whether a result is better written past the caches: it is so large that little of it would be
+// there when it is read, and it is made of whole cache lines.
+inline bool is_streamed(const float* result, int64_t floats, int64_t channels) {
+    constexpr int64_t kFloats = 1 << 20;
+    return floats >= kFloats && channels % 16 == 0 && reinterpret_cast<uintptr_t>(result) % 64 == 0;
+}
+
 // NHWC in and out, parameters in panels.
 inline void take_fast_layouts(const mnb_node& node, mnb_support& support) {
     support.src_layout = MNB_NHWC;

@@ -26,6 +26,13 @@ constexpr int kScalePanels = 1, kSumPanels = 1, kGradientPanels = 1;
 MN_INLINE Half load_half(const float* p) {
     return *reinterpret_cast<const LooseHalf*>(p);
 }
+template <bool Stream>
+MN_INLINE void put(float* p, Vec v) {
+    if (Stream)
+        stream(p, v);
+    else
+        store(p, v);
+}
 MN_INLINE void store_wide(double* p, Wide v) {
     *reinterpret_cast<LooseWide*>(p) = v;
 }
@@ -50,7 +57,7 @@ void sum_sources(const BatchNormPass& op, int64_t c) {
     }
 }
 
-template <int Panels>
+template <int Panels, bool Stream>
 void scale(const BatchNormPass& op, int64_t c) {
     constexpr int N = Panels * kPanelVecs;
     Vec mean[N], factor[N], shift[N];
@@ -68,7 +75,7 @@ void scale(const BatchNormPass& op, int64_t c) {
         MN_UNROLL
         for (int n = 0; n < N; n++) {
             const Vec y = (load(src + n * kLanes) - mean[n]) * factor[n] + shift[n];
-            store(dst + n * kLanes, with_relu ? relu(y) : y);
+            put<Stream>(dst + n * kLanes, with_relu ? relu(y) : y);
         }
     }
 }
@@ -106,7 +113,7 @@ void sum_gradients(const BatchNormPass& op, int64_t c) {
     }
 }
 
-template <int Panels, bool Relu>
+template <int Panels, bool Relu, bool Stream>
 void write_diff_src(const BatchNormPass& op, int64_t c) {
     constexpr int N = Panels * kPanelVecs;
     Vec mean[N], factor[N], shift[N], slope[N], diff_shift[N];
@@ -127,7 +134,7 @@ void write_diff_src(const BatchNormPass& op, int64_t c) {
             const Vec x = load(src + n * kLanes) - mean[n];
             Vec g = load(diff_dst + n * kLanes);
             if (Relu) g = x * factor[n] + shift[n] <= Vec{} ? Vec{} : g;
-            store(diff_src + n * kLanes, factor[n] * g + (slope[n] * x + diff_shift[n]));
+            put<Stream>(diff_src + n * kLanes, factor[n] * g + (slope[n] * x + diff_shift[n]));
         }
         src += channels, diff_dst += channels, diff_src += channels;
     }
@@ -142,6 +149,16 @@ void over_channels(const BatchNormPass& op, void (*several)(const BatchNormPass&
     for (; c < op.last_channel; c += kPanel) one(op, c);
 }
 
+template <bool Stream>
+void over_diff_src(const BatchNormPass& op) {
+    if (op.relu)
+        over_channels<kScalePanels>(op, write_diff_src<kScalePanels, true, Stream>,
+                                    write_diff_src<1, true, Stream>);
+    else
+        over_channels<kScalePanels>(op, write_diff_src<kScalePanels, false, Stream>,
+                                    write_diff_src<1, false, Stream>);
+}
+
 }  // namespace
 
 void f32_batch_norm_sum_sources(const BatchNormPass& op) {
@@ -149,7 +166,12 @@ void f32_batch_norm_sum_sources(const BatchNormPass& op) {
 }
 
 void f32_batch_norm_scale(const BatchNormPass& op) {
-    over_channels<kScalePanels>(op, scale<kScalePanels>, scale<1>);
+    if (op.stream) {
+        over_channels<kScalePanels>(op, scale<kScalePanels, true>, scale<1, true>);
+        stream_end();
+    } else {
+        over_channels<kScalePanels>(op, scale<kScalePanels, false>, scale<1, false>);
+    }
 }
 
 void f32_batch_norm_sum_gradients(const BatchNormPass& op) {
@@ -162,12 +184,12 @@ void f32_batch_norm_sum_gradients(const BatchNormPass& op) {
 }
 
 void f32_batch_norm_diff_src(const BatchNormPass& op) {
-    if (op.relu)
-        over_channels<kScalePanels>(op, write_diff_src<kScalePanels, true>,
-                                    write_diff_src<1, true>);
-    else
-        over_channels<kScalePanels>(op, write_diff_src<kScalePanels, false>,
-                                    write_diff_src<1, false>);
+    if (op.stream) {
+        over_diff_src<true>(op);
+        stream_end();
+    } else {
+        over_diff_src<false>(op);
+    }
 }
 
 }  // namespace mn::cpu::MN_ISA

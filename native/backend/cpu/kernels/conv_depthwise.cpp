@@ -1,5 +1,7 @@
 // Depthwise convolution: a vector of channels is a vector of filters, [c / 16][tap][16], so results
-// are sums of products of vectors and nothing is broadcast. Memory bounds it, not arithmetic.
+// are sums of products of vectors and nothing is broadcast. Memory bounds it, not arithmetic, so
+// nothing is copied: a row of results falls into its inside, where every tap reads the image, and a
+// few pixels at either end, which have fewer taps.
 
 #include "backend/cpu/kernels/image.h"
 #include "backend/cpu/kernels/kernels.h"
@@ -23,101 +25,285 @@ MN_INLINE void store_part(float* p, Vec v, int64_t lanes) {
     }
 }
 
+struct Span {
+    int64_t begin, end;
+};
+
+// One dimension of a filter: its taps first, first + step, … (`count` of them) read at
+// position * stride + offset, + offset_step more from tap to tap, in an image of `size`.
+struct Axis {
+    int64_t first, step, count, stride, offset, offset_step, size;
+
+    // The taps, by their place in the list, that read inside the image.
+    Span taps_inside(int64_t position) const {
+        Span span = {0, count};
+        while (span.begin < count && !is_inside(position, span.begin)) span.begin++;
+        while (span.end > span.begin && !is_inside(position, span.end - 1)) span.end--;
+        return span;
+    }
+    // The positions, of `positions`, at which all taps do; perhaps none.
+    Span whole(int64_t positions) const {
+        Span span = {0, positions};
+        while (span.begin < positions && !is_whole(span.begin)) span.begin++;
+        while (span.end > span.begin && !is_whole(span.end - 1)) span.end--;
+        return span;
+    }
+    int64_t at(int64_t position, int64_t tap) const {
+        return position * stride + offset + tap * offset_step;
+    }
+
+private:
+    bool is_inside(int64_t position, int64_t tap) const {
+        return at(position, tap) >= 0 && at(position, tap) < size;
+    }
+    bool is_whole(int64_t position) const {
+        return count == 0 || (is_inside(position, 0) && is_inside(position, count - 1));
+    }
+};
+
+Axis forward_axis(int64_t kernel, int64_t stride, int64_t pad, int64_t dilation, int64_t size) {
+    return {0, 1, kernel, stride, -pad, dilation, size};
+}
+
+// Of the gradient by the source, at the pixels phase, phase + stride, …: the taps that reach them,
+// and where in the result of `size` they lead.
+Axis gradient_axis(int64_t kernel, int64_t stride, int64_t pad, int64_t dilation, int64_t size,
+                   int64_t phase) {
+    Axis axis = {0, 1, 0, 1, 0, 0, size};
+    for (int64_t k = 0; k < kernel; k++) {
+        if ((phase + pad - k * dilation) % stride) continue;
+        if (axis.count == 0) {
+            axis.first = k;
+            axis.offset = (phase + pad - k * dilation) / stride;
+        } else if (axis.count == 1) {
+            axis.step = k - axis.first;
+            axis.offset_step = -axis.step * dilation / stride;
+        }
+        axis.count++;
+    }
+    return axis;
+}
+
+// What is filtered: an image, or the rows of it from `row` on, pixels `pixel` floats apart.
+struct Image {
+    const float* data;
+    int64_t row, width, pixel;
+};
+
+// Half a cache line, which is what narrower vectors write, is slow to write past the caches.
+bool streams(int64_t wanted) {
+    return wanted && kLanes == kPanel;
+}
+
 constexpr int64_t kMostTaps = 9;  // whose vectors fit the registers
+
+// Some taps, at most kMostTaps, of the pixels [x, x + pixels) of a row of results.
+struct Part {
+    int64_t x, pixels;
+    int64_t count;
+    int64_t offset[kMostTaps];  // where they read for pixel x, in floats from the image's start
+    int64_t id[kMostTaps];      // which weights they take
+    bool first, last;           // whether these are the pixels' first taps, their last
+    bool even;                  // rows of three taps, each as far apart as the first two
+};
+
+// The axes of a filter of `width` columns.
+struct Taps {
+    Axis rows, columns;
+    int64_t width;
+
+    // Calls body(part) for row y of results, `pixels` long, from left to right; pixels without a
+    // tap have one part of none.
+    template <class Body>
+    void each_part(const Image& image, int64_t y, int64_t pixels, Body&& body) const {
+        const Span inside = columns.whole(pixels), lines = rows.taps_inside(y);
+        Part part;
+        for (part.x = 0; part.x < pixels; part.x += part.pixels) {
+            const bool is_inside = part.x == inside.begin && inside.end > part.x;
+            part.pixels = is_inside ? inside.end - part.x : 1;
+            const Span wide = columns.taps_inside(part.x);
+            int64_t line = lines.begin, column = wide.begin;
+            const int64_t all = (lines.end - lines.begin) * (wide.end - wide.begin);
+            int64_t done = 0;
+            do {
+                part.first = done == 0;
+                part.count = min_of(all - done, kMostTaps);
+                for (int64_t i = 0; i < part.count; i++) {
+                    const int64_t iy = rows.at(y, line) - image.row;
+                    const int64_t ix = columns.at(part.x, column);
+                    part.offset[i] = (iy * image.width + ix) * image.pixel;
+                    part.id[i] = (rows.first + line * rows.step) * width + columns.first +
+                                 column * columns.step;
+                    if (++column == wide.end) column = wide.begin, line++;
+                }
+                done += part.count;
+                part.even = wide.end - wide.begin == 3;
+                part.last = done == all;
+                body(part);
+            } while (done < all);
+        }
+    }
+};
 
 struct Row {
     const float* in;
-    int64_t in_step;  // floats from a pixel to the next
-    const int64_t* taps;
+    int64_t in_step;     // floats from a pixel to the next
+    const float* ahead;  // what the next row will read: a pixel fetches `fetched` floats of it
+    int64_t fetched;
+    const Part* part;
     const float* weights;
-    const int64_t* ids;  // which weights a tap takes
     float* out;
-    int64_t out_step, pixels;
-    bool relu;
+    int64_t out_step;
+    bool relu, stream;
 };
 
+// Results that wait until they are written: a store to the row of results and a load from the image
+// that are a multiple of 4 KiB apart look alike to the processor and wait for each other.
+constexpr int64_t kWaiting = 32;
+
 // For a vector of channels over a row of pixels: out = start + sum over T taps, where start is the
-// bias or, if there is none, what `out` holds.
-template <int T, bool Part>
+// bias or, if there is none, what `out` holds. Even: the taps come in threes, side by side, as in
+// Part::even, which takes fewer addresses.
+template <int T, bool Few, bool Even>
 void filter_row(const Row& row, const float* bias, int64_t lanes) {
     Vec w[T];
-    int64_t taps[T];
+    constexpr int kAddresses = Even ? (T + 2) / 3 : T;
+    const float* in[kAddresses];
     MN_UNROLL
-    for (int t = 0; t < T; t++) {
-        w[t] = load(row.weights + row.ids[t] * kPanel);
-        taps[t] = row.taps[t];
-    }
+    for (int t = 0; t < T; t++) w[t] = load(row.weights + row.part->id[t] * kPanel);
+    MN_UNROLL
+    for (int i = 0; i < kAddresses; i++) in[i] = row.in + row.part->offset[Even ? 3 * i : i];
     const Vec start = bias ? load(bias) : Vec{};
-    const float* in = row.in;
+    const float* ahead = row.ahead;
     float* out = row.out;
-    for (int64_t x = 0; x < row.pixels; x++, in += row.in_step, out += row.out_step) {
-        Vec sum = bias ? start : load_part(out, Part ? lanes : kLanes);
-        MN_UNROLL
-        for (int t = 0; t < T; t++) sum += w[t] * load_part(in + taps[t], Part ? lanes : kLanes);
-        store_part(out, row.relu ? relu(sum) : sum, Part ? lanes : kLanes);
+    const int64_t in_step = row.in_step, out_step = row.out_step, fetched = row.fetched;
+    const int64_t beside = Even ? row.part->offset[1] - row.part->offset[0] : 0;
+    const bool with_relu = row.relu;
+    const int64_t pixels = row.part->pixels;
+    for (int64_t x = 0; x < pixels; x += kWaiting) {
+        const int64_t some = min_of(pixels - x, kWaiting);
+        Vec waiting[kWaiting];
+        for (int64_t i = 0; i < some; i++) {
+            for (int64_t f = 0; f < fetched; f += kPanel, ahead += kPanel)
+                __builtin_prefetch(ahead);
+            Vec sum = bias ? start : load_part(out + i * out_step, Few ? lanes : kLanes);
+            MN_UNROLL
+            for (int t = 0; t < T; t++) {
+                const float* p = Even ? in[t / 3] + t % 3 * beside : in[t];
+                sum += w[t] * load_part(p, Few ? lanes : kLanes);
+            }
+            waiting[i] = with_relu ? relu(sum) : sum;
+            MN_UNROLL
+            for (int a = 0; a < kAddresses; a++) in[a] += in_step;
+        }
+        for (int64_t i = 0; i < some; i++, out += out_step) {
+            if (row.stream) {
+                stream(out, waiting[i]);
+            } else {
+                store_part(out, waiting[i], Few ? lanes : kLanes);
+            }
+        }
     }
 }
 
 using FilterRow = void (*)(const Row&, const float*, int64_t);
-#define MN_ROWS(P)                                                                                \
-    {                                                                                             \
-        filter_row<1, P>, filter_row<2, P>, filter_row<3, P>, filter_row<4, P>, filter_row<5, P>, \
-            filter_row<6, P>, filter_row<7, P>, filter_row<8, P>, filter_row<9, P>                \
+#define MN_ROWS(P)                                                                     \
+    {                                                                                  \
+        filter_row<1, P, false>, filter_row<2, P, false>, filter_row<3, P, false>,     \
+            filter_row<4, P, false>, filter_row<5, P, false>, filter_row<6, P, false>, \
+            filter_row<7, P, false>, filter_row<8, P, false>, filter_row<9, P, false>  \
     }
 constexpr FilterRow kFilterRow[2][kMostTaps] = {MN_ROWS(false), MN_ROWS(true)};
+constexpr FilterRow kFilterEvenRow[3] = {filter_row<3, false, true>, filter_row<6, false, true>,
+                                         filter_row<9, false, true>};
 
 constexpr float kZeros[kPanel] = {};
 
-// All channels of a row of pixels; without taps the result is the bias.
-void filter(Row row, int64_t tap_count, int64_t kernel, const float* bias, int64_t channels) {
-    const bool relu_after = row.relu;
-    const Row whole = row;
-    for (int64_t c = 0; c < channels; c += kLanes) {
-        const bool part = channels - c < kLanes;
-        row = whole;
-        row.in += c;
-        row.out += c;
-        row.weights += c / kPanel * kernel * kPanel + c % kPanel;
-        const float* start = bias ? bias + c : kZeros;
-        if (tap_count == 0) {
-            for (int64_t x = 0; x < row.pixels; x++)
-                store_part(row.out + x * row.out_step, load(start), channels - c);
-        }
-        for (int64_t t = 0; t < tap_count; t += kMostTaps) {
-            const int64_t taps = min_of(kMostTaps, tap_count - t);
-            row.relu = relu_after && t + taps == tap_count;
-            kFilterRow[part][taps - 1](row, start, channels - c);
-            row.taps += taps;
-            row.ids += taps;
-            start = nullptr;
-        }
+// A row of results, all channels; where there is no tap it is the bias.
+struct Filter {
+    Taps taps;
+    int64_t kernel;  // taps of the whole filter
+    const float* weights;
+    const float* bias;  // null: zero
+    int64_t channels;
+    bool relu, stream;
+
+    void run(const Image& image, int64_t y, float* out, int64_t out_step, int64_t pixels) const {
+        taps.each_part(image, y, pixels, [&](const Part& part) {
+            Row row = {};
+            row.in_step = taps.columns.stride * image.pixel;
+            // Vectors of channels lie far apart in a row; the next one comes from memory in order.
+            const int64_t next = taps.rows.at(y + 1, taps.rows.count - taps.rows.stride);
+            row.ahead = image.data + (next - image.row) * image.width * image.pixel;
+            if (part.pixels > 1) row.fetched = taps.rows.stride * taps.columns.stride * kLanes;
+            row.part = &part;
+            row.out_step = out_step;
+            row.relu = relu && part.last;
+            row.stream = stream && part.first && part.last;
+            for (int64_t c = 0; c < channels; c += kLanes) {
+                const int64_t lanes = channels - c;
+                row.in = image.data + c;
+                row.out = out + part.x * out_step + c;
+                row.weights = weights + c / kPanel * kernel * kPanel + c % kPanel;
+                const float* start = bias ? bias + c : kZeros;
+                if (part.count > 0) {
+                    const FilterRow function = part.even && lanes >= kLanes
+                                                   ? kFilterEvenRow[part.count / 3 - 1]
+                                                   : kFilterRow[lanes < kLanes][part.count - 1];
+                    function(row, part.first ? start : nullptr, lanes);
+                    row.ahead += part.pixels * row.fetched;
+                } else {
+                    const Vec v = relu ? mn::cpu::MN_ISA::relu(load(start)) : load(start);
+                    for (int64_t x = 0; x < part.pixels; x++)
+                        store_part(row.out + x * out_step, v, lanes);
+                }
+            }
+        });
     }
-}
+};
 
 // Sums of T taps for a vector of channels over a row of pixels.
-template <int T, bool Part>
-void sum_row(const float* in, int64_t step, const int64_t* taps, const float* gradient,
-             int64_t gradient_step, int64_t pixels, int64_t lanes, float* sums) {
+template <int T, bool Few>
+void sum_row(const Part& part, const float* in, int64_t step, const float* gradient,
+             int64_t gradient_step, int64_t lanes, float* sums) {
     Vec sum[T];
+    const float* taps[T];
     MN_UNROLL
-    for (int t = 0; t < T; t++) sum[t] = load(sums + t * kPanel);
-    for (int64_t x = 0; x < pixels; x++, in += step, gradient += gradient_step) {
-        const Vec g = load(gradient);
+    for (int t = 0; t < T; t++) {
+        sum[t] = load(sums + part.id[t] * kPanel);
+        taps[t] = in + part.offset[t];
+    }
+    const int64_t pixels = part.pixels;
+    for (int64_t x = 0, at = 0; x < pixels; x++, at += step, gradient += gradient_step) {
+        const Vec g = load_part(gradient, Few ? lanes : kLanes);
         MN_UNROLL
-        for (int t = 0; t < T; t++) sum[t] += g * load_part(in + taps[t], Part ? lanes : kLanes);
+        for (int t = 0; t < T; t++) sum[t] += g * load_part(taps[t] + at, Few ? lanes : kLanes);
     }
     MN_UNROLL
-    for (int t = 0; t < T; t++) store(sums + t * kPanel, sum[t]);
+    for (int t = 0; t < T; t++) store(sums + part.id[t] * kPanel, sum[t]);
 }
 
-using SumRow = void (*)(const float*, int64_t, const int64_t*, const float*, int64_t, int64_t,
-                        int64_t, float*);
+using SumRow = void (*)(const Part&, const float*, int64_t, const float*, int64_t, int64_t, float*);
 #define MN_SUMS(P)                                                                                \
     {                                                                                             \
         sum_row<1, P>, sum_row<2, P>, sum_row<3, P>, sum_row<4, P>, sum_row<5, P>, sum_row<6, P>, \
             sum_row<7, P>, sum_row<8, P>, sum_row<9, P>                                           \
     }
 constexpr SumRow kSumRow[2][kMostTaps] = {MN_SUMS(false), MN_SUMS(true)};
+
+Taps forward_taps(const ConvShape& s) {
+    return {forward_axis(s.kh, s.sh, s.pt, s.dh, s.ih), forward_axis(s.kw, s.sw, s.pl, s.dw, s.iw),
+            s.kw};
+}
+
+// The gradient of the result before pooling and activation, rows [y0, y1) of image n.
+Image gradient_of(const ConvBackward& op, int64_t n, int64_t y0, int64_t y1, float* scratch) {
+    const ConvShape& s = op.shape;
+    if (!s.relu && !s.has_pool) return {op.diff_dst + n * s.oh * s.ow * s.oc, 0, s.ow, s.oc};
+    const int64_t padded = round_up(s.oc, kPanel);
+    gradient_before_pool(op, n, y0, y1, 0, s.ow, 0, s.oc, padded, scratch);
+    return {scratch, y0, s.ow, padded};
+}
 
 }  // namespace
 
@@ -126,33 +312,23 @@ void f32_conv2d_depthwise_forward(const ConvForward& op, int64_t task, float* sc
     const int64_t n = task / op.row_tasks;
     const int64_t row0 = task % op.row_tasks * op.rows_per_task;
     const int64_t row1 = min_of(row0 + op.rows_per_task, s.has_pool ? s.pool.oh : s.oh);
-    int64_t y0 = row0, y1 = row1;
-    if (s.has_pool) {
-        y0 = max_of(row0 * s.pool.sh - s.pool.ph, 0);
-        y1 = min_of((row1 - 1) * s.pool.sh - s.pool.ph + s.pool.kh, s.oh);
+    const Image image = {op.src + n * s.ih * s.iw * s.ic, 0, s.iw, s.ic};
+    Filter filter = {forward_taps(s), s.kh * s.kw, op.weights, op.bias, s.oc, false, false};
+    if (!s.has_pool) {
+        filter.relu = s.relu;
+        filter.stream = streams(op.stream);
+        for (int64_t y = row0; y < row1; y++)
+            filter.run(image, y, op.dst + (n * s.oh + y) * s.ow * s.oc, s.oc, s.ow);
+        if (op.stream) stream_end();
+        return;
     }
-    const float* src =
-        source_strip(s, op.src + n * s.ih * s.iw * s.ic, y0, y1, op.in_place, s.ic, scratch);
-    const int64_t src_row = s.sh * strip_width(s, op.in_place) * s.ic;
+    const int64_t y0 = max_of(row0 * s.pool.sh - s.pool.ph, 0);
+    const int64_t y1 = min_of((row1 - 1) * s.pool.sh - s.pool.ph + s.pool.kh, s.oh);
     const int64_t padded = round_up(s.oc, kPanel);
-    float* before_pool = scratch + op.strip_floats;
-    for (int64_t y = y0; y < y1; y++) {
-        Row row = {};
-        row.in = src + (y - y0) * src_row;
-        row.in_step = s.sw * s.ic;
-        row.taps = op.taps;
-        row.ids = op.tap_ids;
-        row.weights = op.weights;
-        row.pixels = s.ow;
-        row.out = s.has_pool ? before_pool + (y - y0) * s.ow * padded
-                             : op.dst + (n * s.oh + y) * s.ow * s.oc;
-        row.out_step = s.has_pool ? padded : s.oc;
-        row.relu = s.relu && !s.has_pool;
-        filter(row, op.tap_count, s.kh * s.kw, op.bias, s.oc);
-    }
-    if (!s.has_pool) return;
+    for (int64_t y = y0; y < y1; y++)
+        filter.run(image, y, scratch + (y - y0) * s.ow * padded, padded, s.ow);
     const int64_t at = row0 * s.pool.ow * s.oc;
-    max_pool_rows(s.pool, before_pool, y0, padded, row0, row1 - row0, s.oc, s.relu,
+    max_pool_rows(s.pool, scratch, y0, padded, row0, row1 - row0, s.oc, s.relu,
                   op.dst + n * s.pool.oh * s.pool.ow * s.oc + at,
                   op.saved ? op.saved + n * op.saved_image + at : nullptr, s.oc);
 }
@@ -162,62 +338,50 @@ void f32_conv2d_depthwise_diff_src(const ConvBackward& op, int64_t task, float* 
     const int64_t n = task / op.row_tasks;
     const int64_t y0 = task % op.row_tasks * op.rows_per_task;
     const int64_t y1 = min_of(y0 + op.rows_per_task, s.ih);
-    const int64_t top = floor_div(y0 + s.pt - (s.kh - 1) * s.dh, s.sh);
-    const int64_t bottom = floor_div(y1 - 1 + s.pt, s.sh) + 1;
-    const int64_t padded = round_up(s.oc, kPanel);
-    gradient_before_pool(op, n, top, bottom, op.first_column, op.first_column + op.strip_width, 0,
-                         s.oc, padded, scratch);
-    for (int64_t i = 0; i < op.phase_count; i++) {
-        const ConvPhase& phase = op.phases[i];
-        const int64_t first = ceil_div(max_of(y0 - phase.y, 0), s.sh);
-        for (int64_t j = first; phase.y + j * s.sh < y1; j++) {
-            Row row = {};
-            row.in = scratch + ((j - top) * op.strip_width - op.first_column) * padded;
-            row.in_step = padded;
-            row.taps = op.taps + phase.first_tap;
-            row.ids = op.tap_ids + phase.first_tap;
-            row.weights = op.weights;
-            row.out = op.diff_src + ((n * s.ih + phase.y + j * s.sh) * s.iw + phase.x) * s.ic;
-            row.out_step = s.sw * s.ic;
-            row.pixels = ceil_div(s.iw - phase.x, s.sw);
-            filter(row, phase.tap_count, s.kh * s.kw, nullptr, s.ic);
+    const int64_t top = max_of(floor_div(y0 + s.pt - (s.kh - 1) * s.dh, s.sh), 0);
+    const int64_t bottom = max_of(min_of(floor_div(y1 - 1 + s.pt, s.sh) + 1, s.oh), top);
+    const Image gradient = gradient_of(op, n, top, bottom, scratch);
+    for (int64_t y = y0; y < y1; y++) {
+        for (int64_t x = 0; x < min_of(s.sw, s.iw); x++) {
+            const Taps taps = {gradient_axis(s.kh, s.sh, s.pt, s.dh, s.oh, y % s.sh),
+                               gradient_axis(s.kw, s.sw, s.pl, s.dw, s.ow, x), s.kw};
+            const Filter filter = {taps, s.kh * s.kw, op.weights,        nullptr,
+                                   s.ic, false,       streams(op.stream)};
+            filter.run(gradient, y / s.sh, op.diff_src + ((n * s.ih + y) * s.iw + x) * s.ic,
+                       s.sw * s.ic, ceil_div(s.iw - x, s.sw));
         }
     }
+    if (op.stream) stream_end();
 }
 
 void f32_conv2d_depthwise_diff_weights(const ConvBackward& op, int64_t chunk, float* scratch) {
     const ConvShape& s = op.shape;
     const int64_t kernel = s.kh * s.kw, padded = round_up(s.oc, kPanel);
-    const int64_t width = strip_width(s, op.in_place);
-    float* gradient = scratch + op.strip_floats;
+    const Taps taps = forward_taps(s);
     float* weights = op.chunk_weights + chunk * op.chunk_weights_stride;
-    float* bias = op.chunk_bias + chunk * op.chunk_bias_stride;
     memset(weights, 0, sizeof(float) * kernel * padded);
-    memset(bias, 0, sizeof(float) * padded);
+    float* bias = op.chunk_bias ? op.chunk_bias + chunk * op.chunk_bias_stride : nullptr;
+    if (bias) memset(bias, 0, sizeof(float) * padded);
     const int64_t end = min_of((chunk + 1) * op.images_per_chunk, op.count);
     for (int64_t n = chunk * op.images_per_chunk; n < end; n++) {
-        const float* image = op.src + n * s.ih * s.iw * s.ic;
+        const Image image = {op.src + n * s.ih * s.iw * s.ic, 0, s.iw, s.ic};
         for (int64_t y0 = 0; y0 < s.oh; y0 += op.rows_per_strip) {
             const int64_t y1 = min_of(y0 + op.rows_per_strip, s.oh);
-            const float* src = source_strip(s, image, y0, y1, op.in_place, s.ic, scratch);
-            gradient_before_pool(op, n, y0, y1, 0, s.ow, 0, s.oc, padded, gradient);
-            for (int64_t y = 0; y < y1 - y0; y++) {
-                const float* g = gradient + y * s.ow * padded;
-                for (int64_t c = 0; c < s.oc; c += kLanes) {
-                    float* sums = weights + c / kPanel * kernel * kPanel + c % kPanel;
-                    for (int64_t t = 0; t < kernel; t += kMostTaps) {
-                        const int64_t part = min_of(kMostTaps, kernel - t);
-                        int64_t taps[kMostTaps];
-                        for (int64_t i = 0; i < part; i++) {
-                            taps[i] =
-                                ((t + i) / s.kw * s.dh * width + (t + i) % s.kw * s.dw) * s.ic;
-                        }
-                        kSumRow[s.oc - c < kLanes][part - 1](src + y * s.sh * width * s.ic + c,
-                                                             s.sw * s.ic, taps, g + c, padded, s.ow,
-                                                             s.oc - c, sums + t * kPanel);
+            const Image gradient = gradient_of(op, n, y0, y1, scratch);
+            for (int64_t y = y0; y < y1; y++) {
+                const float* g = gradient.data + (y - gradient.row) * s.ow * gradient.pixel;
+                taps.each_part(image, y, s.ow, [&](const Part& part) {
+                    for (int64_t c = 0; c < s.oc && part.count > 0; c += kLanes) {
+                        float* sums = weights + c / kPanel * kernel * kPanel + c % kPanel;
+                        kSumRow[s.oc - c < kLanes][part.count - 1](
+                            part, image.data + c, s.sw * s.ic, g + part.x * gradient.pixel + c,
+                            gradient.pixel, s.oc - c, sums);
                     }
+                });
+                for (int64_t c = 0; bias && c < s.oc; c += kLanes) {
                     Vec sum = load(bias + c);
-                    for (int64_t x = 0; x < s.ow; x++) sum += load(g + x * padded + c);
+                    for (int64_t x = 0; x < s.ow; x++)
+                        sum += load_part(g + x * gradient.pixel + c, s.oc - c);
                     store(bias + c, sum);
                 }
             }

@@ -65,6 +65,7 @@ void f32_conv2d_gemm_forward(const ConvForward& op, int64_t task, float* scratch
             p.columns = columns;
             p.c_row = s.oc;
             p.relu = s.relu;
+            p.stream = op.stream;
         }
         for (int64_t y = y0; y < y1; y++) {
             p.a = src + (y - y0) * src_row + group * group_in;
@@ -80,6 +81,7 @@ void f32_conv2d_gemm_forward(const ConvForward& op, int64_t task, float* scratch
         }
         o += columns;
     }
+    if (op.stream) stream_end();
 }
 
 void f32_conv2d_gemm_diff_src(const ConvBackward& op, int64_t task, float* scratch) {
@@ -89,9 +91,14 @@ void f32_conv2d_gemm_diff_src(const ConvBackward& op, int64_t task, float* scrat
     const int64_t y1 = min_of(y0 + op.rows_per_task, s.ih);
     const int64_t top = floor_div(y0 + s.pt - (s.kh - 1) * s.dh, s.sh);
     const int64_t bottom = floor_div(y1 - 1 + s.pt, s.sh) + 1;
-    const int64_t channels = round_up(s.oc, kPanel);
-    gradient_before_pool(op, n, top, bottom, op.first_column, op.first_column + op.strip_width, 0,
-                         s.oc, channels, scratch);
+    const int64_t pixel = op.diff_dst_pixel;
+    const float* gradient = scratch;
+    if (op.in_place) {
+        gradient = op.diff_dst + (n * s.oh + top) * s.ow * s.oc;
+    } else {
+        gradient_before_pool(op, n, top, bottom, op.first_column, op.first_column + op.strip_width,
+                             0, s.oc, pixel, scratch);
+    }
     const int64_t group_in = s.ic / s.groups, group_out = s.oc / s.groups;
     const int64_t panels = ceil_div(group_in, kPanel);
     for (int64_t i = 0; i < op.phase_count; i++) {
@@ -100,7 +107,7 @@ void f32_conv2d_gemm_diff_src(const ConvBackward& op, int64_t task, float* scrat
         const int64_t first = max_of(ceil_div(max_of(y0 - phase.y, 0), s.sh), 0);
         for (int64_t g = 0; g < s.groups; g++) {
             Product p = {};
-            p.a_row = channels;
+            p.a_row = pixel;
             p.a_k = 1;
             p.taps = op.taps + phase.first_tap;
             p.tap_count = phase.tap_count;
@@ -111,12 +118,13 @@ void f32_conv2d_gemm_diff_src(const ConvBackward& op, int64_t task, float* scrat
             p.b_panel = panel_floats;
             p.c_row = s.sw * s.ic;
             p.c_panel = kPanel;
+            p.stream = op.stream;
             p.rows = ceil_div(s.iw - phase.x, s.sw);
             // One block of columns at a time over all rows: its weights stay in the cache.
             for (int64_t c = 0; c < group_in; c += kBlock) {
                 p.columns = min_of(kBlock, group_in - c);
                 for (int64_t j = first; phase.y + j * s.sh < y1; j++) {
-                    p.a = scratch + ((j - top) * op.strip_width - op.first_column) * channels +
+                    p.a = gradient + ((j - top) * op.strip_width - op.first_column) * pixel +
                           g * group_out;
                     p.c = op.diff_src + ((n * s.ih + phase.y + j * s.sh) * s.iw + phase.x) * s.ic +
                           g * group_in + c;
@@ -126,6 +134,7 @@ void f32_conv2d_gemm_diff_src(const ConvBackward& op, int64_t task, float* scrat
             }
         }
     }
+    if (op.stream) stream_end();
 }
 
 void f32_conv2d_gemm_diff_weights(const ConvBackward& op, int64_t task, float* scratch) {

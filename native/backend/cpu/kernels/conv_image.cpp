@@ -17,7 +17,7 @@ constexpr int kVecs = 2;
 constexpr int kVecs = 1;
 #endif
 
-template <int N>
+template <int N, bool Saves>
 void forward_block(const ConvForward& op, const float* strip, int64_t width, int64_t row0,
                    int64_t row1, int64_t n, int64_t o) {
     const ConvShape& s = op.shape;
@@ -63,10 +63,10 @@ void forward_block(const ConvForward& op, const float* strip, int64_t width, int
                 for (int q = 1; q < 4; q++) {
                     const IntVec wins = (sum[q][v] > best) | (sum[q][v] != sum[q][v]);
                     best = wins ? sum[q][v] : best;
-                    best_at = wins ? number[q] : best_at;
+                    if (Saves) best_at = wins ? number[q] : best_at;
                 }
                 store(op.dst + at + v * kLanes, s.relu ? relu(best) : best);
-                if (op.saved) store_bytes(op.saved + arg_at + v * kLanes, best_at);
+                if (Saves) store_bytes(op.saved + arg_at + v * kLanes, best_at);
             }
         }
     }
@@ -169,10 +169,12 @@ void f32_conv2d_image_forward(const ConvForward& op, int64_t task, float* scratc
     const int64_t width = 2 * s.pool.ow + 2;
     copy_with_border({op.src + n * s.ih * s.iw, s.ih, s.iw, 1, 1}, 1, 2 * row0 - s.pt,
                      2 * row1 + 2 - s.pt, -s.pl, width - s.pl, scratch);
+    const auto several = op.saved ? forward_block<kVecs, true> : forward_block<kVecs, false>;
+    const auto one = op.saved ? forward_block<1, true> : forward_block<1, false>;
     int64_t o = 0;
     for (; o + kVecs * kLanes <= s.oc; o += kVecs * kLanes)
-        forward_block<kVecs>(op, scratch, width, row0, row1, n, o);
-    for (; o < s.oc; o += kLanes) forward_block<1>(op, scratch, width, row0, row1, n, o);
+        several(op, scratch, width, row0, row1, n, o);
+    for (; o < s.oc; o += kLanes) one(op, scratch, width, row0, row1, n, o);
 }
 
 void f32_conv2d_image_diff_weights(const ConvBackward& op, int64_t chunk, float* scratch) {

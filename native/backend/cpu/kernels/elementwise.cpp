@@ -1,6 +1,7 @@
 // Kernels that touch every element once.
 
 #include "backend/cpu/kernels/table.h"
+#include "backend/cpu/kernels/transpose.h"
 #include "backend/cpu/kernels/vec.h"
 
 namespace mn::cpu::MN_ISA {
@@ -34,36 +35,76 @@ void f32_sum_chunks(const float* chunks, int64_t chunk_count, int64_t stride, fl
     }
 }
 
+namespace {
+
+MN_INLINE Vec load_vector(const float* p) {
+    return load(p);
+}
+MN_INLINE Vec load_vector(const uint8_t* p) {
+    return __builtin_convertvector(load_bytes(p), Vec);
+}
+
+// `count` elements of one channel.
+template <class T>
+MN_INLINE void load_channel(const T* src, int64_t count, float scale, float shift, float* dst) {
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes)
+        store(dst + i, load_vector(src + i) * splat(scale) + splat(shift));
+    for (; i < count; i++) dst[i] = static_cast<float>(src[i]) * scale + shift;
+}
+
+template <class T>
+void load_features(const LoadRun& op, const T* src, float* dst) {
+    int64_t c = 0;
+    for (; c + kLanes <= op.channels; c += kLanes)
+        store(dst + c, load_vector(src + c) * load(op.scale + c) + load(op.shift + c));
+    for (; c < op.channels; c++) dst[c] = static_cast<float>(src[c]) * op.scale[c] + op.shift[c];
+}
+
+// Channels of pixels become pixels of channels, a block of 16 x 16 at a time.
+template <class T>
+void interleave(const LoadRun& op, const T* src, float* dst) {
+    float block[kPanel * kPanel];
+    for (int64_t i = 0; i < op.pixels; i += kPanel) {
+        const int64_t pixels = min_of(kPanel, op.pixels - i);
+        for (int64_t c0 = 0; c0 < op.channels; c0 += kPanel) {
+            const int64_t channels = min_of(kPanel, op.channels - c0);
+            for (int64_t c = 0; c < channels; c++)
+                load_channel(src + (c0 + c) * op.pixels + i, pixels, op.scale[c0 + c],
+                             op.shift[c0 + c], block + c * kPanel);
+            float* out = dst + i * op.channels + c0;
+            if (channels == kPanel) {
+                transpose_panel(block, kPanel, kPanel, pixels, out, op.channels);
+                continue;
+            }
+            for (int64_t x = 0; x < pixels; x++, out += op.channels)
+                for (int64_t c = 0; c < channels; c++) out[c] = block[c * kPanel + x];
+        }
+    }
+}
+
+template <class T>
+void load_elements(const LoadRun& op, const T* src, float* dst) {
+    if (op.pixels == 1)
+        load_features(op, src, dst);
+    else if (op.channels == 1)
+        load_channel(src, op.pixels, op.scale[0], op.shift[0], dst);
+    else
+        interleave(op, src, dst);
+}
+
+}  // namespace
+
 void load_image(const LoadRun& op, int64_t n) {
     const int64_t size = op.channels * op.pixels;
     const int64_t from = (op.indices ? op.indices[n] : n) * size;
     float* dst = op.dst + n * size;
-    for (int64_t c = 0; c < op.channels; c++) {
-        const float scale = op.scale[c], shift = op.shift[c];
-        const int64_t at = from + c * op.pixels;
-        // Images come as channels of pixels and leave as pixels of channels.
-        if (op.is_byte) {
-            const uint8_t* p = static_cast<const uint8_t*>(op.images) + at;
-            int64_t i = 0;
-            if (op.channels == 1) {
-                for (; i + kLanes <= op.pixels; i += kLanes) {
-                    const Vec x = __builtin_convertvector(load_bytes(p + i), Vec);
-                    store(dst + i, x * splat(scale) + splat(shift));
-                }
-            }
-            for (; i < op.pixels; i++) {
-                dst[i * op.channels + c] = static_cast<float>(p[i]) * scale + shift;
-            }
-        } else {
-            const float* p = static_cast<const float*>(op.images) + at;
-            int64_t i = 0;
-            if (op.channels == 1) {
-                for (; i + kLanes <= op.pixels; i += kLanes) {
-                    store(dst + i, load(p + i) * splat(scale) + splat(shift));
-                }
-            }
-            for (; i < op.pixels; i++) dst[i * op.channels + c] = p[i] * scale + shift;
-        }
+    if (op.is_byte) {
+        load_elements(op, static_cast<const uint8_t*>(op.images) + from, dst);
+    } else if (op.is_copy) {
+        memcpy(dst, static_cast<const float*>(op.images) + from, sizeof(float) * size);
+    } else {
+        load_elements(op, static_cast<const float*>(op.images) + from, dst);
     }
 }
 

@@ -82,6 +82,17 @@ void tile(const Product& p) {
             for (int n = 0; n < N; n++) sum[m][n] = relu(sum[m][n]);
         }
     }
+    if (p.stream) {
+        MN_UNROLL
+        for (int m = 0; m < M; m++) {
+            MN_UNROLL
+            for (int n = 0; n < N; n++) {
+                stream(c + m * c_row + n / kPanelVecs * c_panel + n % kPanelVecs * kLanes,
+                       sum[m][n]);
+            }
+        }
+        return;
+    }
     MN_UNROLL
     for (int m = 0; m < M; m++) {
         MN_UNROLL
@@ -140,6 +151,7 @@ void narrow_tile(Product p, int m, TileFunction function) {
     }
     const int64_t c_row = p.c_row, c_panel = p.c_panel;
     p.c = aside;
+    p.stream = false;
     p.c_row = wide;
     p.c_panel = kPanel;
     function(p);

@@ -27,6 +27,7 @@ struct Product {
     const float* bias;  // what the chains start from; null: zero
     bool accumulate;    // the chains start from C
     bool relu;
+    bool stream;  // write C past the caches: its rows and panels are aligned to 64 bytes
     int64_t rows, columns;
 };
 

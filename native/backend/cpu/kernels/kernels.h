@@ -14,8 +14,8 @@ void f32_conv2d_gemm_pack(const ConvShape&, const float* weights, const int64_t*
 void f32_conv2d_depthwise_forward(const ConvForward&, int64_t task, float* scratch);
 void f32_conv2d_depthwise_diff_src(const ConvBackward&, int64_t task, float* scratch);
 void f32_conv2d_depthwise_diff_weights(const ConvBackward&, int64_t chunk, float* scratch);
-void f32_conv2d_winograd_pack(const ConvShape&, const float* weights, int64_t transposed,
-                              int64_t panel, float* packed);
+void f32_conv2d_winograd_pack(const ConvShape&, int64_t tile, const float* weights,
+                              int64_t transposed, int64_t panel, float* packed);
 void f32_conv2d_winograd_forward(const ConvForward&, const WinogradShape&, const float* packed,
                                  int64_t task, float* scratch);
 void f32_conv2d_winograd_diff_src(const ConvBackward&, const WinogradShape&, int64_t task,

@@ -37,22 +37,24 @@ struct ConvForward {
     const float* weights;
     const float* bias;  // null: none
     float* dst;
+    int64_t stream;       // products, depthwise: 1: dst is written past the caches
     uint8_t* saved;       // null at inference; which element of its window won, one a result
     int64_t saved_image;  // bytes from one image's `saved` to the next
     // task = (image * row_tasks + strip of rows) * column_tasks + block of output channels
     int64_t row_tasks, rows_per_task;  // rows of dst
     int64_t column_tasks, columns_per_task;
-    const int64_t* taps;     // offsets into the source (strip)
-    const int64_t* tap_ids;  // depthwise: 0, 1, 2 …
+    const int64_t* taps;  // offsets into the source (strip)
     int64_t tap_count, inner;
     int64_t in_place;      // 1: the source needs no zero border and is read where it stands
     int64_t src_pixel;     // products: floats from a pixel of the source (strip) to the next
     int64_t strip_floats;  // part of the scratch for the strip with its border
 };
 
-// 3 x 3 convolutions with stride 1 as Winograd's F(2 x 2, 3 x 3): the image falls into tiles of
-// 2 x 2 results. Used for the forward pass and, on the gradient, for the gradient by the source.
+// 3 x 3 convolutions with stride 1 as Winograd's F(tile x tile, 3 x 3): the image falls into tiles
+// of 2 x 2 or 4 x 4 results. Used for the forward pass and, on the gradient, for the gradient by
+// the source.
 struct WinogradShape {
+    int64_t tile;
     int64_t channels, padded;  // of what is read; padded to whole vectors of any set
     int64_t out_channels;
     int64_t tile_rows, tile_columns;  // of the whole image
@@ -89,20 +91,21 @@ struct ConvBackward {
     int64_t saved_image;
     // gradient by the source: task = image * row_tasks + strip of rows
     float* diff_src;
+    int64_t stream;  // products, depthwise: 1: diff_src is written past the caches
     const float* packed;
     const float* weights;  // depthwise: as they are stored
     const ConvPhase* phases;
     const int64_t* taps;
-    const int64_t* tap_ids;  // which element of the kernel a tap is
     int64_t phase_count, row_tasks, rows_per_task;
     int64_t first_column, strip_width;  // of the gradient strip with its border
+    int64_t diff_dst_pixel;             // products: floats from a pixel of it to the next
     // gradient by the weights: task = chunk of images * column_tasks + block of output channels
     int64_t count, images_per_chunk, column_tasks, columns_per_task, rows_per_strip;
     const int64_t* row_taps;  // where in the source strip each row of the result reads
     float* chunk_weights;
     float* chunk_bias;  // null: no bias
     int64_t chunk_weights_stride, chunk_bias_stride;
-    int64_t in_place, strip_floats;
+    int64_t in_place, strip_floats;  // in_place, by the source: the gradient needs no copy
 };
 
 struct PoolRun {
@@ -156,13 +159,15 @@ struct BatchNormPass {
     float* dst;
     const float* diff_dst;
     float* diff_src;
+    int64_t stream;                  // 1: what is written goes past the caches
     double *first_sum, *second_sum;  // of x and x^2, or of g and g x, by channel
 };
 
 struct LoadRun {
     const void* images;
-    const int32_t* indices;  // null: contiguous
-    int64_t is_byte, channels, pixels;
+    const int32_t* indices;    // null: contiguous
+    int64_t is_byte, is_copy;  // is_copy: floats that need no change at all
+    int64_t channels, pixels;
     const float* scale;  // a channel each: dst = x * scale + shift
     const float* shift;
     float* dst;
@@ -200,16 +205,17 @@ struct KernelTable {
     void (*f32_conv2d_gemm_pack)(const ConvShape&, const float* weights, const int64_t* taps,
                                  int64_t tap_count, int64_t panel, float* packed);
 
-    // Each channel with a filter of its own: the same splits, strips and taps. Scratch behind the
-    // strip is for all channels, rounded up to 16.
+    // Each channel with a filter of its own. Nothing has a border: taps and strips are not used.
+    // Scratch, for all channels rounded up to 16: results before pooling; backward, their gradient,
+    // where an activation or a pooling follows.
     void (*f32_conv2d_depthwise_forward)(const ConvForward&, int64_t task, float* scratch);
     void (*f32_conv2d_depthwise_diff_src)(const ConvBackward&, int64_t task, float* scratch);
     void (*f32_conv2d_depthwise_diff_weights)(const ConvBackward&, int64_t chunk, float* scratch);
-    // packed[16 of the transform][o / 16][i][16], with one more panel after each of the 16; of one
-    // panel of outputs. transposed: o and i are swapped and the filter is turned, for the gradient
-    // by the source.
-    void (*f32_conv2d_winograd_pack)(const ConvShape&, const float* weights, int64_t transposed,
-                                     int64_t panel, float* packed);
+    // packed[(tile + 2)^2 of the transform][o / 16][i][16], with one more panel after each element
+    // of the transform; of one panel of outputs. transposed: o and i are swapped and the filter is
+    // turned, for the gradient by the source.
+    void (*f32_conv2d_winograd_pack)(const ConvShape&, int64_t tile, const float* weights,
+                                     int64_t transposed, int64_t panel, float* packed);
     void (*f32_conv2d_winograd_forward)(const ConvForward&, const WinogradShape&,
                                         const float* packed, int64_t task, float* scratch);
     void (*f32_conv2d_winograd_diff_src)(const ConvBackward&, const WinogradShape&, int64_t task,

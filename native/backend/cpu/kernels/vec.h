@@ -35,6 +35,24 @@ MN_INLINE Vec load(const float* p) {
 MN_INLINE void store(float* p, Vec v) {
     *reinterpret_cast<LooseVec*>(p) = v;
 }
+// Past the caches: what does not stay there anyway need not be read before it is written. `p` must
+// be aligned to a vector. Other threads may read it after stream_end() only.
+MN_INLINE void stream(float* p, Vec v) {
+#if defined(__x86_64__) && MN_VEC_BYTES == 64
+    _mm512_stream_ps(p, reinterpret_cast<__m512>(v));
+#elif defined(__x86_64__) && MN_VEC_BYTES == 32
+    _mm256_stream_ps(p, reinterpret_cast<__m256>(v));
+#elif defined(__x86_64__)
+    _mm_stream_ps(p, reinterpret_cast<__m128>(v));
+#else
+    store(p, v);
+#endif
+}
+MN_INLINE void stream_end() {
+#if defined(__x86_64__)
+    _mm_sfence();
+#endif
+}
 // x - 0 is x, also for -0, so that compilers leave a broadcast (0 + x is not).
 MN_INLINE Vec splat(float x) {
     return x - Vec{};

@@ -33,6 +33,8 @@ public:
         if (run.diff_param[0] == nullptr) return;
         constexpr int64_t block = 16;
         const int64_t features = node_.dst.c;
+        if (!run.accumulate)
+            clear(device, run.diff_param[0], node_.desc.embedding.count * features);
         device.pool.parallel_for(static_cast<int>(divide_up(features, block)), [&](int task, int) {
             backward(run, task * block, std::min((task + 1) * block, features));
         });
@@ -56,6 +58,15 @@ private:
             }
     }
 
+    // Most rows of a large table get no gradient: clearing them is most of the work.
+    static void clear(Device& device, float* gradient, int64_t count) {
+        constexpr int64_t part = 16 * 1024;
+        device.pool.parallel_for(static_cast<int>(divide_up(count, part)), [&](int task, int) {
+            const int64_t at = task * part;
+            std::fill_n(gradient + at, std::min(part, count - at), 0.0f);
+        });
+    }
+
     void forward(const mnb_run& run, int64_t n) const {
         const int64_t features = node_.dst.c;
         for (int64_t l = 0; l < length_; ++l) {
@@ -67,9 +78,6 @@ private:
     void backward(const mnb_run& run, int64_t first, int64_t last) const {
         const int64_t features = node_.dst.c;
         float* gradient = run.diff_param[0];
-        if (!run.accumulate)
-            for (int64_t i = 0; i < node_.desc.embedding.count; ++i)
-                std::fill(gradient + i * features + first, gradient + i * features + last, 0.0f);
         for (int64_t n = 0; n < run.count; ++n)
             for (int64_t l = 0; l < length_; ++l) {
                 float* row = gradient + static_cast<int64_t>(index(run, n, l)) * features;

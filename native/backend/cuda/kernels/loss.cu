@@ -53,7 +53,7 @@ MN_KERNEL(mn_label_loss, LabelLossParams, MN_BARRIERS) {
     if (p.nll) {
         loss = -weight * x[target];
         for (int64_t f = threadIdx.x; diff && f < p.classes; f += blockDim.x)
-            diff[f] = f == target ? static_cast<float>(-p.factor * weight) : 0.0f;
+            diff[f] = f == target ? static_cast<float>(-*p.factor * weight) : 0.0f;
     } else {
         double sum = 0;
         for (int64_t f = threadIdx.x; f < p.classes; f += blockDim.x) sum += exp(x[f] - largest);
@@ -71,7 +71,7 @@ MN_KERNEL(mn_label_loss, LabelLossParams, MN_BARRIERS) {
             const double w = p.class_weights ? p.class_weights[f] : 1.0;
             const double g =
                 hard * (share - (f == target ? 1.0 : 0.0)) + soft * (p.weight_sum * share - w);
-            diff[f] = static_cast<float>(p.factor * g);
+            diff[f] = static_cast<float>(*p.factor * g);
         }
     }
     if (threadIdx.x == 0) {
@@ -122,7 +122,7 @@ MN_KERNEL(mn_target_loss, TargetLossParams, MN_BARRIERS) {
                 break;
         }
         sum += loss;
-        if (p.diff_src) p.diff_src[first + f] = static_cast<float>(p.factor * gradient);
+        if (p.diff_src) p.diff_src[first + f] = static_cast<float>(*p.factor * gradient);
     }
     sum = block_sum(sum, shared);
     if (threadIdx.x == 0) {

@@ -63,8 +63,8 @@ struct DropoutParams {
     const float* src;
     float* dst;
     int64_t count;
-    int64_t unit_size;  // elements that are dropped together
-    uint32_t key[2];
+    int64_t unit_size;    // elements that are dropped together
+    const uint32_t* key;  // two words
     uint32_t layer, purpose;
     float probability, scale;
 };

@@ -171,7 +171,8 @@ struct LabelLossParams {
     const float* class_weights;  // or null
     LossRow* rows;
     int64_t images, classes;
-    double factor, smoothing, weight_sum;
+    const double* factor;  // of the gradient
+    double smoothing, weight_sum;
     int32_t nll, ignores, ignore_index;
 };
 
@@ -182,7 +183,8 @@ struct TargetLossParams {
     const float* targets;
     LossRow* rows;
     int64_t images, features;
-    double factor, delta;
+    const double* factor;  // of the gradient
+    double delta;
     int32_t kind;  // mn_loss_kind
 };
 

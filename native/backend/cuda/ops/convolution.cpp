@@ -1,6 +1,7 @@
-// Convolution and transposed convolution. Without groups, windows become the columns of a matrix
-// and cuBLAS multiplies; with groups, kernels add up directly. The epilogue of a convolution (bias,
-// ReLU and max pooling) is one kernel, so that the image before pooling is not kept for training.
+// Convolution and transposed convolution, by cuDNN where it is there. Where it is not, and for 1x1
+// kernels, windows become the columns of a matrix and cuBLAS multiplies; with groups, kernels add
+// up directly. The epilogue of a convolution (bias, ReLU and max pooling) is one kernel, so that
+// the image before pooling is not kept for training.
 //
 // Both are three functions of an image, whose windows are taken, and pixels, one a window; see
 // kernels/conv.cu. With K = image channels x kernel, for one image of the batch, row-major:
@@ -12,6 +13,7 @@
 // cuBLAS is column-major and sees each matrix transposed, so the factors change places.
 
 #include <algorithm>
+#include <cstdio>
 
 #include "backend/cuda/ops/ops.h"
 #include "backend/cuda/ops/pool_params.h"
@@ -30,10 +32,13 @@ struct Geometry {
     int64_t image_channels, pixel_channels, groups;
     int32_t image_h, image_w, pixel_h, pixel_w;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
+    int32_t precision;
     bool bias;
 
     explicit Geometry(const mnb_node& node)
-        : transposed(node.op == MN_OP_CONV_TRANSPOSE2D), max_batch(node.max_batch) {
+        : transposed(node.op == MN_OP_CONV_TRANSPOSE2D),
+          max_batch(node.max_batch),
+          precision(node.precision) {
         const mnb_tensor& src = node.src[0];
         if (transposed) {
             const mn_conv_transpose2d_desc& d = node.desc.conv_transpose2d;
@@ -90,6 +95,40 @@ struct Geometry {
     }
     int64_t part_bytes() const { return groups > 1 ? 0 : parts() * weight_count() * kFloat; }
 
+    // cuDNN pads both sides of an image alike; padding of the far side may not matter. A product of
+    // the image as it is needs no cuDNN. And to less than TF32 it would round to float16, which
+    // lacks the range of bfloat16.
+    bool is_for_cudnn() const {
+        if (precision == MN_PRECISION_BFLOAT16) return false;
+        const auto windows = [](int64_t image, int64_t pad, int64_t kernel, int64_t dilation,
+                                int64_t stride) {
+            return (image + 2 * pad - dilation * (kernel - 1) - 1) / stride + 1;
+        };
+        if (groups == 1 && direct()) return false;
+        return windows(image_h, pad_top, kernel_h, dilation_h, stride_h) == pixel_h &&
+               windows(image_w, pad_left, kernel_w, dilation_w, stride_w) == pixel_w;
+    }
+    ConvShape shape() const {
+        const auto size = [](int64_t n) { return static_cast<int>(n); };
+        return {size(max_batch),
+                size(groups),
+                size(image_channels),
+                image_h,
+                image_w,
+                size(pixel_channels),
+                pixel_h,
+                pixel_w,
+                kernel_h,
+                kernel_w,
+                stride_h,
+                stride_w,
+                pad_top,
+                pad_left,
+                dilation_h,
+                dilation_w,
+                precision == MN_PRECISION_TENSOR_FLOAT32};
+    }
+
 private:
     template <class Desc>
     void take(const Desc& d) {
@@ -113,29 +152,63 @@ int64_t aligned(int64_t bytes) {
     return divide_up(bytes, MNB_ALIGNMENT) * MNB_ALIGNMENT;
 }
 
+// Which functions a node needs in one direction, by what, and their memory.
+struct Plan {
+    const Geometry geometry;
+    ConvAlgorithm cudnn[kConvFunctions];  // not found: kernels of the backend and cuBLAS
+    int64_t result_bytes;       // the convolution's own result, or its gradient, where the epilogue
+                                // changes it
+    int64_t scratch_bytes = 0;  // of the functions, one after the other
+    std::string kernel;
+
+    Plan(Device& device, const mnb_node& node, int32_t direction) : geometry(node) {
+        const bool backward = direction == MNB_BACKWARD;
+        const bool apart = node.has_pool || (backward && node.activation != 0);
+        result_bytes = apart ? aligned(geometry.result_size() * node.max_batch * kFloat) : 0;
+        if (backward == geometry.transposed) add(device, ConvFunction::kGather);
+        if (backward != geometry.transposed) add(device, ConvFunction::kScatter);
+        if (backward) add(device, ConvFunction::kWeights);
+    }
+
+    const ConvAlgorithm& by_cudnn(ConvFunction function) const {
+        return cudnn[static_cast<int>(function)];
+    }
+
+private:
+    void add(Device& device, ConvFunction function) {
+        ConvAlgorithm algorithm;
+        if (device.cudnn() && geometry.is_for_cudnn())
+            algorithm = device.cudnn()->algorithm(function, geometry.shape());
+        cudnn[static_cast<int>(function)] = algorithm;
+        if (!kernel.empty()) kernel += ", ";
+        if (algorithm.found()) {
+            kernel += Cudnn::name_of(function, algorithm);
+            scratch_bytes =
+                std::max(scratch_bytes, aligned(static_cast<int64_t>(algorithm.workspace)));
+            return;
+        }
+        kernel += geometry.groups > 1 ? "direct" : "gemm";
+        int64_t bytes = aligned(geometry.column_bytes());
+        if (function == ConvFunction::kWeights) bytes += aligned(geometry.part_bytes());
+        scratch_bytes = std::max(scratch_bytes, bytes);
+    }
+};
+
 class Convolution : public NodeKernel {
 public:
     Convolution(Device& device, const mnb_node& node, int32_t direction)
-        : NodeKernel(device, node, direction), g_(node_) {}
-
-    // The convolution's own result, or its gradient, where the epilogue changes it.
-    static int64_t result_bytes(const mnb_node& node, int32_t direction) {
-        const bool apart =
-            direction == MNB_BACKWARD ? node.has_pool || node.activation != 0 : node.has_pool != 0;
-        return apart ? aligned(Geometry(node).result_size() * node.max_batch * kFloat) : 0;
-    }
-    static int64_t workspace(const mnb_node& node, int32_t direction) {
-        const Geometry g(node);
-        return result_bytes(node, direction) + aligned(g.column_bytes()) +
-               (direction == MNB_BACKWARD ? aligned(g.part_bytes()) : 0);
+        : NodeKernel(device, node, direction), plan_(device, node_, direction) {
+        for (const ConvAlgorithm& algorithm : plan_.cudnn)
+            if (algorithm.found() && !cudnn_)
+                cudnn_ = std::make_unique<CudnnConvolution>(*device.cudnn(), g_.shape());
     }
 
     void run(Device& device, const mnb_run& run) override {
         char* workspace = static_cast<char*>(run.workspace);
         float* result = reinterpret_cast<float*>(workspace);
-        const int64_t columns_at = result_bytes(node_, direction_);
-        columns_ = reinterpret_cast<float*>(workspace + columns_at);
-        parts_ = reinterpret_cast<float*>(workspace + columns_at + aligned(g_.column_bytes()));
+        scratch_ = workspace + plan_.result_bytes;
+        columns_ = reinterpret_cast<float*>(scratch_);
+        parts_ = reinterpret_cast<float*>(scratch_ + aligned(g_.column_bytes()));
         if (backward_)
             backward(device, run, result);
         else
@@ -225,6 +298,10 @@ private:
 
     void gather(Device& device, int64_t count, const float* weights, const float* image,
                 float* pixels) const {
+        if (const ConvAlgorithm& cudnn = plan_.by_cudnn(ConvFunction::kGather); cudnn.found()) {
+            cudnn_->gather(cudnn, static_cast<int>(count), weights, image, pixels, scratch_);
+            return;
+        }
         if (g_.groups > 1) {
             GroupedParams p = grouped(count);
             p.image = image;
@@ -234,7 +311,7 @@ private:
             return;
         }
         chunks(count, [&](int64_t first, int64_t images) {
-            Device::Gemm gemm;
+            Device::Gemm gemm = product();
             gemm.m = g_.pixels(), gemm.n = g_.pixel_channels, gemm.k = g_.rows();
             gemm.a = columns_of(device, image + first * g_.image_size(), images);
             gemm.lda = g_.pixels(), gemm.stride_a = g_.rows() * g_.pixels();
@@ -248,6 +325,10 @@ private:
 
     void scatter(Device& device, int64_t count, const float* weights, const float* pixels,
                  float* image) const {
+        if (const ConvAlgorithm& cudnn = plan_.by_cudnn(ConvFunction::kScatter); cudnn.found()) {
+            cudnn_->scatter(cudnn, static_cast<int>(count), weights, pixels, image, scratch_);
+            return;
+        }
         if (g_.groups > 1) {
             GroupedParams p = grouped(count);
             p.pixels = pixels;
@@ -258,7 +339,7 @@ private:
         }
         chunks(count, [&](int64_t first, int64_t images) {
             float* to = image + first * g_.image_size();
-            Device::Gemm gemm;
+            Device::Gemm gemm = product();
             gemm.transpose_b = true;
             gemm.m = g_.pixels(), gemm.n = g_.rows(), gemm.k = g_.pixel_channels;
             gemm.a = pixels + first * g_.pixel_size();
@@ -278,6 +359,11 @@ private:
 
     void weights(Device& device, const mnb_run& run, const float* image,
                  const float* pixels) const {
+        if (const ConvAlgorithm& cudnn = plan_.by_cudnn(ConvFunction::kWeights); cudnn.found()) {
+            cudnn_->weights(cudnn, run.count, image, pixels, run.diff_param[0], run.accumulate != 0,
+                            scratch_);
+            return;
+        }
         if (g_.groups > 1) {
             GroupedParams p = grouped(run.count);
             p.image = image;
@@ -291,7 +377,7 @@ private:
         chunks(run.count, [&](int64_t first, int64_t images) {
             const float* columns = columns_of(device, image + first * g_.image_size(), images);
             for (int64_t i = 0; i < images; i += parts) {
-                Device::Gemm gemm;
+                Device::Gemm gemm = product();
                 gemm.transpose_a = true;
                 gemm.m = g_.rows(), gemm.n = g_.pixel_channels, gemm.k = g_.pixels();
                 gemm.a = columns + i * g_.rows() * g_.pixels();
@@ -337,8 +423,11 @@ private:
         p.dilation_h = g_.dilation_h, p.dilation_w = g_.dilation_w;
     }
 
-    const Geometry g_;
-    float* columns_ = nullptr;  // of the run under way
+    const Plan plan_;
+    const Geometry& g_ = plan_.geometry;
+    std::unique_ptr<CudnnConvolution> cudnn_;
+    char* scratch_ = nullptr;  // of the run under way
+    float* columns_ = nullptr;
     float* parts_ = nullptr;
 };
 
@@ -346,7 +435,6 @@ bool convolution_query(const mnb_node& node, int32_t direction, mnb_support& sup
     if (node.activation != 0 && node.activation != MN_ACTIVATION_RELU) return false;
     if (node.has_norm) return false;
     if (node.has_pool && !is_small(node.pool)) return false;
-    support.workspace_bytes = Convolution::workspace(node, direction);
     if (node.has_pool && direction != MNB_FORWARD_INFERENCE)
         support.saved_bytes = features(node.dst);
     support.backward_needs = MNB_NEEDS_SRC | (node.activation != 0 ? MNB_NEEDS_DST : 0) |
@@ -354,11 +442,17 @@ bool convolution_query(const mnb_node& node, int32_t direction, mnb_support& sup
     return true;
 }
 
+void adapt(Device& device, const mnb_node& node, int32_t direction, mnb_support& support) {
+    const Plan plan(device, node, direction);
+    support.workspace_bytes = plan.result_bytes + plan.scratch_bytes;
+    std::snprintf(support.kernel, sizeof support.kernel, "%s", plan.kernel.c_str());
+}
+
 }  // namespace
 
 const Op kConvolutionOps[] = {
-    {MN_OP_CONV2D, convolution_query, create<Convolution>},
-    {MN_OP_CONV_TRANSPOSE2D, convolution_query, create<Convolution>},
+    {MN_OP_CONV2D, convolution_query, create<Convolution>, adapt},
+    {MN_OP_CONV_TRANSPOSE2D, convolution_query, create<Convolution>, adapt},
     {},
 };
 

@@ -22,7 +22,7 @@ public:
 
 private:
     void forward(Device& device, const mnb_run& run) const {
-        Device::Gemm gemm;
+        Device::Gemm gemm = product();
         gemm.transpose_a = true;
         gemm.m = outputs_, gemm.n = run.count, gemm.k = inputs_;
         gemm.a = run.param[0], gemm.lda = inputs_;
@@ -45,7 +45,7 @@ private:
             gradient = masked;
         }
         if (run.diff_src[0]) {
-            Device::Gemm gemm;
+            Device::Gemm gemm = product();
             gemm.m = inputs_, gemm.n = run.count, gemm.k = outputs_;
             gemm.a = run.param[0], gemm.lda = inputs_;
             gemm.b = gradient, gemm.ldb = outputs_;
@@ -53,7 +53,7 @@ private:
             device.gemm(gemm);
         }
         if (run.diff_param[0]) {
-            Device::Gemm gemm;
+            Device::Gemm gemm = product();
             gemm.transpose_b = true;
             gemm.m = inputs_, gemm.n = outputs_, gemm.k = run.count;
             gemm.a = run.src[0], gemm.lda = inputs_;

@@ -10,7 +10,7 @@ namespace {
 class Loss : public NodeKernel {
 public:
     Loss(Device& device, const mnb_node& node, int32_t direction)
-        : NodeKernel(device, node, direction), loss_(node_.desc.loss) {
+        : NodeKernel(device, node, direction), loss_(node_.desc.loss), factor_(device) {
         const size_t count = static_cast<size_t>(loss_.class_weight_count);
         weight_sum_ = static_cast<double>(features(node_.src[0]));
         if (node_.op != MNB_OP_LABEL_LOSS || count == 0) return;
@@ -21,11 +21,14 @@ public:
         device.copy_in(class_weights_.at<void>(), loss_.class_weights, count * sizeof(float));
     }
 
+    void prepare(Device& device, const mnb_run& run) override {
+        factor_.set(device, run.loss_scale * static_cast<double>(loss_.weight));
+    }
+
     void run(Device& device, const mnb_run& run) override {
         const int64_t size = features(node_.src[0]);
         float* diff = direction_ == MNB_FORWARD_TRAINING ? run.diff_src[0] : nullptr;
         LossRow* rows = static_cast<LossRow*>(run.workspace);
-        const double factor = run.loss_scale * static_cast<double>(loss_.weight);
         if (node_.op == MNB_OP_LABEL_LOSS) {
             const bool nll = loss_.kind == MN_LOSS_NLL;
             const double smoothing = nll ? 0 : static_cast<double>(loss_.label_smoothing);
@@ -37,7 +40,7 @@ public:
                                        rows,
                                        run.count,
                                        size,
-                                       factor,
+                                       factor_.address(),
                                        smoothing,
                                        weight_sum_,
                                        nll,
@@ -52,7 +55,7 @@ public:
                                         rows,
                                         run.count,
                                         size,
-                                        factor,
+                                        factor_.address(),
                                         static_cast<double>(loss_.delta),
                                         loss_.kind};
             device.launch_blocks("mn_target_loss", p, run.count);
@@ -67,6 +70,7 @@ public:
 
 private:
     mn_loss_desc loss_;
+    DeviceValue<double> factor_;  // of the gradient
     Buffer class_weights_;
     double weight_sum_ = 0;
 };

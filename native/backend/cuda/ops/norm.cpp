@@ -192,7 +192,13 @@ public:
 // The backward pass draws the forward pass's numbers again.
 class Dropout : public NodeKernel {
 public:
-    using NodeKernel::NodeKernel;
+    Dropout(Device& device, const mnb_node& node, int32_t direction)
+        : NodeKernel(device, node, direction), stream_(device) {}
+
+    void prepare(Device& device, const mnb_run& run) override {
+        if (direction_ != MNB_FORWARD_INFERENCE)
+            stream_.set(device, dropout_stream(run.seed, run.step));
+    }
 
     void run(Device& device, const mnb_run& run) override {
         const mn_dropout_desc& d = node_.desc.dropout;
@@ -209,15 +215,16 @@ public:
         // Features are their own channels.
         const bool whole_channels = d.unit == MN_DROPOUT_CHANNEL && !t.flat;
         p.unit_size = d.unit == MN_DROPOUT_IMAGE ? features(t) : whole_channels ? t.h * t.w : 1;
-        const Philox stream = dropout_stream(run.seed, run.step);
-        p.key[0] = stream.key[0];
-        p.key[1] = stream.key[1];
+        p.key = stream_.address()->key;
         p.layer = node_.layer;
         p.purpose = static_cast<uint32_t>(RandomPurpose::kDropout);
         p.probability = d.probability;
         p.scale = 1.0f / (1.0f - d.probability);
         device.launch("mn_dropout", p, p.count);
     }
+
+private:
+    DeviceValue<Philox> stream_;
 };
 
 bool norm_query(const mnb_node& node, int32_t direction, mnb_support& support) {

@@ -12,6 +12,10 @@ namespace mn::cuda {
 class Kernel {
 public:
     virtual ~Kernel() = default;
+    // Called ahead of each run, also where a graph is replayed instead of it: what differs between
+    // runs of one mnb_sequence is put on the device here, in a DeviceValue.
+    virtual void prepare(Device&, const mnb_run&) {}
+    // Launches; all that it passes by value depends on the mnb_sequence alone.
     virtual void run(Device& device, const mnb_run& run) = 0;
 };
 
@@ -20,6 +24,9 @@ struct Op {
     // False: this node cannot be run as it is. `support` comes with NCHW and plain parameters.
     bool (*query)(const mnb_node& node, int32_t direction, mnb_support& support);
     std::unique_ptr<Kernel> (*create)(Device& device, const mnb_node& node, int32_t direction);
+    // What depends on the device, after `query`; or null.
+    void (*adapt)(Device& device, const mnb_node& node, int32_t direction,
+                  mnb_support& support) = nullptr;
 };
 
 // A family's ops; the list ends with a null `query`.
@@ -50,6 +57,13 @@ public:
         : node_(node), backward_(direction == MNB_BACKWARD), direction_(direction) {}
 
 protected:
+    // A product in the node's precision.
+    Device::Gemm product() const {
+        Device::Gemm gemm;
+        gemm.precision = node_.precision;
+        return gemm;
+    }
+
     const mnb_node node_;
     const bool backward_;
     const int32_t direction_;

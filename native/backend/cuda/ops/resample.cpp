@@ -261,6 +261,7 @@ public:
 private:
     // On the host, since a kernel could not say what is wrong; the stream waits meanwhile.
     void check(Device& device, const mnb_run& run) const {
+        device.forbid_recording("[embedding \"" + name_ + "\"] the host checks its indices");
         const int64_t length = features(node_.src[0]);
         std::vector<float> indices(static_cast<size_t>(run.count * length));
         device.copy_out(indices.data(), run.src[0], indices.size() * sizeof(float));
