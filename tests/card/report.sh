@@ -112,9 +112,9 @@ echo "| --- | ---: | ---: | ---: | ---: |"
 accuracy=() cuda_step=0
 for device in cuda cpu; do
     mnistnative train "${data[@]}" --network "$network" --epochs "$epochs" --batch-size "$batch" --device $device --json \
-        >"$scratch/train" 2>"$scratch/error" || { cat "$scratch/error"; status=1; }
+        >"$scratch/train" 2>>"$scratch/errors" || status=1
     mnistnative bench --network "$network" --batch-size "$batch" --steps "$steps" --mode training --device $device --json \
-        >"$scratch/bench" 2>"$scratch/error" || { cat "$scratch/error"; status=1; }
+        >"$scratch/bench" 2>>"$scratch/errors" || status=1
     accuracy+=("$(field test_accuracy "$scratch/train")")
     grep '"epoch"' "$scratch/train" >"$scratch/epochs"
     rate=$(field train_images_per_second "$scratch/bench")
@@ -133,12 +133,13 @@ echo
 echo "## Where a step's time goes"
 echo
 mnistnative bench --profile --network "$network" --batch-size "$batch" --steps $((steps > 0 ? steps : 20)) --mode training \
-    --device cuda --json >"$scratch/profile" 2>"$scratch/error" || { cat "$scratch/error"; status=1; }
+    --device cuda --json >"$scratch/profile" 2>>"$scratch/errors" || status=1
 sed 's/.*"milliseconds":\([^,}]*\).*/\1/' "$scratch/profile" | awk -v step="$cuda_step" '
     { kernels += $1 }
     END {
         share = step > kernels ? 1 - kernels / step : 0
-        printf "Of %.3f ms, %.3f ms are in kernels: %.1f %% of the time is outside of them.\n", step, kernels, 100 * share
+        printf "A step takes %.3f ms. Its operations take %.3f ms if each is waited for, ", step, kernels
+        printf "so at least %.1f %% of the step is outside of kernels.\n", 100 * share
     }'
 echo
 echo "| layer | operation | direction | ms |"
@@ -146,6 +147,8 @@ echo "| --- | --- | --- | ---: |"
 sed 's/.*"layer":"\([^"]*\)","operation":"\([^"]*\)".*"direction":"\([^"]*\)","milliseconds":\([^,}]*\).*/| \1 | \2 | \3 | \4 |/' \
     "$scratch/profile"
 
+# Remarks too, as that MNIST was not to be had.
+[ ! -s "$scratch/errors" ] || printf '\nSaid meanwhile:\n\n%s\n' "$(sed 's/^/- /' "$scratch/errors")"
 echo
 [ $status -eq 0 ] && echo "All checks passed." || echo "Some checks failed."
 exit $status

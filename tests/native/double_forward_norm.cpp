@@ -24,7 +24,8 @@ double activated(const mn_activation_desc& d, double x) {
         case MN_ACTIVATION_GELU:
             return x * std::erfc(-x / std::sqrt(2.0)) / 2;
         case MN_ACTIVATION_GELU_TANH:
-            return x / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+            return x / 2 *
+                   (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
         case MN_ACTIVATION_SILU:
             return x / (1 + std::exp(-x));
         case MN_ACTIVATION_SIGMOID:

@@ -31,9 +31,9 @@ else
     skip "win-x64: a self-contained consumer under wine" "wine64 is not installed"
 fi
 
-# The CUDA plugin, as far as there being no driver.
+# The CUDA plugin, as far as there being no driver. The console has not all letters of the folder's name.
 cuda_under_wine() {
-    cuda_publish windows -r win-x64 --self-contained && cd "$cuda/windows" && finds_plugin "Z:${cuda//\//\\}" "$wine" cuda_consumer.exe
+    cuda_publish windows -r win-x64 --self-contained && cd "$cuda/windows" && finds_plugin "Z:${scratch//\//\\}" "$wine" cuda_consumer.exe
 }
 if [ -e "$cuda_package" ]; then
     check "win-x64: exports and dependencies of the CUDA plugin" inspect_cuda_windows

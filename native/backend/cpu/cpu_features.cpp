@@ -41,11 +41,13 @@ std::string read_text(const std::string& path) {
 }
 #endif
 
+#if defined(__linux__) || defined(__x86_64__)
 std::string trim(const std::string& text) {
     const size_t first = text.find_first_not_of(" \t\r\n");
     if (first == std::string::npos) return "";
     return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
 }
+#endif
 
 #if defined(__x86_64__)
 

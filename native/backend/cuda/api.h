@@ -74,8 +74,8 @@ using GemmStridedBatchedEx = cublasStatus_t(CUBLASWINAPI*)(
     cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int, const void*, const void*,
     cudaDataType, int, long long, const void*, cudaDataType, int, long long, const void*, void*,
     cudaDataType, int, long long, int, cublasComputeType_t, cublasGemmAlgo_t);
-static_assert(sizeof(static_cast<GemmEx>(&::cublasGemmEx)) &&
-              sizeof(static_cast<GemmStridedBatchedEx>(&::cublasGemmStridedBatchedEx)));
+static_assert(sizeof(static_cast<GemmEx>(&::cublasGemmEx)) > 0);
+static_assert(sizeof(static_cast<GemmStridedBatchedEx>(&::cublasGemmStridedBatchedEx)) > 0);
 
 struct Driver {
     Library library;

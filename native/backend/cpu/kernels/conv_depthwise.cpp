@@ -104,6 +104,7 @@ struct Part {
     int64_t offset[kMostTaps];  // where they read for pixel x, in floats from the image's start
     int64_t id[kMostTaps];      // which weights they take
     bool first, last;           // whether these are the pixels' first taps, their last
+    bool even;                  // rows of three taps, each as far apart as the first two
 };
 
 // The axes of a filter of `width` columns.
@@ -136,6 +137,7 @@ struct Taps {
                     if (++column == wide.end) column = wide.begin, line++;
                 }
                 done += part.count;
+                part.even = wide.end - wide.begin == 3;
                 part.last = done == all;
                 body(part);
             } while (done < all);
@@ -155,44 +157,65 @@ struct Row {
     bool relu, stream;
 };
 
+// Results that wait until they are written: a store to the row of results and a load from the image
+// that are a multiple of 4 KiB apart look alike to the processor and wait for each other.
+constexpr int64_t kWaiting = 32;
+
 // For a vector of channels over a row of pixels: out = start + sum over T taps, where start is the
-// bias or, if there is none, what `out` holds.
-template <int T, bool Few>
+// bias or, if there is none, what `out` holds. Even: the taps come in threes, side by side, as in
+// Part::even, which takes fewer addresses.
+template <int T, bool Few, bool Even>
 void filter_row(const Row& row, const float* bias, int64_t lanes) {
     Vec w[T];
-    const float* taps[T];
+    constexpr int kAddresses = Even ? (T + 2) / 3 : T;
+    const float* in[kAddresses];
     MN_UNROLL
-    for (int t = 0; t < T; t++) {
-        w[t] = load(row.weights + row.part->id[t] * kPanel);
-        taps[t] = row.in + row.part->offset[t];
-    }
+    for (int t = 0; t < T; t++) w[t] = load(row.weights + row.part->id[t] * kPanel);
+    MN_UNROLL
+    for (int i = 0; i < kAddresses; i++) in[i] = row.in + row.part->offset[Even ? 3 * i : i];
     const Vec start = bias ? load(bias) : Vec{};
     const float* ahead = row.ahead;
     float* out = row.out;
-    const int64_t in_step = row.in_step, out_step = row.out_step;
-    const int64_t pixels = row.part->pixels, fetched = row.fetched;
-    const bool with_relu = row.relu, streams = row.stream;
-    for (int64_t x = 0, at = 0; x < pixels; x++, at += in_step, out += out_step) {
-        for (int64_t i = 0; i < fetched; i += kPanel, ahead += kPanel) __builtin_prefetch(ahead);
-        Vec sum = bias ? start : load_part(out, Few ? lanes : kLanes);
-        MN_UNROLL
-        for (int t = 0; t < T; t++) sum += w[t] * load_part(taps[t] + at, Few ? lanes : kLanes);
-        if (with_relu) sum = relu(sum);
-        if (streams) {
-            stream(out, sum);
-        } else {
-            store_part(out, sum, Few ? lanes : kLanes);
+    const int64_t in_step = row.in_step, out_step = row.out_step, fetched = row.fetched;
+    const int64_t beside = Even ? row.part->offset[1] - row.part->offset[0] : 0;
+    const bool with_relu = row.relu;
+    const int64_t pixels = row.part->pixels;
+    for (int64_t x = 0; x < pixels; x += kWaiting) {
+        const int64_t some = min_of(pixels - x, kWaiting);
+        Vec waiting[kWaiting];
+        for (int64_t i = 0; i < some; i++) {
+            for (int64_t f = 0; f < fetched; f += kPanel, ahead += kPanel)
+                __builtin_prefetch(ahead);
+            Vec sum = bias ? start : load_part(out + i * out_step, Few ? lanes : kLanes);
+            MN_UNROLL
+            for (int t = 0; t < T; t++) {
+                const float* p = Even ? in[t / 3] + t % 3 * beside : in[t];
+                sum += w[t] * load_part(p, Few ? lanes : kLanes);
+            }
+            waiting[i] = with_relu ? relu(sum) : sum;
+            MN_UNROLL
+            for (int a = 0; a < kAddresses; a++) in[a] += in_step;
+        }
+        for (int64_t i = 0; i < some; i++, out += out_step) {
+            if (row.stream) {
+                stream(out, waiting[i]);
+            } else {
+                store_part(out, waiting[i], Few ? lanes : kLanes);
+            }
         }
     }
 }
 
 using FilterRow = void (*)(const Row&, const float*, int64_t);
-#define MN_ROWS(P)                                                                                \
-    {                                                                                             \
-        filter_row<1, P>, filter_row<2, P>, filter_row<3, P>, filter_row<4, P>, filter_row<5, P>, \
-            filter_row<6, P>, filter_row<7, P>, filter_row<8, P>, filter_row<9, P>                \
+#define MN_ROWS(P)                                                                     \
+    {                                                                                  \
+        filter_row<1, P, false>, filter_row<2, P, false>, filter_row<3, P, false>,     \
+            filter_row<4, P, false>, filter_row<5, P, false>, filter_row<6, P, false>, \
+            filter_row<7, P, false>, filter_row<8, P, false>, filter_row<9, P, false>  \
     }
 constexpr FilterRow kFilterRow[2][kMostTaps] = {MN_ROWS(false), MN_ROWS(true)};
+constexpr FilterRow kFilterEvenRow[3] = {filter_row<3, false, true>, filter_row<6, false, true>,
+                                         filter_row<9, false, true>};
 
 constexpr float kZeros[kPanel] = {};
 
@@ -224,8 +247,10 @@ struct Filter {
                 row.weights = weights + c / kPanel * kernel * kPanel + c % kPanel;
                 const float* start = bias ? bias + c : kZeros;
                 if (part.count > 0) {
-                    kFilterRow[lanes < kLanes][part.count - 1](row, part.first ? start : nullptr,
-                                                               lanes);
+                    const FilterRow function = part.even && lanes >= kLanes
+                                                   ? kFilterEvenRow[part.count / 3 - 1]
+                                                   : kFilterRow[lanes < kLanes][part.count - 1];
+                    function(row, part.first ? start : nullptr, lanes);
                     row.ahead += part.pixels * row.fetched;
                 } else {
                     const Vec v = relu ? mn::cpu::MN_ISA::relu(load(start)) : load(start);
