@@ -37,6 +37,17 @@ public sealed record DeviceInfo(
     /// <summary>Libraries that were opened at run time, each with its path and version, and last why cuDNN is not used, if so; none for the processor.</summary>
     public IReadOnlyList<string> Libraries { get; init; } = [];
 
+    /// <summary>Whether all is equal, the lists element by element.</summary>
+    public bool Equals(DeviceInfo? other) => other is not null
+        && (Kind, Index, Name, Architecture, Threads, MemoryBytes) ==
+            (other.Kind, other.Index, other.Name, other.Architecture, other.Threads, other.MemoryBytes)
+        && (DeviceCount, DriverVersion, Tier) == (other.DeviceCount, other.DriverVersion, other.Tier)
+        && Precisions.SequenceEqual(other.Precisions)
+        && Libraries.SequenceEqual(other.Libraries);
+
+    /// <summary>A hash of what tells devices apart.</summary>
+    public override int GetHashCode() => HashCode.Combine(Kind, Index, Name, Architecture, Threads);
+
     /// <summary>For example <c>cpu: Intel Xeon (avx512, 2 threads)</c>.</summary>
     public override string ToString() => Kind == DeviceKind.Cpu
         ? $"cpu: {Name} ({Architecture}, {Threads} {(Threads == 1 ? "thread" : "threads")})"
