@@ -57,9 +57,10 @@ public sealed class NativeTests
         try
         {
             string report = Path.Combine(folder, "ctest.xml");
-            string googleReport = Path.Combine(folder, "googletest.xml");
+            // A folder, in which each of the programs writes a file of its own name.
+            string googleReport = Path.Combine(folder, GoogleTests + ".xml");
             CTest(
-                new() { ["GTEST_OUTPUT"] = $"xml:{googleReport}" },
+                new() { ["GTEST_OUTPUT"] = $"xml:{folder}{Path.DirectorySeparatorChar}" },
                 "--output-junit", report, "--timeout", "1200", "--parallel", $"{Environment.ProcessorCount}");
             Dictionary<string, XElement> results = XDocument.Load(report).Root!.Elements("testcase")
                 .ToDictionary(test => (string)test.Attribute("name")!);
