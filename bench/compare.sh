@@ -52,7 +52,7 @@ seconds() {
 }
 
 our_rate() { # network batch mode
-    "${ours[@]}" bench --network "$1" --batch-size "$2" --mode "$3" --json |
+    "${ours[@]}" bench --device cpu --network "$1" --batch-size "$2" --mode "$3" --json |
         sed "s/.*\"${3:0:5}_images_per_second\":\([0-9.]*\).*/\1/"
 }
 
@@ -64,7 +64,7 @@ for row in "${rows[@]}"; do
     IFS=: read -r network batch mode <<<"$row"
     for ((round = 0; round < rounds; round++)); do
         if [ "$row" = train ]; then
-            our_values+="$(seconds "${ours[@]}" train --epochs 2 --dataset mnist --data "${data:?--data DIR is needed}")"$'\n'
+            our_values+="$(seconds "${ours[@]}" train --device cpu --epochs 2 --dataset mnist --data "${data:?--data DIR is needed}")"$'\n'
             peer_values+="$(seconds "${torch[@]}" train --epochs 2 --data "${MNISTNATIVE_PEERS_DATA:-$data}")"$'\n'
             continue
         fi
