@@ -29,6 +29,7 @@ MN_DECLARE(sum)
 MN_DECLARE(binary)
 MN_DECLARE(concat)
 MN_DECLARE(slice)
+MN_DECLARE(reshape)
 MN_DECLARE(channel_shuffle)
 MN_DECLARE(scale)
 

@@ -231,6 +231,26 @@ private:
     std::vector<int64_t> first_, part_;  // of each narrow value, in a run
 };
 
+// Of elements that keep their order.
+class Reshape : public Kernel {
+public:
+    Reshape(const mnb_node& node, int direction)
+        : size_(size_of(node.dst)), backward_(direction == MNB_BACKWARD) {}
+
+    void run(Device& device, const mnb_run& run) override {
+        const float* src = backward_ ? run.diff_dst : run.src[0];
+        float* dst = backward_ ? run.diff_src[0] : run.dst;
+        if (!dst) return;
+        for_parts(device, run.count * size_, [&](int64_t first, int64_t count) {
+            std::memcpy(dst + first, src + first, sizeof(float) * static_cast<size_t>(count));
+        });
+    }
+
+private:
+    int64_t size_;
+    bool backward_;
+};
+
 // NHWC: the channels of every pixel change places.
 class ChannelShuffle : public Kernel {
 public:
@@ -312,6 +332,11 @@ bool is_dense_nhwc(const mnb_tensor& t) {
     return t.layout == MNB_NHWC && is_dense(t);
 }
 
+// Whether elements lie in the order of the interface.
+bool is_dense_nchw(const mnb_tensor& t) {
+    return is_dense(t) && (t.layout == MNB_NCHW || is_trivial(t));
+}
+
 // Plain features, or images that agree about their layout where they have one.
 bool runs_agree(const mnb_node& node) {
     const mnb_tensor& dst = node.dst;
@@ -375,6 +400,17 @@ bool slice_query(const Device&, const mnb_node& node, int, mnb_support& support)
 
 std::unique_ptr<Kernel> slice_create(const Device&, const mnb_node& node, int direction) {
     return std::make_unique<Parts>(node, direction);
+}
+
+bool reshape_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+    if (!is_dense_nchw(node.src[0]) || !is_dense_nchw(node.dst)) return false;
+    support.src_layout = node.src[0].layout;
+    support.dst_layout = node.dst.layout;
+    return true;
+}
+
+std::unique_ptr<Kernel> reshape_create(const Device&, const mnb_node& node, int direction) {
+    return std::make_unique<Reshape>(node, direction);
 }
 
 bool channel_shuffle_query(const Device&, const mnb_node& node, int, mnb_support& support) {
