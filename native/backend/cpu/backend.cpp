@@ -13,6 +13,7 @@
 #include "backend/cpu/kernels/table.h"
 #include "backend/cpu/optimizer.h"
 #include "backend/cpu/peak.h"
+#include "backend/guard.h"
 #include "graph/error.h"
 
 #if defined(__linux__)
@@ -33,38 +34,6 @@ CpuDevice& of(mnb_device* device) {
 }
 Kernel& of(mnb_kernel* kernel) {
     return *reinterpret_cast<Kernel*>(kernel);
-}
-
-int32_t report(mnb_error* error, int32_t status, const char* text) {
-    if (error != nullptr) {
-        *error = mnb_error{};
-        error->status = status;
-        std::snprintf(error->text, sizeof error->text, "%s", text);
-    }
-    return status;
-}
-
-template <class Body>
-int32_t guard(mnb_error* error, Body&& body) noexcept {
-    try {
-        body();
-        return MN_OK;
-    } catch (const Error& failure) {
-        const mn_error_info& info = failure.info();
-        report(error, info.status, failure.what());
-        if (error != nullptr) {
-            error->reason = info.reason;
-            error->requested_bytes = info.requested_bytes;
-            error->free_bytes = info.free_bytes;
-        }
-        return info.status;
-    } catch (const std::bad_alloc&) {
-        return report(error, MN_OUT_OF_MEMORY, "out of memory");
-    } catch (const std::exception& failure) {
-        return report(error, MN_INTERNAL, failure.what());
-    } catch (...) {
-        return report(error, MN_INTERNAL, "unknown failure in the CPU backend");
-    }
 }
 
 // ---- the device ----

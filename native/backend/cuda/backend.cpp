@@ -1,9 +1,7 @@
 // The plugin's one export and its entries of mnb_backend: exceptions inside become mnb_error here.
 
-#include <cstdio>
-#include <new>
-
 #include "backend/cuda/ops/ops.h"
+#include "backend/guard.h"
 
 namespace mn::cuda {
 namespace {
@@ -15,33 +13,7 @@ Kernel& of(mnb_kernel* kernel) {
     return *reinterpret_cast<Kernel*>(kernel);
 }
 
-int32_t report(mnb_error* error, int32_t status, const char* text) {
-    *error = mnb_error{};
-    error->status = status;
-    std::snprintf(error->text, sizeof error->text, "%s", text);
-    return status;
-}
-
-template <class Body>
-int32_t guard(mnb_error* error, Body&& body) noexcept {
-    try {
-        body();
-        return MN_OK;
-    } catch (const Error& failure) {
-        const mn_error_info& info = failure.info();
-        report(error, info.status, failure.what());
-        error->reason = info.reason;
-        error->requested_bytes = info.requested_bytes;
-        error->free_bytes = info.free_bytes;
-        return info.status;
-    } catch (const std::bad_alloc&) {
-        return report(error, MN_OUT_OF_MEMORY, "out of memory");
-    } catch (const std::exception& failure) {
-        return report(error, MN_INTERNAL, failure.what());
-    } catch (...) {
-        return report(error, MN_INTERNAL, "unknown failure in the CUDA backend");
-    }
-}
+using mn::guard;
 
 // The same with the device's lock and context.
 template <class Body>

@@ -14,14 +14,8 @@ inline bool is_small(const mn_pool2d_desc& pool) {
     return int64_t{pool.kernel_h} * pool.kernel_w <= 255;
 }
 
-inline PoolParams max_pool_params(const mn_pool2d_desc& pool, int64_t src_h, int64_t src_w,
-                                  const mnb_tensor& dst) {
-    PoolParams p{};
-    p.channels = dst.c;
-    p.src_h = static_cast<int32_t>(src_h);
-    p.src_w = static_cast<int32_t>(src_w);
-    p.dst_h = static_cast<int32_t>(dst.h);
-    p.dst_w = static_cast<int32_t>(dst.w);
+template <class Params>
+void set_window(Params& p, const mn_pool2d_desc& pool) {
     p.kernel_h = pool.kernel_h;
     p.kernel_w = pool.kernel_w;
     p.stride_h = pool.stride_h;
@@ -31,6 +25,17 @@ inline PoolParams max_pool_params(const mn_pool2d_desc& pool, int64_t src_h, int
     // Zero stands for a dilation of one.
     p.dilation_h = std::max(pool.dilation_h, 1);
     p.dilation_w = std::max(pool.dilation_w, 1);
+}
+
+inline PoolParams max_pool_params(const mn_pool2d_desc& pool, int64_t src_h, int64_t src_w,
+                                  const mnb_tensor& dst) {
+    PoolParams p{};
+    p.channels = dst.c;
+    p.src_h = static_cast<int32_t>(src_h);
+    p.src_w = static_cast<int32_t>(src_w);
+    p.dst_h = static_cast<int32_t>(dst.h);
+    p.dst_w = static_cast<int32_t>(dst.w);
+    set_window(p, pool);
     p.count_include_pad = pool.count_include_pad;
     p.small = is_small(pool);
     return p;

@@ -7,6 +7,7 @@
 
 #include "backend/cuda/kernels/norm_params.h"
 #include "backend/cuda/ops/ops.h"
+#include "backend/cuda/ops/pool_params.h"
 
 namespace mn::cuda {
 namespace {
@@ -201,15 +202,7 @@ public:
         p.value_w = static_cast<int32_t>(values.w);
         p.image_h = static_cast<int32_t>(image.h);
         p.image_w = static_cast<int32_t>(image.w);
-        p.kernel_h = pool.kernel_h;
-        p.kernel_w = pool.kernel_w;
-        p.stride_h = pool.stride_h;
-        p.stride_w = pool.stride_w;
-        p.pad_h = pool.pad_h;
-        p.pad_w = pool.pad_w;
-        // Zero stands for a dilation of one.
-        p.dilation_h = std::max(pool.dilation_h, 1);
-        p.dilation_w = std::max(pool.dilation_w, 1);
+        set_window(p, pool);
         if (!backward_) {
             p.values = run.src[0];
             p.dst = run.dst;
