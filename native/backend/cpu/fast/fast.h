@@ -32,6 +32,7 @@ MN_DECLARE(slice)
 MN_DECLARE(reshape)
 MN_DECLARE(channel_shuffle)
 MN_DECLARE(scale)
+MN_DECLARE(dropout)
 
 #undef MN_DECLARE
 
