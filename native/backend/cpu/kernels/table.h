@@ -160,7 +160,7 @@ struct BatchNormPass {
     const float* diff_dst;
     float* diff_src;
     int64_t stream;                  // 1: what is written goes past the caches
-    double *first_sum, *second_sum;  // of x and x^2, or of g and g x, by channel
+    double *first_sum, *second_sum;  // of x and x^2, or of g and g (x - mean), by channel
 };
 
 // dst = src * factor, 0 for the elements that are dropped and `scale` for the others; backward
