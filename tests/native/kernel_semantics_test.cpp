@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "graph/error.h"
 #include "op_cases.h"
@@ -185,6 +186,55 @@ TEST(CrossEntropy, LargeLogitsDoNotOverflow) {
         // Of the numerator times the weight, not yet divided.
         expect_values(r.diff_src[0], {2, -2, 0, 0});
     });
+}
+
+TEST(CrossEntropy, WideRowsHaveTheirCornersBehindWholeVectors) {
+    Random random(1);
+    const int64_t classes = 37;
+    OpCase c = simple_case(random, MNB_OP_LABEL_LOSS, 4, classes, 1, 1, true);
+    c.node.desc.loss.weight = 1;
+    c.src[0].assign(static_cast<size_t>(4 * classes), 0.0f);
+    float* rows = c.src[0].data();
+    rows[20] = rows[36] = 3;                                     // the second of equals
+    rows[classes + 36] = 25;                                     // nearly certain
+    rows[2 * classes + 3] = rows[2 * classes + 36] = -infinity;  // of another class
+    rows[3 * classes + 35] = nan;
+    c.labels = {36, 36, 5, 0};
+    run_all(c, [&](const OpResult& r) {
+        EXPECT_EQ(r.loss.correct, 1);
+        EXPECT_TRUE(std::isnan(r.loss.numerator));
+        const float* diff = r.diff_src[0].data();
+        // What is left of certainty is not rounded away: 36 e^-25.
+        const double rest = 36 * std::exp(-25.0);
+        EXPECT_NEAR(static_cast<double>(diff[classes + 36]), -rest, 1e-5 * rest);
+        EXPECT_NEAR(static_cast<double>(diff[classes]), rest / 36, 1e-5 * rest);
+        EXPECT_EQ(diff[2 * classes + 3], 0);
+        EXPECT_EQ(diff[2 * classes + 36], 0);
+        EXPECT_FLOAT_EQ(diff[2 * classes + 4], 1.0f / 35);
+        for (int64_t i = 0; i < classes; i++) EXPECT_TRUE(std::isnan(diff[3 * classes + i])) << i;
+    });
+}
+
+// All kernels against the first one.
+TEST(CrossEntropy, SmoothingAndWeightsOfWideRowsAgree) {
+    Random random(test_seed());
+    for (int64_t classes : {1, 5, 16, 47, 1000}) {
+        OpCase c = simple_case(random, MNB_OP_LABEL_LOSS, 3, classes, 1, 1, true);
+        c.src[0] = random.floats(3 * classes, -30, 10);
+        const Floats weights = random.floats(classes, 0, 2);
+        c.node.desc.loss.label_smoothing = 0.1f;
+        c.node.desc.loss.class_weights = weights.data();
+        c.node.desc.loss.class_weight_count = static_cast<int32_t>(classes);
+        std::optional<OpResult> first;
+        run_all(c, [&](const OpResult& r) {
+            if (!first) first = r;
+            EXPECT_NEAR(r.loss.numerator, first->loss.numerator,
+                        1e-6 * std::abs(first->loss.numerator));
+            EXPECT_EQ(r.loss.denominator, first->loss.denominator);
+            EXPECT_EQ(r.loss.correct, first->loss.correct);
+            EXPECT_LE(relative_error(r.diff_src[0], first->diff_src[0]), 1e-6);
+        });
+    }
 }
 
 TEST(CrossEntropy, LabelsByIndexAndBadLabels) {
