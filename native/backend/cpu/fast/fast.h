@@ -31,6 +31,8 @@ MN_DECLARE(binary)
 MN_DECLARE(concat)
 MN_DECLARE(slice)
 MN_DECLARE(reshape)
+MN_DECLARE(reorder)
+MN_DECLARE(output_gradient)
 MN_DECLARE(channel_shuffle)
 MN_DECLARE(scale)
 

@@ -283,6 +283,8 @@ struct KernelTable {
     void (*f32_update)(const UpdateStep&, const UpdateRange&);
     // The sum of squares of cut(scale g), cut to +- clip_value if that is above 0.
     double (*f32_sum_of_squares)(const float* g, int64_t count, float scale, float clip_value);
+    // g = factor g; returns the sum of x g before that.
+    double (*f32_scale_product)(const float* x, float* g, int64_t count, float factor);
     void (*f32_class_scores)(ClassScores&);
     // values = scale values - share weights, all weights 1 if null.
     void (*f32_class_gradients)(float* values, int64_t classes, float scale, float share,
