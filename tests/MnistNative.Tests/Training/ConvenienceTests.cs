@@ -80,6 +80,19 @@ public sealed class ConvenienceTests
     }
 
     [Fact]
+    public void AGroupOfNoParameterIsRefused()
+    {
+        using Model model = Tiny.Network.Build(seed: 1);
+        var options = new FitOptions { ParameterGroups = [ParameterGroup.Freeze("fetaures.")] };
+        ArgumentException refused = Assert.Throws<ArgumentException>(() => model.Fit(Tiny.Bytes(4), options));
+        Assert.Contains("\"fetaures.\"", refused.Message);
+        Assert.Contains(model.Parameters[0].Name, refused.Message);
+
+        // A function may choose none.
+        model.Fit(Tiny.Bytes(4), options with { ParameterGroups = [ParameterGroup.Freeze(_ => false)] });
+    }
+
+    [Fact]
     public void AFrozenBodyKeepsItsStatisticsOnRequest()
     {
         Sequential network = Sequential.Input(1, 8, 8)
