@@ -200,14 +200,16 @@ struct Softplus {
     }
 };
 
-// Whole vectors.
+// Whole vectors; one at a time, because unrolled loops take room and memory bounds them anyway.
 template <class Function>
 void apply(const ActivationRun& shared) {
     const ActivationRun op = shared;  // which no store changes
     if (op.diff_dst == nullptr) {
+        MN_NO_UNROLL
         for (int64_t i = 0; i < op.count; i += kLanes)
             store(op.result + i, Function::forward(op, load(op.value + i)));
     } else {
+        MN_NO_UNROLL
         for (int64_t i = 0; i < op.count; i += kLanes)
             store(op.result + i, Function::backward(op, load(op.value + i), load(op.diff_dst + i)));
     }

@@ -12,8 +12,10 @@
 
 #if defined(__clang__)
 #define MN_UNROLL _Pragma("clang loop unroll(full)")
+#define MN_NO_UNROLL _Pragma("clang loop unroll(disable)")
 #else
 #define MN_UNROLL _Pragma("GCC unroll 64")
+#define MN_NO_UNROLL _Pragma("GCC unroll 1")
 #endif
 #define MN_INLINE inline __attribute__((always_inline))
 
