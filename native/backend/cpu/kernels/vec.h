@@ -106,9 +106,6 @@ MN_INLINE void store_bytes(uint8_t* p, IntVec v) {
 MN_INLINE Vec relu(Vec v) {
     return v < Vec{} ? Vec{} : v;
 }
-MN_INLINE float relu_scalar(float x) {
-    return x < 0.0f ? 0.0f : x;
-}
 
 MN_INLINE int64_t min_of(int64_t a, int64_t b) {
     return a < b ? a : b;
