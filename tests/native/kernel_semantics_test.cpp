@@ -57,6 +57,45 @@ TEST(Relu, KeepsNanAndBlocksTheGradientOfZero) {
     });
 }
 
+// Element by element as the reference: corners, tails, infinities, and every value between.
+TEST(Activation, ExtremesAreThoseOfTheReference) {
+    Floats values = {nan};
+    for (float x : {0.0f, 1e-40f, 1e-30f, 1e-8f, 1e-4f, 2.9999998f, 3.0000002f, 5.9999995f, 20.0f,
+                    87.0f, 88.5f, 100.0f, 1e4f, 1e20f, infinity}) {
+        values.push_back(x);
+        values.push_back(-x);
+    }
+    for (int i = -12 * 128; i <= 12 * 128; ++i) values.push_back(static_cast<float>(i) / 128);
+    const auto count = static_cast<int64_t>(values.size());
+    const auto expect_close = [&](const Floats& actual, const Floats& expected, float absolute) {
+        ASSERT_EQ(actual.size(), expected.size());
+        for (size_t i = 0; i < actual.size(); ++i) {
+            if (std::isnan(expected[i])) {
+                EXPECT_TRUE(std::isnan(actual[i])) << values[i] << ": " << actual[i];
+            } else if (actual[i] != expected[i]) {
+                EXPECT_NEAR(actual[i], expected[i], 1e-6f * std::abs(expected[i]) + absolute)
+                    << values[i];
+            }
+        }
+    };
+    Random random(1);
+    for (int kind = MN_ACTIVATION_RELU; kind <= MN_ACTIVATION_SOFTPLUS; ++kind) {
+        SCOPED_TRACE(kind);
+        // The reference adds 1 to what is about -1, as gradients from results do.
+        const bool cancels = kind == MN_ACTIVATION_GELU || kind == MN_ACTIVATION_GELU_TANH;
+        OpCase c = activation_case(random, 1, count, 1, 1, true, kind);
+        c.src[0] = values;
+        c.diff_dst.assign(values.size(), 1.0f);
+        const TestDevice device;
+        const cpu::Implementation reference = reference_of(MN_OP_ACTIVATION);
+        const OpResult expected = run_case(device, reference, reference, c).value();
+        run_all(c, [&](const OpResult& r) {
+            expect_close(r.dst, expected.dst, cancels ? 6e-7f : 5e-37f);
+            expect_close(r.diff_src[0], expected.diff_src[0], 6e-7f);
+        });
+    }
+}
+
 // The same through a fused activation: 1x1 kernels with weight 1 are the identity.
 TEST(FusedRelu, KeepsNanAndBlocksTheGradientOfZero) {
     Random random(1);

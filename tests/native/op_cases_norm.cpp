@@ -175,6 +175,8 @@ std::vector<OpCase> norm_cases() {
         cases.push_back(dropout_case(random, 50, 121, 1, 1, true, 0.6f, unit));
         cases.push_back(dropout_case(random, 4, 3, 2, 2, true, 0.5f, unit));
     }
+    cases.push_back(activation_case(random, 3, 17, 25, 19, false, MN_ACTIVATION_SILU));
+    cases.back().small = false;  // several tasks
     return cases;
 }
 

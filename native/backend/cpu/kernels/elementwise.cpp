@@ -6,20 +6,6 @@
 
 namespace mn::cpu::MN_ISA {
 
-void f32_relu_forward(const float* src, float* dst, int64_t count) {
-    int64_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) store(dst + i, relu(load(src + i)));
-    for (; i < count; i++) dst[i] = relu_scalar(src[i]);
-}
-
-void f32_relu_backward(const float* dst, const float* diff_dst, float* diff_src, int64_t count) {
-    int64_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) {
-        store(diff_src + i, load(dst + i) <= Vec{} ? Vec{} : load(diff_dst + i));
-    }
-    for (; i < count; i++) diff_src[i] = dst[i] <= 0.0f ? 0.0f : diff_dst[i];
-}
-
 void f32_sum_chunks(const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
                     int64_t count, int64_t accumulate) {
     int64_t i = 0;

@@ -44,8 +44,7 @@ void f32_batch_norm_sum_sources(const BatchNormPass&);
 void f32_batch_norm_scale(const BatchNormPass&);
 void f32_batch_norm_sum_gradients(const BatchNormPass&);
 void f32_batch_norm_diff_src(const BatchNormPass&);
-void f32_relu_forward(const float* src, float* dst, int64_t count);
-void f32_relu_backward(const float* dst, const float* diff_dst, float* diff_src, int64_t count);
+void f32_activation(const ActivationRun&);
 void f32_sum_chunks(const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
                     int64_t count, int64_t accumulate);
 void f32_dropout(const DropoutRun&, int64_t task);

@@ -176,6 +176,15 @@ struct DropoutRun {
     float* dst;
 };
 
+struct ActivationRun {
+    int64_t kind;            // mn_activation_kind
+    float alpha, threshold;  // mn_activation_desc
+    const float* value;      // the source; backward: source or result, as the reference's uses_dst
+    const float* diff_dst;   // null: forward
+    float* result;           // dst or diff_src
+    int64_t count;
+};
+
 struct LoadRun {
     const void* images;
     const int32_t* indices;    // null: contiguous
@@ -286,9 +295,7 @@ struct KernelTable {
     void (*f32_batch_norm_sum_gradients)(const BatchNormPass&);
     void (*f32_batch_norm_diff_src)(const BatchNormPass&);
 
-    void (*f32_relu_forward)(const float* src, float* dst, int64_t count);
-    void (*f32_relu_backward)(const float* dst, const float* diff_dst, float* diff_src,
-                              int64_t count);
+    void (*f32_activation)(const ActivationRun&);
     // dst (+)= sum of `chunks` arrays that lie `stride` apart, in their order.
     void (*f32_sum_chunks)(const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
                            int64_t count, int64_t accumulate);
