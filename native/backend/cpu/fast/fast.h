@@ -33,6 +33,7 @@ MN_DECLARE(slice)
 MN_DECLARE(reshape)
 MN_DECLARE(reorder)
 MN_DECLARE(output_gradient)
+MN_DECLARE(target_loss)
 MN_DECLARE(channel_shuffle)
 MN_DECLARE(scale)
 
