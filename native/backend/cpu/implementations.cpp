@@ -46,7 +46,7 @@ constexpr Implementation batch_norm[] = {MN_FAST(batch_norm), MN_REFERENCE(batch
 constexpr Implementation layer_norm[] = {MN_REFERENCE(layer_norm), MN_END};
 constexpr Implementation group_norm[] = {MN_REFERENCE(group_norm), MN_END};
 constexpr Implementation local_response_norm[] = {MN_REFERENCE(local_response_norm), MN_END};
-constexpr Implementation dropout[] = {MN_REFERENCE(dropout), MN_END};
+constexpr Implementation dropout[] = {MN_FAST(dropout), MN_REFERENCE(dropout), MN_END};
 constexpr Implementation none[] = {MN_END};
 
 }  // namespace

@@ -36,6 +36,7 @@ MN_DECLARE(output_gradient)
 MN_DECLARE(target_loss)
 MN_DECLARE(channel_shuffle)
 MN_DECLARE(scale)
+MN_DECLARE(dropout)
 
 #undef MN_DECLARE
 

@@ -48,6 +48,7 @@ void f32_relu_forward(const float* src, float* dst, int64_t count);
 void f32_relu_backward(const float* dst, const float* diff_dst, float* diff_src, int64_t count);
 void f32_sum_chunks(const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
                     int64_t count, int64_t accumulate);
+void f32_dropout(const DropoutRun&, int64_t task);
 void load_image(const LoadRun&, int64_t image);
 void f32_update(const UpdateStep&, const UpdateRange&);
 double f32_scale_product(const float* x, float* g, int64_t count, float factor);

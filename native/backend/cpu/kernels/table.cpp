@@ -43,6 +43,7 @@ const KernelTable table = {
     f32_relu_forward,
     f32_relu_backward,
     f32_sum_chunks,
+    f32_dropout,
     load_image,
     f32_update,
     f32_sum_of_squares,

@@ -160,7 +160,20 @@ struct BatchNormPass {
     const float* diff_dst;
     float* diff_src;
     int64_t stream;                  // 1: what is written goes past the caches
-    double *first_sum, *second_sum;  // of x and x^2, or of g and g x, by channel
+    double *first_sum, *second_sum;  // of x and x^2, or of g and g (x - mean), by channel
+};
+
+// dst = src * factor, 0 for the elements that are dropped and `scale` for the others; backward
+// alike. Elements are counted by image, channel and pixel. One channel: task = kDropoutElements of
+// all `pixels`; else NHWC, task = image * panels of channels + panel.
+constexpr int64_t kDropoutElements = 4096;
+
+struct DropoutRun {
+    uint32_t key[2], counter[2];  // of Philox; the upper half of the counter
+    float probability, scale;
+    int64_t channels, pixels;
+    const float* src;
+    float* dst;
 };
 
 struct LoadRun {
@@ -279,6 +292,7 @@ struct KernelTable {
     // dst (+)= sum of `chunks` arrays that lie `stride` apart, in their order.
     void (*f32_sum_chunks)(const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
                            int64_t count, int64_t accumulate);
+    void (*f32_dropout)(const DropoutRun&, int64_t task);
     void (*load_image)(const LoadRun&, int64_t image);
     void (*f32_update)(const UpdateStep&, const UpdateRange&);
     // The sum of squares of cut(scale g), cut to +- clip_value if that is above 0.

@@ -74,7 +74,7 @@ void BatchNorm::sum_gradients(const SplitPart& part, const ChannelScale& forward
                           const float x = src[at];
                           a = static_cast<double>(
                               passed<decltype(relu)::value>(forward, x, c, diff_dst[dst_at]));
-                          b = a * static_cast<double>(x);
+                          b = a * static_cast<double>(x - forward.mean[c]);
                       });
     };
     if (forward.relu)
@@ -159,7 +159,8 @@ void BatchNorm::finish_gradients(const mnb_run& run, const Split& split, int64_t
     const auto [mean, r] = statistics(run, c);
     const double n = values(run);
     const double sum_g = total(run, split, 0, c);
-    const double sum_gx = total(run, split, 1, c) - mean * sum_g;  // of g (x - m)
+    const double rounded = static_cast<double>(coefficient(run, split, 0)[c]);
+    const double sum_gx = total(run, split, 1, c) + (rounded - mean) * sum_g;  // of g (x - m)
     if (d_.affine && run.diff_param[0] != nullptr)
         write_gradient(run.diff_param[0][c], sum_gx * r, run.accumulate);
     if (d_.affine && run.diff_param[1] != nullptr)
@@ -169,7 +170,6 @@ void BatchNorm::finish_gradients(const mnb_run& run, const Split& split, int64_t
         return;
     }
     const double factor = weight(run, c) * r, slope = -factor * r * r * sum_gx / n;
-    const double rounded = static_cast<double>(coefficient(run, split, 0)[c]);
     coefficient(run, split, 3)[c] = static_cast<float>(slope);
     coefficient(run, split, 4)[c] =
         static_cast<float>(slope * (rounded - mean) - factor * sum_g / n);
