@@ -122,7 +122,7 @@ internal static class SharedOptions
         catch (MnistNativeException e) when (device == "auto")
         {
             string reason = e is DeviceUnavailableException refusal ? refusal.Reason.ToString() : e.Status.ToString();
-            context.Error.WriteLine($"mnistnative: computing on the CPU, {reason}: {CommandLine.OneLine(e.Message)}");
+            context.Error.WriteLine($"mnistnative: computing on the CPU, since CUDA cannot be used ({reason}): {CommandLine.OneLine(e.Message)}");
             return MnistNative.Device.Cpu(threads);
         }
     }

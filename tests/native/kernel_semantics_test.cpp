@@ -309,11 +309,13 @@ TEST(CrossEntropy, LabelsByIndexAndBadLabels) {
     }
 }
 
-TEST(OutputGradient, IsTakenAsItIs) {
+// Losses of values that come with the batch, in both layouts: the caller's own gradient, which is
+// taken as it is, and the squared error.
+void check_value_loss(int op) {
+    const bool squares = op == MNB_OP_TARGET_LOSS;
     Random random(1);
     for (const std::string& isa : instruction_sets())
-        for (const cpu::Implementation& implementation :
-             list_implementations(MNB_OP_OUTPUT_GRADIENT))
+        for (const cpu::Implementation& implementation : list_implementations(op))
             for (int32_t layout : {MNB_NCHW, MNB_NHWC})
                 for (const auto& [channels, pixels] :
                      {std::pair{3, 4}, {21, 35}, {1, 9}, {70, 1}}) {
@@ -321,9 +323,11 @@ TEST(OutputGradient, IsTakenAsItIs) {
                     const TestDevice device(2, isa.c_str());
                     mnb_node node{};
                     node.struct_size = sizeof node;
-                    node.op = MNB_OP_OUTPUT_GRADIENT;
+                    node.op = op;
+                    node.desc.loss.kind = squares ? MN_LOSS_MSE : MN_LOSS_OUTPUT_GRADIENT;
                     node.name = "loss";
                     node.desc.loss.weight = 0.5f;
+                    node.desc.loss.reduction = MN_REDUCTION_MEAN;
                     node.source_count = 1;
                     node.wants_diff_src[0] = 1;
                     node.max_batch = 2;
@@ -334,12 +338,12 @@ TEST(OutputGradient, IsTakenAsItIs) {
                     const auto kernel =
                         implementation.create(device.get(), node, MNB_FORWARD_TRAINING);
                     const int64_t size = int64_t{channels} * pixels;
-                    const Floats src = random.floats(2 * size), gradients = random.floats(2 * size);
+                    const Floats src = random.floats(2 * size), values = random.floats(2 * size);
                     Floats diff_src(src.size());
                     std::vector<double> workspace(
                         static_cast<size_t>(support.workspace_bytes / 8 + 1));
                     mnb_input input{};
-                    input.output_gradients = gradients.data();
+                    (squares ? input.targets : input.output_gradients) = values.data();
                     mnb_loss_result loss{};
                     mnb_run run{};
                     run.struct_size = sizeof run;
@@ -357,13 +361,24 @@ TEST(OutputGradient, IsTakenAsItIs) {
                             for (int64_t p = 0; p < pixels; ++p, ++i) {
                                 const int64_t at =
                                     layout == MNB_NHWC ? (n * pixels + p) * channels + c : i;
-                                const float gradient = gradients[static_cast<size_t>(i)];
-                                EXPECT_EQ(diff_src[static_cast<size_t>(at)], 0.5f * gradient);
-                                numerator += static_cast<double>(src[static_cast<size_t>(at)]) *
-                                             static_cast<double>(gradient);
+                                const float x = src[static_cast<size_t>(at)];
+                                const float value = values[static_cast<size_t>(i)];
+                                EXPECT_FLOAT_EQ(diff_src[static_cast<size_t>(at)],
+                                                squares ? x - value : 0.5f * value);
+                                const double d = double{x} - double{value};
+                                numerator += squares ? d * d : double{x} * double{value};
                             }
-                    EXPECT_NEAR(loss.numerator, numerator, 1e-12 * static_cast<double>(size));
+                    EXPECT_NEAR(loss.numerator, numerator, 1e-7 * static_cast<double>(size));
+                    EXPECT_EQ(loss.denominator, squares ? 2 * static_cast<double>(size) : 2);
                 }
+}
+
+TEST(OutputGradient, IsTakenAsItIs) {
+    check_value_loss(MNB_OP_OUTPUT_GRADIENT);
+}
+
+TEST(TargetLoss, SquaresInBothLayouts) {
+    check_value_loss(MNB_OP_TARGET_LOSS);
 }
 
 TEST(Reorder, MovesEveryElementToTheOtherLayoutAndBack) {

@@ -24,7 +24,7 @@ constexpr Implementation linear[] = {MN_FAST(linear), MN_REFERENCE(linear), MN_E
 constexpr Implementation activation[] = {MN_FAST(activation), MN_REFERENCE(activation), MN_END};
 constexpr Implementation softmax[] = {MN_REFERENCE(softmax), MN_END};
 constexpr Implementation label_loss[] = {MN_FAST(label_loss), MN_REFERENCE(label_loss), MN_END};
-constexpr Implementation target_loss[] = {MN_REFERENCE(target_loss), MN_END};
+constexpr Implementation target_loss[] = {MN_FAST(target_loss), MN_REFERENCE(target_loss), MN_END};
 constexpr Implementation output_gradient[] = {MN_FAST(output_gradient),
                                               MN_REFERENCE(output_gradient), MN_END};
 constexpr Implementation conv_transpose2d[] = {MN_REFERENCE(conv_transpose2d), MN_END};

@@ -21,8 +21,19 @@ void f32_sum_chunks(const float* chunks, int64_t chunk_count, int64_t stride, fl
     }
 }
 
+namespace {
+
+typedef double WideVec __attribute__((vector_size(2 * MN_VEC_BYTES)));
+
+MN_INLINE double sum_of(WideVec sums) {
+    double sum = 0;
+    for (int lane = 0; lane < kLanes; lane++) sum += sums[lane];
+    return sum;
+}
+
+}  // namespace
+
 double f32_scale_product(const float* x, float* g, int64_t count, float factor) {
-    typedef double WideVec __attribute__((vector_size(2 * MN_VEC_BYTES)));
     WideVec sums = {};
     int64_t i = 0;
     for (; i + kLanes <= count; i += kLanes) {
@@ -31,11 +42,28 @@ double f32_scale_product(const float* x, float* g, int64_t count, float factor) 
                 __builtin_convertvector(gradient, WideVec);
         store(g + i, gradient * splat(factor));
     }
-    double sum = 0;
-    for (int lane = 0; lane < kLanes; lane++) sum += sums[lane];
+    double sum = sum_of(sums);
     for (; i < count; i++) {
         sum += static_cast<double>(x[i]) * static_cast<double>(g[i]);
         g[i] *= factor;
+    }
+    return sum;
+}
+
+double f32_squared_error(const float* x, float* g, int64_t count, float factor) {
+    WideVec sums = {};
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) {
+        const Vec difference = load(x + i) - load(g + i);
+        const WideVec wide = __builtin_convertvector(difference, WideVec);
+        sums += wide * wide;
+        store(g + i, difference * splat(2 * factor));
+    }
+    double sum = sum_of(sums);
+    for (; i < count; i++) {
+        const float difference = x[i] - g[i];
+        sum += static_cast<double>(difference) * static_cast<double>(difference);
+        g[i] = difference * (2 * factor);
     }
     return sum;
 }

@@ -51,6 +51,7 @@ void f32_dropout(const DropoutRun&, int64_t task);
 void load_image(const LoadRun&, int64_t image);
 void f32_update(const UpdateStep&, const UpdateRange&);
 double f32_scale_product(const float* x, float* g, int64_t count, float factor);
+double f32_squared_error(const float* x, float* g, int64_t count, float factor);
 void f32_class_scores(ClassScores&);
 void f32_class_gradients(float* values, int64_t classes, float scale, float share,
                          const float* weights);

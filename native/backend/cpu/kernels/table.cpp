@@ -47,6 +47,7 @@ const KernelTable table = {
     f32_update,
     f32_sum_of_squares,
     f32_scale_product,
+    f32_squared_error,
     f32_class_scores,
     f32_class_gradients,
     f32_multiply_adds,

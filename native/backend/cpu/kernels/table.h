@@ -306,6 +306,8 @@ struct KernelTable {
     double (*f32_sum_of_squares)(const float* g, int64_t count, float scale, float clip_value);
     // g = factor g; returns the sum of x g before that.
     double (*f32_scale_product)(const float* x, float* g, int64_t count, float factor);
+    // g = factor * 2 (x - g); returns the sum of (x - g)^2.
+    double (*f32_squared_error)(const float* x, float* g, int64_t count, float factor);
     void (*f32_class_scores)(ClassScores&);
     // values = scale values - share weights, all weights 1 if null.
     void (*f32_class_gradients)(float* values, int64_t classes, float scale, float share,

@@ -1,4 +1,5 @@
-// The caller's own loss, whose gradient comes with the batch.
+// Losses of values that come with the batch: the caller's own gradient, and the squared error. The
+// values are brought into the result's layout, where the gradient belongs, and become it there.
 
 #include <vector>
 
@@ -7,10 +8,12 @@
 namespace mn::cpu::fast {
 namespace {
 
-class OutputGradient : public Kernel {
+class ValueLoss : public Kernel {
 public:
-    explicit OutputGradient(const mnb_node& node)
-        : loss_(node.desc.loss),
+    ValueLoss(const Device& device, const mnb_node& node)
+        : compares_(node.op == MNB_OP_TARGET_LOSS),
+          gradient_(compares_ ? device.table->f32_squared_error : device.table->f32_scale_product),
+          loss_(node.desc.loss),
           channels_(node.src[0].c),
           pixels_(node.src[0].h * node.src[0].w),
           moves_(node.src[0].layout == MNB_NHWC && channels_ > 1 && pixels_ > 1),
@@ -20,7 +23,7 @@ public:
     void run(Device& device, const mnb_run& run) override {
         const int64_t size = channels_ * pixels_;
         LoadRun load = {};
-        load.images = run.input->output_gradients;
+        load.images = compares_ ? run.input->targets : run.input->output_gradients;
         load.is_copy = !moves_;
         load.channels = channels_;
         load.pixels = pixels_;
@@ -28,19 +31,23 @@ public:
         load.shift = shifts_.data();
         load.dst = run.diff_src[0];
         const float factor = static_cast<float>(run.loss_scale * static_cast<double>(loss_.weight));
-        double* products = static_cast<double*>(run.workspace);
+        double* sums = static_cast<double*>(run.workspace);
         device.pool.parallel_for(run.count, [&](int n, int) {
             device.table->load_image(load, n);
-            products[n] = device.table->f32_scale_product(run.src[0] + n * size,
-                                                          run.diff_src[0] + n * size, size, factor);
+            sums[n] = gradient_(run.src[0] + n * size, run.diff_src[0] + n * size, size, factor);
         });
         mnb_loss_result result = {};
-        for (int32_t n = 0; n < run.count; ++n) result.numerator += products[n];
-        result.denominator = loss_.reduction == MN_REDUCTION_MEAN ? run.count : 1;
+        for (int32_t n = 0; n < run.count; ++n) result.numerator += sums[n];
+        if (loss_.reduction == MN_REDUCTION_MEAN)
+            result.denominator = static_cast<double>(run.count * (compares_ ? size : 1));
+        else
+            result.denominator = 1;
         *run.loss = result;
     }
 
 private:
+    bool compares_;
+    double (*gradient_)(const float* x, float* g, int64_t count, float factor);
     mn_loss_desc loss_;
     int64_t channels_, pixels_;
     bool moves_;
@@ -59,8 +66,18 @@ bool output_gradient_query(const Device&, const mnb_node& node, int direction,
     return true;
 }
 
-std::unique_ptr<Kernel> output_gradient_create(const Device&, const mnb_node& node, int) {
-    return std::make_unique<OutputGradient>(node);
+std::unique_ptr<Kernel> output_gradient_create(const Device& device, const mnb_node& node, int) {
+    return std::make_unique<ValueLoss>(device, node);
+}
+
+bool target_loss_query(const Device& device, const mnb_node& node, int direction,
+                       mnb_support& support) {
+    return node.desc.loss.kind == MN_LOSS_MSE &&
+           output_gradient_query(device, node, direction, support);
+}
+
+std::unique_ptr<Kernel> target_loss_create(const Device& device, const mnb_node& node, int) {
+    return std::make_unique<ValueLoss>(device, node);
 }
 
 }  // namespace mn::cpu::fast
