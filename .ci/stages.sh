@@ -41,6 +41,21 @@ install() {
             apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
+# What every stage needs.
+tools() {
+    local missing=()
+    command -v cmake >/dev/null || missing+=(cmake)
+    command -v make >/dev/null || missing+=(make)
+    command -v g++ >/dev/null || missing+=(g++)
+    command -v clang-format >/dev/null || missing+=(clang-format)
+    [ -n "$(compgen -c | grep -xE 'clang(-[0-9]+)?')" ] || missing+=(clang)
+    [ -e /usr/include/gtest/gtest.h ] || missing+=(libgtest-dev)
+    command -v file >/dev/null || missing+=(file)
+    command -v npm >/dev/null || missing+=(npm)
+    [ ${#missing[@]} -eq 0 ] || install "${missing[@]}" || return 1
+    command -v dotnet >/dev/null || { echo "The .NET SDK 10 is missing."; return 1; }
+}
+
 # Debian's CUDA toolkit, which is in the component non-free: without it the plugin is not built, and its tests are skipped.
 cuda_toolkit() {
     local as_root=() system codename mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg

@@ -89,7 +89,7 @@ add_custom_command(OUTPUT "${mn_cuda_folder}/images.cpp"
 
 # The text of errors is the one thing that plugin and core both compile.
 add_library(mnistnative_cuda MODULE ${mn_cuda_sources} "${CMAKE_CURRENT_SOURCE_DIR}/graph/error.cpp"
-    "${mn_cuda_folder}/images.cpp")
+    "${CMAKE_CURRENT_SOURCE_DIR}/library/no_demangler.cpp" "${mn_cuda_folder}/images.cpp")
 target_link_libraries(mnistnative_cuda PRIVATE mn_options)
 target_include_directories(mnistnative_cuda SYSTEM PRIVATE "${mn_cuda_include}")
 # Not needed; where it is found, the project's declarations are compared with it.
@@ -112,6 +112,9 @@ foreach(kind RUNTIME LIBRARY)
 endforeach()
 if(WIN32)
     target_link_options(mnistnative_cuda PRIVATE -static)
+    if(MN_ZIG)
+        target_sources(mnistnative_cuda PRIVATE $<TARGET_OBJECTS:mn_unwind>)
+    endif()
 else()
     set(mn_cuda_exports "${CMAKE_CURRENT_SOURCE_DIR}/cmake/cuda_exports.map")
     set_property(TARGET mnistnative_cuda APPEND PROPERTY LINK_DEPENDS "${mn_cuda_exports}")

@@ -1,4 +1,4 @@
-# libunwind for the Windows library, compiled from zig's own sources: mn_unwind.
+# libunwind for the Windows libraries, compiled from zig's own sources: mn_unwind.
 #
 # The libunwind that zig links by itself exports its functions from every DLL, and zig passes on none of the linker's
 # options against that. These objects stand before it, so that nothing of it is taken.

@@ -58,9 +58,7 @@ inspect_cuda_linux() {
 inspect_cuda_windows() {
     local plugin=$scratch/cuda/runtimes/win-x64/native/libmnistnative_cuda.dll exports needed name
     llvm-readobj --file-headers "$plugin" | grep -q IMAGE_FILE_MACHINE_AMD64 || { echo "is not for x86-64"; return 1; }
-    # The objects of libunwind export themselves.
-    exports=$(llvm-readobj --coff-exports "$plugin" | sed -n 's/^ *Name: \(.*\)/\1/p' |
-        grep -vE '^(_Unwind_|unw_|_GCC_specific_handler$)' | xargs)
+    exports=$(llvm-readobj --coff-exports "$plugin" | sed -n 's/^ *Name: \(.*\)/\1/p' | xargs)
     [ "$exports" = mnb_plugin_init ] || { echo "exports $exports"; return 1; }
     needed=$(llvm-readobj --coff-imports "$plugin" | sed -n 's/^ *Name: \(.*\)/\1/p' | sort -u)
     while read -r name; do

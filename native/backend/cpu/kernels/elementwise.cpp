@@ -21,6 +21,25 @@ void f32_sum_chunks(const float* chunks, int64_t chunk_count, int64_t stride, fl
     }
 }
 
+double f32_scale_product(const float* x, float* g, int64_t count, float factor) {
+    typedef double WideVec __attribute__((vector_size(2 * MN_VEC_BYTES)));
+    WideVec sums = {};
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) {
+        const Vec gradient = load(g + i);
+        sums += __builtin_convertvector(load(x + i), WideVec) *
+                __builtin_convertvector(gradient, WideVec);
+        store(g + i, gradient * splat(factor));
+    }
+    double sum = 0;
+    for (int lane = 0; lane < kLanes; lane++) sum += sums[lane];
+    for (; i < count; i++) {
+        sum += static_cast<double>(x[i]) * static_cast<double>(g[i]);
+        g[i] *= factor;
+    }
+    return sum;
+}
+
 namespace {
 
 MN_INLINE Vec load_vector(const float* p) {

@@ -50,6 +50,10 @@ void f32_sum_chunks(const float* chunks, int64_t chunk_count, int64_t stride, fl
 void f32_dropout(const DropoutRun&, int64_t task);
 void load_image(const LoadRun&, int64_t image);
 void f32_update(const UpdateStep&, const UpdateRange&);
+double f32_scale_product(const float* x, float* g, int64_t count, float factor);
+void f32_class_scores(ClassScores&);
+void f32_class_gradients(float* values, int64_t classes, float scale, float share,
+                         const float* weights);
 double f32_multiply_adds(int64_t iterations, float* sink);
 double f32_sum_of_squares(const float* g, int64_t count, float scale, float clip_value);
 

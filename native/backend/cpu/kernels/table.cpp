@@ -46,6 +46,9 @@ const KernelTable table = {
     load_image,
     f32_update,
     f32_sum_of_squares,
+    f32_scale_product,
+    f32_class_scores,
+    f32_class_gradients,
     f32_multiply_adds,
 };
 

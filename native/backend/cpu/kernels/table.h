@@ -195,6 +195,17 @@ struct LoadRun {
     float* dst;
 };
 
+// The class scores of one image.
+struct ClassScores {
+    const float* scores;
+    int64_t classes, target;
+    // Results.
+    float* exponentials;  // of score - largest; null: not wanted
+    double sum;           // of the exponentials; a NaN if a score is one
+    float largest;
+    int64_t leads;  // 1: no score is a NaN, and the target is the first of the largest
+};
+
 // One step of an optimizer on one parameter; the formulas are in optimizers.cpp.
 struct UpdateStep {
     int64_t kind;                         // mn_optimizer_kind
@@ -293,6 +304,12 @@ struct KernelTable {
     void (*f32_update)(const UpdateStep&, const UpdateRange&);
     // The sum of squares of cut(scale g), cut to +- clip_value if that is above 0.
     double (*f32_sum_of_squares)(const float* g, int64_t count, float scale, float clip_value);
+    // g = factor g; returns the sum of x g before that.
+    double (*f32_scale_product)(const float* x, float* g, int64_t count, float factor);
+    void (*f32_class_scores)(ClassScores&);
+    // values = scale values - share weights, all weights 1 if null.
+    void (*f32_class_gradients)(float* values, int64_t classes, float scale, float share,
+                                const float* weights);
     // Multiply-adds from registers; returns how many operations they were, each counted as two.
     double (*f32_multiply_adds)(int64_t iterations, float* sink);
 };
