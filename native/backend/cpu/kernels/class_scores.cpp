@@ -1,5 +1,6 @@
 // Softmax and cross-entropy of one image's class scores.
 
+#include "backend/cpu/kernels/exponential.h"
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/kernels/vec.h"
 
@@ -8,29 +9,6 @@ namespace mn::cpu::MN_ISA {
 namespace {
 
 typedef double WideVec __attribute__((vector_size(2 * MN_VEC_BYTES)));
-
-// e^x for x <= 0, within 2^-22 of it: e^x = 2^n e^r with |r| <= ln 2 / 2, and e^r by its series.
-// Below the smallest normal float it is 0; a NaN stays a NaN.
-MN_INLINE Vec exponential(Vec x) {
-    constexpr float kSmallest = -87.0f;
-    constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-    // ln 2 in two parts, the first short enough for its products with n to be exact.
-    constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
-    const Vec bounded = x < splat(kSmallest) ? splat(kSmallest) : x;
-    const Vec n = bounded * splat(1.44269504f) + splat(kRound) - splat(kRound);
-    const Vec r = bounded - n * splat(kLn2High) - n * splat(kLn2Low);
-    Vec y = splat(1.0f / 5040);
-    y = y * r + splat(1.0f / 720);
-    y = y * r + splat(1.0f / 120);
-    y = y * r + splat(1.0f / 24);
-    y = y * r + splat(1.0f / 6);
-    y = y * r + splat(0.5f);
-    y = y * r + splat(1.0f);
-    y = y * r + splat(1.0f);
-    const IntVec exponent = __builtin_convertvector(n, IntVec) + splat_int(127);
-    const Vec power = reinterpret_cast<Vec>(exponent << 23);
-    return x < splat(kSmallest) ? Vec{} : y * power;
-}
 
 // What is left of a row of scores; the lanes behind its end get the value `rest`.
 MN_INLINE Vec load_end(const float* p, int64_t count, float rest) {
@@ -73,7 +51,7 @@ void f32_class_scores(ClassScores& op) {
 
     WideVec sums = {};
     for_vectors(x, op.classes, -__builtin_inff(), [&](Vec v, int64_t first, int64_t count) {
-        const Vec e = exponential(v - splat(op.largest));
+        const Vec e = exp(v - splat(op.largest));
         sums += __builtin_convertvector(e, WideVec);
         if (!op.exponentials) return;
         if (count == kLanes)
