@@ -50,7 +50,10 @@ public static class Networks
     };
 
     /// <summary>All names, in the order of the help text.</summary>
-    public static string[] Names => [.. s_networks.Keys, .. s_aliases.Keys];
+    public static string[] Names => [.. s_networks.Keys];
+
+    /// <summary>Other spellings of some of them.</summary>
+    public static string[] Aliases => [.. s_aliases.Keys];
 
     /// <summary>The names of networks for digits, which <c>train</c> takes.</summary>
     public static string[] DigitNames => [.. s_networks.Where(pair => pair.Value.Shape == s_digit).Select(pair => pair.Key)];

@@ -9,14 +9,16 @@ internal static class SharedOptions
     public static Option<bool> Json() =>
         new("--json") { Description = "Print one JSON object a line." };
 
-    public static Option<string> Network(params string[] names)
+    /// <summary>A choice of networks; the aliases are taken, but not listed.</summary>
+    public static Option<string> Network(string[] names, params string[] aliases)
     {
         var option = new Option<string>("--network")
         {
-            Description = "The network.",
+            Description = $"The network: {string.Join(", ", names)}.",
+            HelpName = "NAME",
             DefaultValueFactory = _ => "seed",
         };
-        option.AcceptOnlyFromAmong(names);
+        option.AcceptOnlyFromAmong([.. names, .. aliases]);
         return option;
     }
 
@@ -120,7 +122,7 @@ internal static class SharedOptions
         catch (MnistNativeException e) when (device == "auto")
         {
             string reason = e is DeviceUnavailableException refusal ? refusal.Reason.ToString() : e.Status.ToString();
-            context.Error.WriteLine($"mnistnative: computing on the CPU, {reason}: {CommandLine.OneLine(e.Message)}");
+            context.Error.WriteLine($"mnistnative: computing on the CPU, since CUDA cannot be used ({reason}): {CommandLine.OneLine(e.Message)}");
             return MnistNative.Device.Cpu(threads);
         }
     }

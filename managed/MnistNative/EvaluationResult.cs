@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace MnistNative;
 
 /// <summary>How well a model does on a data set.</summary>
@@ -8,4 +10,8 @@ public readonly record struct EvaluationResult(int Count, int Correct, double Lo
 {
     /// <summary>Share of the images that are right, 0 to 1.</summary>
     public double Accuracy => Count == 0 ? 0 : (double)Correct / Count;
+
+    /// <summary>For example <c>loss 0.0397, accuracy 98.60%</c>.</summary>
+    public override string ToString() =>
+        string.Create(CultureInfo.InvariantCulture, $"loss {Loss:F4}, accuracy {Accuracy * 100:F2}%");
 }

@@ -36,6 +36,8 @@ public:
             }
             program_.operations.push_back(std::move(operation));
         }
+        // Results leave in the interface's order.
+        for (int32_t& output : program_.outputs) output = in_layout(output, MNB_NCHW);
     }
 
 private:

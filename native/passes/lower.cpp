@@ -1,8 +1,9 @@
 // Nodes become operations on values. Input and normalisation become one load, so that the first
-// operation reads pixels; a flattening becomes a view of its source, and so does a dropout that
-// drops nothing.
+// operation reads pixels; a flattening becomes a view of its source, and so do a dropout that drops
+// nothing and a reshaping that moves nothing.
 
 #include <algorithm>
+#include <cstddef>
 
 #include "passes/program.h"
 
@@ -61,6 +62,29 @@ int32_t loss_op(int32_t kind) {
             return MNB_OP_LABEL_LOSS;
         default:
             return MNB_OP_TARGET_LOSS;
+    }
+}
+
+// A reshaping between values of one channel or one pixel, whose elements keep their places, becomes
+// a view. Not where its source has other readers: the sum of their gradients would be of two
+// shapes.
+void view_reshapes(Program& program) {
+    for (size_t i = 0; i < program.operations.size();) {
+        const Operation& operation = program.operations[i];
+        const auto is_row = [&](int32_t value) {
+            return layout_is_trivial(program.values[value].tensor);
+        };
+        if (operation.op != MN_OP_RESHAPE || !is_row(operation.sources[0]) ||
+            !is_row(operation.dst) ||
+            only_reader(program, operation.sources[0]) != static_cast<int32_t>(i)) {
+            i++;
+            continue;
+        }
+        const int32_t from = program.values[operation.dst].storage;
+        const int32_t to = program.values[operation.sources[0]].storage;
+        for (Value& value : program.values)
+            if (value.storage == from) value.storage = to;
+        program.operations.erase(program.operations.begin() + static_cast<std::ptrdiff_t>(i));
     }
 }
 
@@ -175,6 +199,7 @@ Program lower(const Graph& graph, const LowerOptions& options) {
                                return operation.op == MNB_OP_LOAD && !is_read(operation.dst);
                            }),
             program.operations.end());
+    view_reshapes(program);
     return program;
 }
 

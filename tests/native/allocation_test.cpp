@@ -110,6 +110,23 @@ TEST(AllocationTest, StepsAndForwardsAllocateNothing) {
     }
 }
 
+TEST(AllocationTest, ImagesAsResultsAllocateNothing) {
+    const DeviceHandle device = open_device(2);
+    Network network;
+    const int32_t node = network.conv(network.input(3, 8, 8), conv_desc(5, 3, 1, 1));
+    const TestModel model(device, network, {node});
+    Random random(1);
+    const Batch batch = random_batch(random, 4, 3 * 8 * 8, 2);
+    Floats images(4 * 5 * 8 * 8);
+    const mn_output output = {sizeof output, 0, images.data(), images.size()};
+    const mn_batch b = batch.get();
+    const auto work = [&] { check(mn_model_forward(model.handle(), &b, &output, 1)); };
+    work();
+    const int64_t before = allocations;
+    work();
+    EXPECT_EQ(allocations - before, 0);
+}
+
 TEST(AllocationTest, MemoryInUseIsConstantWhileTraining) {
     Random random(test_seed() + 1);
     const DeviceHandle device = open_device(2);

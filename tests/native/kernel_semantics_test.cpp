@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <optional>
+#include <utility>
 
 #include "graph/error.h"
 #include "op_cases.h"
@@ -52,6 +55,45 @@ TEST(Relu, KeepsNanAndBlocksTheGradientOfZero) {
         expect_values(r.dst, {0, 0, 0, 2, nan, infinity, 0});
         expect_values(r.diff_src[0], {0, 0, 0, 4, 5, 6, 0});
     });
+}
+
+// Element by element as the reference: corners, tails, infinities, and every value between.
+TEST(Activation, ExtremesAreThoseOfTheReference) {
+    Floats values = {nan};
+    for (float x : {0.0f, 1e-40f, 1e-30f, 1e-8f, 1e-4f, 2.9999998f, 3.0000002f, 5.9999995f, 20.0f,
+                    87.0f, 88.5f, 100.0f, 1e4f, 1e20f, infinity}) {
+        values.push_back(x);
+        values.push_back(-x);
+    }
+    for (int i = -12 * 128; i <= 12 * 128; ++i) values.push_back(static_cast<float>(i) / 128);
+    const auto count = static_cast<int64_t>(values.size());
+    const auto expect_close = [&](const Floats& actual, const Floats& expected, float absolute) {
+        ASSERT_EQ(actual.size(), expected.size());
+        for (size_t i = 0; i < actual.size(); ++i) {
+            if (std::isnan(expected[i])) {
+                EXPECT_TRUE(std::isnan(actual[i])) << values[i] << ": " << actual[i];
+            } else if (actual[i] != expected[i]) {
+                EXPECT_NEAR(actual[i], expected[i], 1e-6f * std::abs(expected[i]) + absolute)
+                    << values[i];
+            }
+        }
+    };
+    Random random(1);
+    for (int kind = MN_ACTIVATION_RELU; kind <= MN_ACTIVATION_SOFTPLUS; ++kind) {
+        SCOPED_TRACE(kind);
+        // The reference adds 1 to what is about -1, as gradients from results do.
+        const bool cancels = kind == MN_ACTIVATION_GELU || kind == MN_ACTIVATION_GELU_TANH;
+        OpCase c = activation_case(random, 1, count, 1, 1, true, kind);
+        c.src[0] = values;
+        c.diff_dst.assign(values.size(), 1.0f);
+        const TestDevice device;
+        const cpu::Implementation reference = reference_of(MN_OP_ACTIVATION);
+        const OpResult expected = run_case(device, reference, reference, c).value();
+        run_all(c, [&](const OpResult& r) {
+            expect_close(r.dst, expected.dst, cancels ? 6e-7f : 5e-37f);
+            expect_close(r.diff_src[0], expected.diff_src[0], 6e-7f);
+        });
+    }
 }
 
 // The same through a fused activation: 1x1 kernels with weight 1 are the identity.
@@ -187,6 +229,55 @@ TEST(CrossEntropy, LargeLogitsDoNotOverflow) {
     });
 }
 
+TEST(CrossEntropy, WideRowsHaveTheirCornersBehindWholeVectors) {
+    Random random(1);
+    const int64_t classes = 37;
+    OpCase c = simple_case(random, MNB_OP_LABEL_LOSS, 4, classes, 1, 1, true);
+    c.node.desc.loss.weight = 1;
+    c.src[0].assign(static_cast<size_t>(4 * classes), 0.0f);
+    float* rows = c.src[0].data();
+    rows[20] = rows[36] = 3;                                     // the second of equals
+    rows[classes + 36] = 25;                                     // nearly certain
+    rows[2 * classes + 3] = rows[2 * classes + 36] = -infinity;  // of another class
+    rows[3 * classes + 35] = nan;
+    c.labels = {36, 36, 5, 0};
+    run_all(c, [&](const OpResult& r) {
+        EXPECT_EQ(r.loss.correct, 1);
+        EXPECT_TRUE(std::isnan(r.loss.numerator));
+        const float* diff = r.diff_src[0].data();
+        // What is left of certainty is not rounded away: 36 e^-25.
+        const double rest = 36 * std::exp(-25.0);
+        EXPECT_NEAR(static_cast<double>(diff[classes + 36]), -rest, 1e-5 * rest);
+        EXPECT_NEAR(static_cast<double>(diff[classes]), rest / 36, 1e-5 * rest);
+        EXPECT_EQ(diff[2 * classes + 3], 0);
+        EXPECT_EQ(diff[2 * classes + 36], 0);
+        EXPECT_FLOAT_EQ(diff[2 * classes + 4], 1.0f / 35);
+        for (int64_t i = 0; i < classes; i++) EXPECT_TRUE(std::isnan(diff[3 * classes + i])) << i;
+    });
+}
+
+// All kernels against the first one.
+TEST(CrossEntropy, SmoothingAndWeightsOfWideRowsAgree) {
+    Random random(test_seed());
+    for (int64_t classes : {1, 5, 16, 47, 1000}) {
+        OpCase c = simple_case(random, MNB_OP_LABEL_LOSS, 3, classes, 1, 1, true);
+        c.src[0] = random.floats(3 * classes, -30, 10);
+        const Floats weights = random.floats(classes, 0, 2);
+        c.node.desc.loss.label_smoothing = 0.1f;
+        c.node.desc.loss.class_weights = weights.data();
+        c.node.desc.loss.class_weight_count = static_cast<int32_t>(classes);
+        std::optional<OpResult> first;
+        run_all(c, [&](const OpResult& r) {
+            if (!first) first = r;
+            EXPECT_NEAR(r.loss.numerator, first->loss.numerator,
+                        1e-6 * std::abs(first->loss.numerator));
+            EXPECT_EQ(r.loss.denominator, first->loss.denominator);
+            EXPECT_EQ(r.loss.correct, first->loss.correct);
+            EXPECT_LE(relative_error(r.diff_src[0], first->diff_src[0]), 1e-6);
+        });
+    }
+}
+
 TEST(CrossEntropy, LabelsByIndexAndBadLabels) {
     for (const cpu::Implementation& implementation : list_implementations(MNB_OP_LABEL_LOSS)) {
         const TestDevice device;
@@ -218,43 +309,129 @@ TEST(CrossEntropy, LabelsByIndexAndBadLabels) {
     }
 }
 
-TEST(OutputGradient, IsTakenAsItIs) {
+// Losses of values that come with the batch, in both layouts: the caller's own gradient, which is
+// taken as it is, and the squared error.
+void check_value_loss(int op) {
+    const bool squares = op == MNB_OP_TARGET_LOSS;
     Random random(1);
-    for (const cpu::Implementation& implementation : list_implementations(MNB_OP_OUTPUT_GRADIENT)) {
-        const TestDevice device;
-        mnb_node node = simple_case(random, MNB_OP_LABEL_LOSS, 2, 3, 2, 2, false).node;
-        node.op = MNB_OP_OUTPUT_GRADIENT;
-        node.desc.loss.weight = 0.5f;
-        node.src[0] = make_tensor(3, 2, 2, false, MNB_NHWC);
-        mnb_support support{};
-        ASSERT_TRUE(implementation.query(device.get(), node, MNB_FORWARD_TRAINING, support));
-        const auto kernel = implementation.create(device.get(), node, MNB_FORWARD_TRAINING);
-        const Floats src = random.floats(24), gradients = random.floats(24);
-        Floats diff_src(24);
-        std::vector<double> workspace(static_cast<size_t>(support.workspace_bytes / 8 + 1));
-        mnb_input input{};
-        input.output_gradients = gradients.data();
-        mnb_loss_result loss{};
-        mnb_run run{};
-        run.struct_size = sizeof run;
-        run.count = 2;
-        run.src[0] = src.data();
-        run.diff_src[0] = diff_src.data();
-        run.input = &input;
-        run.loss = &loss;
-        run.loss_scale = 1;
-        run.workspace = workspace.data();
-        kernel->run(device.get(), run);
-        double numerator = 0;
-        for (size_t n = 0, i = 0; n < 2; ++n)
-            for (size_t c = 0; c < 3; ++c)
-                for (size_t pixel = 0; pixel < 4; ++pixel, ++i) {
-                    const size_t at = n * 12 + pixel * 3 + c;
-                    EXPECT_FLOAT_EQ(diff_src[at], 0.5f * gradients[i]);
-                    numerator += static_cast<double>(src[at]) * static_cast<double>(gradients[i]);
+    for (const std::string& isa : instruction_sets())
+        for (const cpu::Implementation& implementation : list_implementations(op))
+            for (int32_t layout : {MNB_NCHW, MNB_NHWC})
+                for (const auto& [channels, pixels] :
+                     {std::pair{3, 4}, {21, 35}, {1, 9}, {70, 1}}) {
+                    SCOPED_TRACE(isa + ", " + implementation.name);
+                    const TestDevice device(2, isa.c_str());
+                    mnb_node node{};
+                    node.struct_size = sizeof node;
+                    node.op = op;
+                    node.desc.loss.kind = squares ? MN_LOSS_MSE : MN_LOSS_OUTPUT_GRADIENT;
+                    node.name = "loss";
+                    node.desc.loss.weight = 0.5f;
+                    node.desc.loss.reduction = MN_REDUCTION_MEAN;
+                    node.source_count = 1;
+                    node.wants_diff_src[0] = 1;
+                    node.max_batch = 2;
+                    node.src[0] = make_tensor(channels, 1, pixels, false, layout);
+                    mnb_support support{};
+                    ASSERT_TRUE(
+                        implementation.query(device.get(), node, MNB_FORWARD_TRAINING, support));
+                    const auto kernel =
+                        implementation.create(device.get(), node, MNB_FORWARD_TRAINING);
+                    const int64_t size = int64_t{channels} * pixels;
+                    const Floats src = random.floats(2 * size), values = random.floats(2 * size);
+                    Floats diff_src(src.size());
+                    std::vector<double> workspace(
+                        static_cast<size_t>(support.workspace_bytes / 8 + 1));
+                    mnb_input input{};
+                    (squares ? input.targets : input.output_gradients) = values.data();
+                    mnb_loss_result loss{};
+                    mnb_run run{};
+                    run.struct_size = sizeof run;
+                    run.count = 2;
+                    run.src[0] = src.data();
+                    run.diff_src[0] = diff_src.data();
+                    run.input = &input;
+                    run.loss = &loss;
+                    run.loss_scale = 1;
+                    run.workspace = workspace.data();
+                    kernel->run(device.get(), run);
+                    double numerator = 0;
+                    for (int64_t n = 0, i = 0; n < 2; ++n)
+                        for (int64_t c = 0; c < channels; ++c)
+                            for (int64_t p = 0; p < pixels; ++p, ++i) {
+                                const int64_t at =
+                                    layout == MNB_NHWC ? (n * pixels + p) * channels + c : i;
+                                const float x = src[static_cast<size_t>(at)];
+                                const float value = values[static_cast<size_t>(i)];
+                                EXPECT_FLOAT_EQ(diff_src[static_cast<size_t>(at)],
+                                                squares ? x - value : 0.5f * value);
+                                const double d = double{x} - double{value};
+                                numerator += squares ? d * d : double{x} * double{value};
+                            }
+                    EXPECT_NEAR(loss.numerator, numerator, 1e-7 * static_cast<double>(size));
+                    EXPECT_EQ(loss.denominator, squares ? 2 * static_cast<double>(size) : 2);
                 }
-        EXPECT_NEAR(loss.numerator, numerator, 1e-9);
-    }
+}
+
+TEST(OutputGradient, IsTakenAsItIs) {
+    check_value_loss(MNB_OP_OUTPUT_GRADIENT);
+}
+
+TEST(TargetLoss, SquaresInBothLayouts) {
+    check_value_loss(MNB_OP_TARGET_LOSS);
+}
+
+TEST(Reorder, MovesEveryElementToTheOtherLayoutAndBack) {
+    Random random(1);
+    for (const std::string& isa : instruction_sets())
+        for (const cpu::Implementation& implementation : list_implementations(MNB_OP_REORDER))
+            for (int direction : {MNB_FORWARD_INFERENCE, MNB_FORWARD_TRAINING, MNB_BACKWARD})
+                for (const auto& [from, to] : {std::pair{MNB_NCHW, MNB_NHWC}, {MNB_NHWC, MNB_NCHW}})
+                    for (const auto& [channels, pixels] : {std::pair{2, 3}, {37, 20}, {16, 49}}) {
+                        SCOPED_TRACE(isa + ", " + implementation.name);
+                        const TestDevice device(2, isa.c_str());
+                        mnb_node node{};
+                        node.struct_size = sizeof node;
+                        node.op = MNB_OP_REORDER;
+                        node.name = "reorder";
+                        node.source_count = 1;
+                        node.max_batch = 3;
+                        node.src[0] = make_tensor(channels, 1, pixels, false, from);
+                        node.dst = make_tensor(channels, 1, pixels, false, to);
+                        mnb_support support{};
+                        ASSERT_TRUE(implementation.query(device.get(), node, direction, support));
+                        EXPECT_EQ(support.src_layout, from);
+                        EXPECT_EQ(support.dst_layout, to);
+                        const auto kernel = implementation.create(device.get(), node, direction);
+                        const int64_t size = int64_t{channels} * pixels;
+                        Floats read = random.floats(3 * size), written(read.size());
+                        read[1] = -0.0f;
+                        read[2] = nan;
+                        mnb_run run{};
+                        run.struct_size = sizeof run;
+                        run.count = 3;
+                        if (direction == MNB_BACKWARD) {
+                            run.diff_dst = read.data();
+                            run.diff_src[0] = written.data();
+                        } else {
+                            run.src[0] = read.data();
+                            run.dst = written.data();
+                        }
+                        kernel->run(device.get(), run);
+                        const bool from_channels =
+                            (from == MNB_NCHW) == (direction != MNB_BACKWARD);
+                        for (int64_t n = 0; n < 3; ++n)
+                            for (int64_t c = 0; c < channels; ++c)
+                                for (int64_t p = 0; p < pixels; ++p) {
+                                    const int64_t a = (n * channels + c) * pixels + p,
+                                                  b = (n * pixels + p) * channels + c;
+                                    const float x =
+                                        read[static_cast<size_t>(from_channels ? a : b)];
+                                    const float y =
+                                        written[static_cast<size_t>(from_channels ? b : a)];
+                                    EXPECT_EQ(std::memcmp(&x, &y, sizeof x), 0) << x << " " << y;
+                                }
+                    }
 }
 
 TEST(Softmax, LargeAndNan) {

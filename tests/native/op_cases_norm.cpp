@@ -170,9 +170,13 @@ std::vector<OpCase> norm_cases() {
 
     for (int unit : {MN_DROPOUT_ELEMENT, MN_DROPOUT_CHANNEL, MN_DROPOUT_IMAGE}) {
         cases.push_back(dropout_case(random, 3, 19, 3, 5, false, 0.4f, unit));
+        cases.push_back(dropout_case(random, 2, 35, 17, 19, false, 0.3f, unit));
         cases.push_back(dropout_case(random, 6, 130, 1, 1, true, 0.25f, unit));
+        cases.push_back(dropout_case(random, 50, 121, 1, 1, true, 0.6f, unit));
         cases.push_back(dropout_case(random, 4, 3, 2, 2, true, 0.5f, unit));
     }
+    cases.push_back(activation_case(random, 3, 17, 25, 19, false, MN_ACTIVATION_SILU));
+    cases.back().small = false;  // several tasks
     return cases;
 }
 

@@ -273,8 +273,47 @@ TEST_F(PassesTest, TwoReadersShareAReorder) {
     const int32_t a = add(MN_OP_CONV2D, 0), b = add(MN_OP_CONV2D, 0);
     Program program = inference({a, b});
     assign_layouts(program, backend_);
-    EXPECT_EQ(count(program, MNB_OP_REORDER), 1);
+    EXPECT_EQ(ops(program), Ops({MNB_OP_LOAD, MNB_OP_REORDER, MN_OP_CONV2D, MN_OP_CONV2D,
+                                 MNB_OP_REORDER, MNB_OP_REORDER}));
     EXPECT_EQ(program.operations[2].sources, program.operations[3].sources);
+}
+
+TEST_F(PassesTest, ResultsAreInTheInterfacesOrder) {
+    backend_.layouts[MN_OP_CONV2D] = {MNB_NHWC, MNB_NHWC};
+    const int32_t conv = add(MN_OP_CONV2D, 0);
+    Program program = inference({conv, add(MN_OP_CONV2D, conv)});
+    assign_layouts(program, backend_);
+    EXPECT_EQ(ops(program), Ops({MNB_OP_LOAD, MNB_OP_REORDER, MN_OP_CONV2D, MN_OP_CONV2D,
+                                 MNB_OP_REORDER, MNB_OP_REORDER}));
+    for (int32_t output : program.outputs)
+        EXPECT_EQ(program.values[output].tensor.layout, MNB_NCHW);
+    // The second convolution reads the first one's own result.
+    EXPECT_EQ(program.operations[3].sources[0], program.operations[2].dst);
+}
+
+TEST_F(PassesTest, AReshapingThatMovesNothingIsAView) {
+    for (bool is_read_twice : {false, true}) {
+        Graph graph;
+        graph.add_input({3, 0, {1, 4, 6, 0}}, nullptr);
+        const mn_shape shape{1, 0, {24, 0, 0, 0}};
+        const int32_t features = graph.add(MN_OP_RESHAPE, {0}, {}, nullptr, &shape);
+        mn_op_desc desc{};
+        desc.linear = {sizeof desc.linear, 5, 1};
+        LowerOptions options;
+        options.outputs = {graph.add(MN_OP_LINEAR, {features}, desc, nullptr)};
+        if (is_read_twice) {
+            desc.conv2d = conv_desc(4, 3);
+            options.outputs.push_back(graph.add(MN_OP_CONV2D, {0}, desc, nullptr));
+        }
+        Program program = lower(graph, options);
+        EXPECT_EQ(ops(program), is_read_twice
+                                    ? Ops({MNB_OP_LOAD, MN_OP_RESHAPE, MN_OP_LINEAR, MN_OP_CONV2D})
+                                    : Ops({MNB_OP_LOAD, MN_OP_LINEAR}));
+        const Value& read = program.values[program.operations[is_read_twice ? 2 : 1].sources[0]];
+        EXPECT_EQ(read.storage == program.values[program.operations[0].dst].storage,
+                  !is_read_twice);
+        EXPECT_EQ(read.tensor.c, 24);
+    }
 }
 
 TEST_F(PassesTest, OneChannelOrOnePixelNeedsNoReorder) {

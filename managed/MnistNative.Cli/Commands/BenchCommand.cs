@@ -15,7 +15,7 @@ internal static class BenchCommand
 
     public static Command Create(CliContext context)
     {
-        Option<string> network = SharedOptions.Network(Networks.Names);
+        Option<string> network = SharedOptions.Network(Networks.Names, Networks.Aliases);
         Option<int> batchSize = SharedOptions.BatchSize();
         Option<int> steps = new Option<int>("--steps")
         {

@@ -7,7 +7,7 @@ internal static class SummaryCommand
 {
     public static Command Create(CliContext context)
     {
-        Option<string> network = SharedOptions.Network(Networks.Names);
+        Option<string> network = SharedOptions.Network(Networks.Names, Networks.Aliases);
         Option<FileInfo?> save = new("--save")
         {
             Description = "Write the network with freshly drawn parameters to this file.",

@@ -120,7 +120,7 @@ internal sealed class SafeTensorsReader : IDisposable
         ulong headerBytes = BinaryPrimitives.ReadUInt64LittleEndian(prefix);
         if (headerBytes > MaxHeaderBytes)
         {
-            throw Bad($"its header would have {headerBytes} bytes, and at most {MaxHeaderBytes} are allowed; is it a safetensors file?");
+            throw Bad($"its header would have {headerBytes} bytes, and at most {MaxHeaderBytes} are allowed, so it may be no safetensors file");
         }
 
         if ((long)headerBytes > length - PrefixBytes)

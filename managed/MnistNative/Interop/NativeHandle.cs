@@ -16,7 +16,14 @@ internal abstract class NativeHandle : SafeHandle
 
     /// <summary>Keeps the object alive until the lease is disposed, even if another thread disposes the handle.</summary>
     /// <exception cref="ObjectDisposedException">The object is disposed.</exception>
-    public Lease Use() => new(this);
+    public Lease Use()
+    {
+        ObjectDisposedException.ThrowIf(IsClosed, Owner);
+        return new Lease(this);
+    }
+
+    /// <summary>The public type that the object is known by.</summary>
+    protected abstract Type Owner { get; }
 
     /// <summary>The native handle.</summary>
     protected ulong Value => (ulong)handle;
@@ -46,6 +53,8 @@ internal sealed class DeviceHandle(ulong value) : NativeHandle(value)
 {
     private int _owners = 1;
 
+    protected override Type Owner => typeof(Device);
+
     public void Retain() => Interlocked.Increment(ref _owners);
 
     public void Release()
@@ -61,6 +70,8 @@ internal sealed class DeviceHandle(ulong value) : NativeHandle(value)
 
 internal sealed class GraphHandle(ulong value) : NativeHandle(value)
 {
+    protected override Type Owner => typeof(Sequential);
+
     protected override bool ReleaseHandle() => NativeMethods.GraphDestroy(Value) == 0;
 }
 
@@ -89,11 +100,15 @@ internal abstract class DeviceObjectHandle : NativeHandle
 
 internal sealed class ModelHandle(ulong value, DeviceHandle device) : DeviceObjectHandle(value, device)
 {
+    protected override Type Owner => typeof(Model);
+
     private protected override MnStatus Destroy() => NativeMethods.ModelDestroy(Value);
 }
 
 internal sealed class TrainerHandle(ulong value, DeviceHandle device) : DeviceObjectHandle(value, device)
 {
+    protected override Type Owner => typeof(Trainer);
+
     private protected override MnStatus Destroy() => NativeMethods.TrainerDestroy(Value);
 }
 
@@ -102,6 +117,8 @@ internal sealed class DatasetHandle : DeviceObjectHandle
 {
     private MemoryHandle _images;
     private MemoryHandle _labels;
+
+    protected override Type Owner => typeof(ImageDataset);
 
     private DatasetHandle(ulong value, DeviceHandle device, MemoryHandle images, MemoryHandle labels)
         : base(value, device)

@@ -41,6 +41,16 @@ internal static unsafe class NativeTraining
     /// <summary>The parameters that a group says something of.</summary>
     public static MnParameterOptions[] Describe(IReadOnlyList<ParameterGroup> groups, IReadOnlyList<ParameterInfo> parameters)
     {
+        foreach (ParameterGroup group in groups)
+        {
+            if (group.Prefix is { } prefix && !parameters.Any(group.Contains))
+            {
+                throw new ArgumentException(
+                    $"No parameter's name begins with \"{prefix}\"; there are {string.Join(", ", parameters.Select(parameter => parameter.Name))}.",
+                    nameof(groups));
+            }
+        }
+
         var options = new List<MnParameterOptions>();
         for (int i = 0; i < parameters.Count; i++)
         {

@@ -23,17 +23,20 @@ public sealed record ParameterGroup(Func<ParameterInfo, bool> Contains)
     /// <summary>Weight decay instead of the optimizer's, not negative; null for the optimizer's.</summary>
     public float? WeightDecay { get; init; }
 
+    /// <summary>How the names begin, where that is what the group goes by.</summary>
+    internal string? Prefix { get; private init; }
+
     /// <summary>The parameters whose names begin so.</summary>
-    /// <param name="prefix">For example <c>features.</c>, or a whole name.</param>
+    /// <param name="prefix">For example <c>features.</c>, or a whole name. Training refuses one that no name begins with.</param>
     /// <returns>The group, with nothing changed yet.</returns>
     public static ParameterGroup Named(string prefix)
     {
         ArgumentNullException.ThrowIfNull(prefix);
-        return new ParameterGroup(parameter => parameter.Name.StartsWith(prefix, StringComparison.Ordinal));
+        return new ParameterGroup(parameter => parameter.Name.StartsWith(prefix, StringComparison.Ordinal)) { Prefix = prefix };
     }
 
     /// <summary>Freezes the parameters whose names begin so.</summary>
-    /// <param name="prefix">For example <c>features.</c>, or a whole name.</param>
+    /// <param name="prefix">For example <c>features.</c>, or a whole name. Training refuses one that no name begins with.</param>
     /// <param name="statistics">Whether the running statistics of batch normalisations are frozen, too.</param>
     /// <returns>The group.</returns>
     public static ParameterGroup Freeze(string prefix, bool statistics = false) =>

@@ -8,4 +8,7 @@ public readonly record struct StepResult(double Loss, int Correct, int Count)
 {
     /// <summary>Share of the images that are right, 0 to 1.</summary>
     public double Accuracy => Count == 0 ? 0 : (double)Correct / Count;
+
+    /// <summary>For example <c>loss 0.1285, accuracy 96.88%</c>.</summary>
+    public override string ToString() => new EvaluationResult(Count, Correct, Loss).ToString();
 }

@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace MnistNative;
 
 /// <summary>One epoch of a training.</summary>
@@ -8,7 +10,15 @@ namespace MnistNative;
 /// <param name="Elapsed">Time of the epoch's steps, without the evaluation.</param>
 /// <param name="ImagesPerSecond">Images trained on a second.</param>
 public sealed record EpochResult(
-    int Epoch, double Loss, double Accuracy, EvaluationResult? Validation, TimeSpan Elapsed, double ImagesPerSecond);
+    int Epoch, double Loss, double Accuracy, EvaluationResult? Validation, TimeSpan Elapsed, double ImagesPerSecond)
+{
+    /// <summary>
+    /// For example <c>epoch 2: loss 0.1285, accuracy 96.22%, validation loss 0.1098, accuracy 96.76%, 1.5 s, 40,187 images/s</c>.
+    /// </summary>
+    public override string ToString() => string.Create(
+        CultureInfo.InvariantCulture,
+        $"epoch {Epoch}: loss {Loss:F4}, accuracy {Accuracy * 100:F2}%{(Validation is { } found ? $", validation {found}" : "")}, {Elapsed.TotalSeconds:F1} s, {ImagesPerSecond:N0} images/s");
+}
 
 /// <summary>What a training did. Keras: <c>History</c>.</summary>
 /// <param name="Epochs">The epochs in order.</param>
@@ -21,6 +31,12 @@ public sealed record TrainingResult(IReadOnlyList<EpochResult> Epochs, TimeSpan 
 
     /// <summary>Whether training ended before its last epoch.</summary>
     public bool StoppedEarly { get; init; }
+
+    /// <summary>A line for each epoch, and the time of the whole.</summary>
+    public override string ToString() => string.Join(
+        Environment.NewLine,
+        Epochs.Select(epoch => epoch.ToString())
+            .Append(string.Create(CultureInfo.InvariantCulture, $"{Epochs.Count} {(Epochs.Count == 1 ? "epoch" : "epochs")} in {Elapsed.TotalSeconds:F1} s on {Device}")));
 }
 
 /// <summary>One batch of a training.</summary>

@@ -157,9 +157,16 @@ void free_memory(mnb_device* device, void* memory, size_t bytes) {
     count_memory(of(device), -static_cast<int64_t>(bytes));
 }
 
-int32_t copy(mnb_device*, void* dst, const void* src, size_t bytes, mnb_error*) {
-    if (bytes > 0) std::memcpy(dst, src, bytes);
-    return MN_OK;
+int32_t copy(mnb_device* device, void* dst, const void* src, size_t bytes, mnb_error* error) {
+    constexpr size_t part = size_t{1} << 18;
+    return guard(error, [&] {
+        of(device).pool.parallel_for(
+            static_cast<int>((bytes + part - 1) / part), [&](int task, int) {
+                const size_t first = static_cast<size_t>(task) * part;
+                std::memcpy(static_cast<char*>(dst) + first, static_cast<const char*>(src) + first,
+                            std::min(part, bytes - first));
+            });
+    });
 }
 
 // ---- kernels ----

@@ -23,9 +23,10 @@ constexpr Implementation global_avg_pool2d[] = {MN_FAST(global_avg_pool2d),
 constexpr Implementation linear[] = {MN_FAST(linear), MN_REFERENCE(linear), MN_END};
 constexpr Implementation activation[] = {MN_FAST(activation), MN_REFERENCE(activation), MN_END};
 constexpr Implementation softmax[] = {MN_REFERENCE(softmax), MN_END};
-constexpr Implementation label_loss[] = {MN_REFERENCE(label_loss), MN_END};
-constexpr Implementation target_loss[] = {MN_REFERENCE(target_loss), MN_END};
-constexpr Implementation output_gradient[] = {MN_REFERENCE(output_gradient), MN_END};
+constexpr Implementation label_loss[] = {MN_FAST(label_loss), MN_REFERENCE(label_loss), MN_END};
+constexpr Implementation target_loss[] = {MN_FAST(target_loss), MN_REFERENCE(target_loss), MN_END};
+constexpr Implementation output_gradient[] = {MN_FAST(output_gradient),
+                                              MN_REFERENCE(output_gradient), MN_END};
 constexpr Implementation conv_transpose2d[] = {MN_REFERENCE(conv_transpose2d), MN_END};
 constexpr Implementation pad2d[] = {MN_REFERENCE(pad2d), MN_END};
 constexpr Implementation max_unpool2d[] = {MN_REFERENCE(max_unpool2d), MN_END};
@@ -39,13 +40,13 @@ constexpr Implementation channel_shuffle[] = {MN_FAST(channel_shuffle), MN_REFER
 constexpr Implementation slice[] = {MN_FAST(slice), MN_REFERENCE(copy), MN_END};
 constexpr Implementation scale[] = {MN_FAST(scale), MN_REFERENCE(scale), MN_END};
 constexpr Implementation embedding[] = {MN_REFERENCE(embedding), MN_END};
-constexpr Implementation reorder[] = {MN_REFERENCE(reorder), MN_END};
+constexpr Implementation reorder[] = {MN_FAST(reorder), MN_REFERENCE(reorder), MN_END};
 constexpr Implementation sum[] = {MN_FAST(sum), MN_REFERENCE(sum), MN_END};
 constexpr Implementation batch_norm[] = {MN_FAST(batch_norm), MN_REFERENCE(batch_norm), MN_END};
 constexpr Implementation layer_norm[] = {MN_REFERENCE(layer_norm), MN_END};
 constexpr Implementation group_norm[] = {MN_REFERENCE(group_norm), MN_END};
 constexpr Implementation local_response_norm[] = {MN_REFERENCE(local_response_norm), MN_END};
-constexpr Implementation dropout[] = {MN_REFERENCE(dropout), MN_END};
+constexpr Implementation dropout[] = {MN_FAST(dropout), MN_REFERENCE(dropout), MN_END};
 constexpr Implementation none[] = {MN_END};
 
 }  // namespace

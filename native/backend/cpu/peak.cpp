@@ -45,8 +45,8 @@ double bytes_per_second(Device& device) {
     std::vector<float> dst(kTasks * kFloats);
     const double seconds = seconds_of([&] {
         device.pool.parallel_for(kTasks, [&](int task, int) {
-            device.table->f32_relu_forward(src.data() + task * kFloats, dst.data() + task * kFloats,
-                                           kFloats);
+            device.table->f32_activation({MN_ACTIVATION_RELU, 0, 0, src.data() + task * kFloats,
+                                          nullptr, dst.data() + task * kFloats, kFloats});
         });
     });
     return 2.0 * kTasks * kFloats * sizeof(float) / seconds;

@@ -126,7 +126,8 @@ public sealed class ModelTests
         Model model = Tiny.Network.Build();
         model.Dispose();
         model.Dispose();
-        Assert.Throws<ObjectDisposedException>(() => model.Predict(new float[64]));
+        var disposed = Assert.Throws<ObjectDisposedException>(() => model.Predict(new float[64]));
+        Assert.Equal("MnistNative.Model", disposed.ObjectName);
         Assert.Throws<ObjectDisposedException>(() => model.GetParameter("0.weight"));
         Assert.Throws<ObjectDisposedException>(() => model.SetParameter("0.bias", new float[4]));
         Assert.Throws<ObjectDisposedException>(() => model.Evaluate(Tiny.Bytes(3)));

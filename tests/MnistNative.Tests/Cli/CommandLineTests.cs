@@ -54,6 +54,19 @@ public sealed class CommandLineTests
     }
 
     [Fact]
+    public async Task HelpNamesTheNetworksOnceAndOtherSpellingsAreTaken()
+    {
+        string help = string.Join('\n', (await Run("bench", "--help")).Lines);
+        Assert.Contains("--network <NAME>", help);
+        Assert.Contains("mobilenetv2", help);
+        Assert.DoesNotContain("mobilenet_v2", help);
+        Assert.Equal(0, (await Run("summary", "--network", "mobilenet_v2")).ExitCode);
+        Output refused = await Run("summary", "--network", "nonet");
+        Assert.NotEqual(0, refused.ExitCode);
+        Assert.Contains("nonet", refused.Error);
+    }
+
+    [Fact]
     public async Task SummaryCountsAndSaves()
     {
         using var folder = new TempFolder();

@@ -84,7 +84,7 @@ public sealed class CudaCommandTests
         Output auto = await Run(environment, [.. train, "--device", "auto"]);
         Assert.Equal(0, auto.ExitCode);
         Assert.Equal(["epoch", "done"], auto.Json.Select(line => line.GetProperty("event").GetString()));
-        Assert.StartsWith($"mnistnative: computing on the CPU, {reason}: [device cuda] ", auto.Error);
+        Assert.StartsWith($"mnistnative: computing on the CPU, since CUDA cannot be used ({reason}): [device cuda] ", auto.Error);
         Assert.Equal(1, auto.Error.Count('\n'));
 
         Output refused = await Run(environment, [.. train, "--device", "cuda"]);

@@ -28,6 +28,23 @@ public sealed class ConvenienceTests
     }
 
     [Fact]
+    public void ResultsAreReadAsText()
+    {
+        var evaluation = new EvaluationResult(Count: 10_000, Correct: 9_860, Loss: 0.03971234);
+        Assert.Equal("loss 0.0397, accuracy 98.60%", evaluation.ToString());
+        Assert.Equal("loss 0.1285, accuracy 96.88%", new StepResult(0.1285, Correct: 62, Count: 64).ToString());
+        var epoch = new EpochResult(2, Loss: 0.12, Accuracy: 0.9622, Validation: null, TimeSpan.FromSeconds(1.46), 40_187.4);
+        Assert.Equal("epoch 2: loss 0.1200, accuracy 96.22%, 1.5 s, 40,187 images/s", epoch.ToString());
+        Assert.Equal(
+            "epoch 2: loss 0.1200, accuracy 96.22%, validation loss 0.0397, accuracy 98.60%, 1.5 s, 40,187 images/s",
+            (epoch with { Validation = evaluation }).ToString());
+        var device = new DeviceInfo(DeviceKind.Cpu, 0, "Processor", "avx2", Threads: 2, MemoryBytes: 0);
+        Assert.Equal(
+            $"{epoch}{Environment.NewLine}1 epoch in 3.0 s on cpu: Processor (avx2, 2 threads)",
+            new TrainingResult([epoch], TimeSpan.FromSeconds(3), device).ToString());
+    }
+
+    [Fact]
     public void IgnoredLabelsDoNotCount()
     {
         using Model model = Tiny.Network.Build(seed: 1);
@@ -60,6 +77,19 @@ public sealed class ConvenienceTests
         Assert.Equal(before[0], model.GetParameter(names[0]));
         Assert.Equal(before[^1], model.GetParameter(names[^1]));
         Assert.NotEqual(before[1], model.GetParameter(names[1]));
+    }
+
+    [Fact]
+    public void AGroupOfNoParameterIsRefused()
+    {
+        using Model model = Tiny.Network.Build(seed: 1);
+        var options = new FitOptions { ParameterGroups = [ParameterGroup.Freeze("fetaures.")] };
+        ArgumentException refused = Assert.Throws<ArgumentException>(() => model.Fit(Tiny.Bytes(4), options));
+        Assert.Contains("\"fetaures.\"", refused.Message);
+        Assert.Contains(model.Parameters[0].Name, refused.Message);
+
+        // A function may choose none.
+        model.Fit(Tiny.Bytes(4), options with { ParameterGroups = [ParameterGroup.Freeze(_ => false)] });
     }
 
     [Fact]

@@ -1,4 +1,4 @@
-// Loading of batches, activations, and sums of partial results.
+// Loading of batches, and sums of partial results.
 
 #include <algorithm>
 #include <vector>
@@ -8,7 +8,6 @@
 namespace mn::cpu::fast {
 
 namespace {
-constexpr int64_t kChunk = 16 * 1024;  // elements of one task
 constexpr int64_t kImages = 4 * 1024;  // least of a task that loads
 }  // namespace
 
@@ -63,30 +62,6 @@ private:
     std::vector<float> scale_, byte_scale_, shift_;
 };
 
-class Activation : public Kernel {
-public:
-    Activation(const mnb_node& node, int direction)
-        : image_(node.dst.c * node.dst.h * node.dst.w), backward_(direction == MNB_BACKWARD) {}
-
-    void run(Device& device, const mnb_run& run) override {
-        const int64_t count = image_ * run.count;
-        device.pool.parallel_for(static_cast<int>(ceil_div(count, kChunk)), [&](int task, int) {
-            const int64_t at = task * kChunk;
-            const int64_t part = std::min(kChunk, count - at);
-            if (backward_) {
-                device.table->f32_relu_backward(run.dst + at, run.diff_dst + at,
-                                                run.diff_src[0] + at, part);
-            } else {
-                device.table->f32_relu_forward(run.src[0] + at, run.dst + at, part);
-            }
-        });
-    }
-
-private:
-    int64_t image_;
-    bool backward_;
-};
-
 }  // namespace
 
 bool load_query(const Device&, const mnb_node& node, int direction, mnb_support& support) {
@@ -97,18 +72,6 @@ bool load_query(const Device&, const mnb_node& node, int direction, mnb_support&
 
 std::unique_ptr<Kernel> load_create(const Device&, const mnb_node& node, int) {
     return std::make_unique<Load>(node);
-}
-
-bool activation_query(const Device&, const mnb_node& node, int, mnb_support& support) {
-    if (node.desc.activation.kind != MN_ACTIVATION_RELU) return false;
-    // It works on memory as it lies: any layout will do, the same on both sides.
-    support.src_layout = support.dst_layout = node.src[0].layout;
-    support.backward_needs = MNB_NEEDS_DST;
-    return true;
-}
-
-std::unique_ptr<Kernel> activation_create(const Device&, const mnb_node& node, int direction) {
-    return std::make_unique<Activation>(node, direction);
 }
 
 }  // namespace mn::cpu::fast

@@ -18,6 +18,7 @@ namespace mn::cpu::fast {
     std::unique_ptr<Kernel> op##_create(const Device&, const mnb_node&, int direction);
 
 MN_DECLARE(load)
+MN_DECLARE(label_loss)
 MN_DECLARE(conv2d)
 MN_DECLARE(max_pool2d)
 MN_DECLARE(avg_pool2d)
@@ -30,8 +31,12 @@ MN_DECLARE(binary)
 MN_DECLARE(concat)
 MN_DECLARE(slice)
 MN_DECLARE(reshape)
+MN_DECLARE(reorder)
+MN_DECLARE(output_gradient)
+MN_DECLARE(target_loss)
 MN_DECLARE(channel_shuffle)
 MN_DECLARE(scale)
+MN_DECLARE(dropout)
 
 #undef MN_DECLARE
 

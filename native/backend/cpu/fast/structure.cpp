@@ -1,8 +1,9 @@
-// Sums, binary operations, concatenation, slices, shuffles and scales of values that lie densely in
-// memory: runs of neighbouring elements instead of one element at a time.
+// Sums, binary operations, concatenation, slices, changes of layout, shuffles and scales of values
+// that lie densely in memory: runs of neighbouring elements instead of one element at a time.
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "backend/cpu/fast/fast.h"
@@ -251,6 +252,39 @@ private:
     bool backward_;
 };
 
+// From one layout to the other: rows of pixels, one a channel, become rows of channels, or back.
+class Reorder : public Kernel {
+public:
+    Reorder(const mnb_node& node, int direction) : backward_(direction == MNB_BACKWARD) {
+        rows_ = node.src[0].c, columns_ = node.src[0].h * node.src[0].w;
+        if ((node.src[0].layout == MNB_NHWC) != backward_) std::swap(rows_, columns_);
+        factors_.assign(static_cast<size_t>(rows_), 1.0f);
+        // x + -0 is x, also for -0.
+        shifts_.assign(static_cast<size_t>(rows_), -0.0f);
+    }
+
+    void run(Device& device, const mnb_run& run) override {
+        LoadRun op = {};
+        op.images = backward_ ? run.diff_dst : run.src[0];
+        op.dst = backward_ ? run.diff_src[0] : run.dst;
+        if (!op.dst) return;
+        op.channels = rows_;
+        op.pixels = columns_;
+        op.scale = factors_.data();
+        op.shift = shifts_.data();
+        const int64_t each = ceil_div(kChunk, rows_ * columns_);
+        device.pool.parallel_for(static_cast<int>(ceil_div(run.count, each)), [&](int task, int) {
+            for (int64_t n = task * each; n < std::min<int64_t>((task + 1) * each, run.count); ++n)
+                device.table->load_image(op, n);
+        });
+    }
+
+private:
+    bool backward_;
+    int64_t rows_, columns_;
+    std::vector<float> factors_, shifts_;
+};
+
 // NHWC: the channels of every pixel change places.
 class ChannelShuffle : public Kernel {
 public:
@@ -411,6 +445,18 @@ bool reshape_query(const Device&, const mnb_node& node, int, mnb_support& suppor
 
 std::unique_ptr<Kernel> reshape_create(const Device&, const mnb_node& node, int direction) {
     return std::make_unique<Reshape>(node, direction);
+}
+
+bool reorder_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+    if (!is_dense(node.src[0]) || !is_dense(node.dst) || is_trivial(node.dst)) return false;
+    if (node.src[0].layout == node.dst.layout) return false;
+    support.src_layout = node.src[0].layout;
+    support.dst_layout = node.dst.layout;
+    return true;
+}
+
+std::unique_ptr<Kernel> reorder_create(const Device&, const mnb_node& node, int direction) {
+    return std::make_unique<Reorder>(node, direction);
 }
 
 bool channel_shuffle_query(const Device&, const mnb_node& node, int, mnb_support& support) {

@@ -18,10 +18,16 @@ constexpr int kHalfLanes = kLanes / 2;
 
 // Panels at a time, as many as the registers hold.
 #if MN_VEC_BYTES == 64
-constexpr int kScalePanels = 4, kSumPanels = 4, kGradientPanels = 2;
+constexpr int kPanels = 4;
 #else
-constexpr int kScalePanels = 1, kSumPanels = 1, kGradientPanels = 1;
+constexpr int kPanels = 1;
 #endif
+// Forward, channels take turns after a few pixels, so that memory is read about as it lies.
+// Backward two or three streams are enough for the prefetcher, and turns cost more than they bring.
+constexpr int64_t kTurnPixels = 16;
+// Floats hold the sums of a few pixels' gradients, whose rounding is that of the values themselves:
+// gradients have no common offset, and that of x is taken off.
+constexpr int64_t kFloatPixels = 64;
 
 MN_INLINE Half load_half(const float* p) {
     return *reinterpret_cast<const LooseHalf*>(p);
@@ -33,14 +39,28 @@ MN_INLINE void put(float* p, Vec v) {
     else
         store(p, v);
 }
+MN_INLINE Wide load_wide(const double* p) {
+    return *reinterpret_cast<const LooseWide*>(p);
+}
 MN_INLINE void store_wide(double* p, Wide v) {
     *reinterpret_cast<LooseWide*>(p) = v;
+}
+MN_INLINE void add_wide(double* p, Vec v) {
+    float floats[kLanes];
+    store(floats, v);
+    for (int i = 0; i < kLanes; i += kHalfLanes)
+        store_wide(p + i, load_wide(p + i) + __builtin_convertvector(load_half(floats + i), Wide));
 }
 
 template <int Panels>
 void sum_sources(const BatchNormPass& op, int64_t c) {
     constexpr int N = Panels * kPanel / kHalfLanes;
-    Wide first[N] = {}, second[N] = {};
+    Wide first[N], second[N];
+    MN_UNROLL
+    for (int n = 0; n < N; n++) {
+        first[n] = load_wide(op.first_sum + c + n * kHalfLanes);
+        second[n] = load_wide(op.second_sum + c + n * kHalfLanes);
+    }
     const float* src = op.src + op.first_pixel * op.channels + c;
     for (int64_t i = op.first_pixel; i < op.last_pixel; i++, src += op.channels) {
         MN_UNROLL
@@ -82,34 +102,36 @@ void scale(const BatchNormPass& op, int64_t c) {
 
 template <int Panels, bool Relu>
 void sum_gradients(const BatchNormPass& op, int64_t c) {
-    constexpr int N = Panels * kPanel / kHalfLanes;
-    Wide first[N] = {}, second[N] = {};
-    Half mean[N], factor[N], shift[N];
+    constexpr int N = Panels * kPanelVecs;
+    Vec mean[N], factor[N], shift[N];
     MN_UNROLL
     for (int n = 0; n < N; n++) {
-        mean[n] = load_half(op.mean + c + n * kHalfLanes);
-        factor[n] = load_half(op.factor + c + n * kHalfLanes);
-        shift[n] = load_half(op.shift + c + n * kHalfLanes);
+        mean[n] = load(op.mean + c + n * kLanes);
+        factor[n] = load(op.factor + c + n * kLanes);
+        shift[n] = load(op.shift + c + n * kLanes);
     }
     const float* src = op.src + op.first_pixel * op.channels + c;
     const float* diff_dst = op.diff_dst + op.first_pixel * op.channels + c;
-    for (int64_t i = op.first_pixel; i < op.last_pixel; i++) {
+    for (int64_t start = op.first_pixel; start < op.last_pixel; start += kFloatPixels) {
+        Vec first[N] = {}, second[N] = {};
+        const int64_t end = min_of(start + kFloatPixels, op.last_pixel);
+        for (int64_t i = start; i < end; i++) {
+            MN_UNROLL
+            for (int n = 0; n < N; n++) {
+                const Vec x = load(src + n * kLanes) - mean[n];
+                Vec g = load(diff_dst + n * kLanes);
+                // The result is computed again, so that the forward pass need not keep it.
+                if (Relu) g = x * factor[n] + shift[n] <= Vec{} ? Vec{} : g;
+                first[n] += g;
+                second[n] += g * x;
+            }
+            src += op.channels, diff_dst += op.channels;
+        }
         MN_UNROLL
         for (int n = 0; n < N; n++) {
-            const Half x = load_half(src + n * kHalfLanes);
-            Half g = load_half(diff_dst + n * kHalfLanes);
-            // The result is computed again, so that the forward pass need not keep it.
-            if (Relu) g = (x - mean[n]) * factor[n] + shift[n] <= Half{} ? Half{} : g;
-            const Wide wide = __builtin_convertvector(g, Wide);
-            first[n] += wide;
-            second[n] += wide * __builtin_convertvector(x, Wide);
+            add_wide(op.first_sum + c + n * kLanes, first[n]);
+            add_wide(op.second_sum + c + n * kLanes, second[n]);
         }
-        src += op.channels, diff_dst += op.channels;
-    }
-    MN_UNROLL
-    for (int n = 0; n < N; n++) {
-        store_wide(op.first_sum + c + n * kHalfLanes, first[n]);
-        store_wide(op.second_sum + c + n * kHalfLanes, second[n]);
     }
 }
 
@@ -141,46 +163,57 @@ void write_diff_src(const BatchNormPass& op, int64_t c) {
 }
 
 // Calls the first for as many panels as it takes at once, then the second panel by panel.
-template <int Panels>
 void over_channels(const BatchNormPass& op, void (*several)(const BatchNormPass&, int64_t),
                    void (*one)(const BatchNormPass&, int64_t)) {
     int64_t c = op.first_channel;
-    for (; c + Panels * kPanel <= op.last_channel; c += Panels * kPanel) several(op, c);
+    for (; c + kPanels * kPanel <= op.last_channel; c += kPanels * kPanel) several(op, c);
     for (; c < op.last_channel; c += kPanel) one(op, c);
+}
+
+void in_turns(const BatchNormPass& op, void (*several)(const BatchNormPass&, int64_t),
+              void (*one)(const BatchNormPass&, int64_t)) {
+    BatchNormPass turn = op;
+    for (int64_t i = op.first_pixel; i < op.last_pixel; i += kTurnPixels) {
+        turn.first_pixel = i, turn.last_pixel = min_of(i + kTurnPixels, op.last_pixel);
+        over_channels(turn, several, one);
+    }
+}
+
+void clear_sums(const BatchNormPass& op) {
+    for (int64_t c = op.first_channel; c < op.last_channel; c++)
+        op.first_sum[c] = op.second_sum[c] = 0;
 }
 
 template <bool Stream>
 void over_diff_src(const BatchNormPass& op) {
     if (op.relu)
-        over_channels<kScalePanels>(op, write_diff_src<kScalePanels, true, Stream>,
-                                    write_diff_src<1, true, Stream>);
+        over_channels(op, write_diff_src<kPanels, true, Stream>, write_diff_src<1, true, Stream>);
     else
-        over_channels<kScalePanels>(op, write_diff_src<kScalePanels, false, Stream>,
-                                    write_diff_src<1, false, Stream>);
+        over_channels(op, write_diff_src<kPanels, false, Stream>, write_diff_src<1, false, Stream>);
 }
 
 }  // namespace
 
 void f32_batch_norm_sum_sources(const BatchNormPass& op) {
-    over_channels<kSumPanels>(op, sum_sources<kSumPanels>, sum_sources<1>);
+    clear_sums(op);
+    in_turns(op, sum_sources<kPanels>, sum_sources<1>);
 }
 
 void f32_batch_norm_scale(const BatchNormPass& op) {
     if (op.stream) {
-        over_channels<kScalePanels>(op, scale<kScalePanels, true>, scale<1, true>);
+        in_turns(op, scale<kPanels, true>, scale<1, true>);
         stream_end();
     } else {
-        over_channels<kScalePanels>(op, scale<kScalePanels, false>, scale<1, false>);
+        in_turns(op, scale<kPanels, false>, scale<1, false>);
     }
 }
 
 void f32_batch_norm_sum_gradients(const BatchNormPass& op) {
+    clear_sums(op);
     if (op.relu)
-        over_channels<kGradientPanels>(op, sum_gradients<kGradientPanels, true>,
-                                       sum_gradients<1, true>);
+        over_channels(op, sum_gradients<kPanels, true>, sum_gradients<1, true>);
     else
-        over_channels<kGradientPanels>(op, sum_gradients<kGradientPanels, false>,
-                                       sum_gradients<1, false>);
+        over_channels(op, sum_gradients<kPanels, false>, sum_gradients<1, false>);
 }
 
 void f32_batch_norm_diff_src(const BatchNormPass& op) {

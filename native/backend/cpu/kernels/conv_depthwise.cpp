@@ -51,6 +51,12 @@ struct Axis {
     int64_t at(int64_t position, int64_t tap) const {
         return position * stride + offset + tap * offset_step;
     }
+    // The first of the `stride` places that the position after this one reads and this one does
+    // not.
+    int64_t next(int64_t position) const {
+        const int64_t last = offset_step > 0 ? count - 1 : 0;
+        return at(position + 1, last) - stride + 1;
+    }
 
 private:
     bool is_inside(int64_t position, int64_t tap) const {
@@ -233,8 +239,7 @@ struct Filter {
             Row row = {};
             row.in_step = taps.columns.stride * image.pixel;
             // Vectors of channels lie far apart in a row; the next one comes from memory in order.
-            const int64_t next = taps.rows.at(y + 1, taps.rows.count - taps.rows.stride);
-            row.ahead = image.data + (next - image.row) * image.width * image.pixel;
+            row.ahead = image.data + (taps.rows.next(y) - image.row) * image.width * image.pixel;
             if (part.pixels > 1) row.fetched = taps.rows.stride * taps.columns.stride * kLanes;
             row.part = &part;
             row.out_step = out_step;
@@ -262,19 +267,35 @@ struct Filter {
     }
 };
 
+// What sums over a row read: the image at the taps, and the gradient; both fetch ahead as a Row.
+struct SumRow {
+    const float *in, *gradient;
+    int64_t in_step, gradient_step;
+    const float *in_ahead, *gradient_ahead;
+    int64_t in_fetched, gradient_fetched;
+    const Part* part;
+};
+
 // Sums of T taps for a vector of channels over a row of pixels.
 template <int T, bool Few>
-void sum_row(const Part& part, const float* in, int64_t step, const float* gradient,
-             int64_t gradient_step, int64_t lanes, float* sums) {
+void sum_row(const SumRow& row, int64_t lanes, float* sums) {
+    const Part& part = *row.part;
     Vec sum[T];
     const float* taps[T];
     MN_UNROLL
     for (int t = 0; t < T; t++) {
         sum[t] = load(sums + part.id[t] * kPanel);
-        taps[t] = in + part.offset[t];
+        taps[t] = row.in + part.offset[t];
     }
-    const int64_t pixels = part.pixels;
+    const int64_t pixels = part.pixels, step = row.in_step, gradient_step = row.gradient_step;
+    const int64_t in_fetched = row.in_fetched, gradient_fetched = row.gradient_fetched;
+    const float *gradient = row.gradient, *in_ahead = row.in_ahead;
+    const float* gradient_ahead = row.gradient_ahead;
     for (int64_t x = 0, at = 0; x < pixels; x++, at += step, gradient += gradient_step) {
+        for (int64_t f = 0; f < in_fetched; f += kPanel, in_ahead += kPanel)
+            __builtin_prefetch(in_ahead);
+        for (int64_t f = 0; f < gradient_fetched; f += kPanel, gradient_ahead += kPanel)
+            __builtin_prefetch(gradient_ahead);
         const Vec g = load_part(gradient, Few ? lanes : kLanes);
         MN_UNROLL
         for (int t = 0; t < T; t++) sum[t] += g * load_part(taps[t] + at, Few ? lanes : kLanes);
@@ -283,13 +304,13 @@ void sum_row(const Part& part, const float* in, int64_t step, const float* gradi
     for (int t = 0; t < T; t++) store(sums + part.id[t] * kPanel, sum[t]);
 }
 
-using SumRow = void (*)(const Part&, const float*, int64_t, const float*, int64_t, int64_t, float*);
+using SumRowFunction = void (*)(const SumRow&, int64_t, float*);
 #define MN_SUMS(P)                                                                                \
     {                                                                                             \
         sum_row<1, P>, sum_row<2, P>, sum_row<3, P>, sum_row<4, P>, sum_row<5, P>, sum_row<6, P>, \
             sum_row<7, P>, sum_row<8, P>, sum_row<9, P>                                           \
     }
-constexpr SumRow kSumRow[2][kMostTaps] = {MN_SUMS(false), MN_SUMS(true)};
+constexpr SumRowFunction kSumRow[2][kMostTaps] = {MN_SUMS(false), MN_SUMS(true)};
 
 Taps forward_taps(const ConvShape& s) {
     return {forward_axis(s.kh, s.sh, s.pt, s.dh, s.ih), forward_axis(s.kw, s.sw, s.pl, s.dw, s.iw),
@@ -371,11 +392,23 @@ void f32_conv2d_depthwise_diff_weights(const ConvBackward& op, int64_t chunk, fl
             for (int64_t y = y0; y < y1; y++) {
                 const float* g = gradient.data + (y - gradient.row) * s.ow * gradient.pixel;
                 taps.each_part(image, y, s.ow, [&](const Part& part) {
+                    SumRow row = {};
+                    row.in_step = s.sw * s.ic;
+                    row.gradient_step = gradient.pixel;
+                    row.in_ahead = image.data + taps.rows.next(y) * s.iw * s.ic;
+                    row.gradient_ahead = g + s.ow * gradient.pixel;
+                    if (part.pixels > 1) {
+                        row.in_fetched = s.sh * s.sw * kLanes;
+                        row.gradient_fetched = kLanes;
+                    }
+                    row.part = &part;
                     for (int64_t c = 0; c < s.oc && part.count > 0; c += kLanes) {
+                        row.in = image.data + c;
+                        row.gradient = g + part.x * gradient.pixel + c;
                         float* sums = weights + c / kPanel * kernel * kPanel + c % kPanel;
-                        kSumRow[s.oc - c < kLanes][part.count - 1](
-                            part, image.data + c, s.sw * s.ic, g + part.x * gradient.pixel + c,
-                            gradient.pixel, s.oc - c, sums);
+                        kSumRow[s.oc - c < kLanes][part.count - 1](row, s.oc - c, sums);
+                        row.in_ahead += part.pixels * row.in_fetched;
+                        row.gradient_ahead += part.pixels * row.gradient_fetched;
                     }
                 });
                 for (int64_t c = 0; bias && c < s.oc; c += kLanes) {

@@ -150,16 +150,17 @@ void f32_conv2d_gemm_diff_weights(const ConvBackward& op, int64_t task, float* s
     const int64_t panel_floats = s.kh * s.kw * group_in * kPanel;
     const bool merged = s.dw == 1 && s.groups == 1;
     const int64_t width = strip_width(s, op.in_place);
-    float* gradient = scratch + op.strip_floats;
+    float* copy = scratch + op.strip_floats;
+    // The gradient is read where it stands, unless an activation or a pooling lies before it.
+    const bool direct = !s.has_pool && !s.relu && s.oc % kPanel == 0;
 
     Product p = {};
     p.a_row = 1;
     p.a_k = s.sw * s.ic;
     p.taps = op.row_taps;
     p.inner = s.ow;
-    p.b = gradient;
-    p.b_k = padded;
-    p.b_tap = s.ow * padded;
+    p.b_k = direct ? s.oc : padded;
+    p.b_tap = s.ow * p.b_k;
     p.b_panel = kPanel;
     p.c_row = kPanel;
     p.c_panel = panel_floats;
@@ -174,7 +175,8 @@ void f32_conv2d_gemm_diff_weights(const ConvBackward& op, int64_t task, float* s
         for (int64_t y0 = 0; y0 < s.oh; y0 += op.rows_per_strip) {
             const int64_t y1 = min_of(y0 + op.rows_per_strip, s.oh);
             const float* src = source_strip(s, image, y0, y1, op.in_place, s.ic, scratch);
-            gradient_before_pool(op, n, y0, y1, 0, s.ow, o, columns, padded, gradient);
+            p.b = direct ? op.diff_dst + (n * s.oh + y0) * s.ow * s.oc + o : copy;
+            if (!direct) gradient_before_pool(op, n, y0, y1, 0, s.ow, o, columns, padded, copy);
             p.tap_count = y1 - y0;
             for (int64_t kh = 0; kh < s.kh; kh++) {
                 for (int64_t kw = 0; kw < (merged ? 1 : s.kw); kw++) {
@@ -185,9 +187,9 @@ void f32_conv2d_gemm_diff_weights(const ConvBackward& op, int64_t task, float* s
             }
             p.accumulate = true;
             if (!op.chunk_bias) continue;
-            const float* g = gradient;
-            for (int64_t i = 0; i < (y1 - y0) * s.ow; i++) {
-                for (int64_t v = 0; v < padded / kLanes; v++, g += kLanes) bias[v] += load(g);
+            const float* g = p.b;
+            for (int64_t i = 0; i < (y1 - y0) * s.ow; i++, g += p.b_k) {
+                for (int64_t v = 0; v < padded / kLanes; v++) bias[v] += load(g + v * kLanes);
             }
         }
     }

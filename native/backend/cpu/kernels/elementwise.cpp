@@ -6,20 +6,6 @@
 
 namespace mn::cpu::MN_ISA {
 
-void f32_relu_forward(const float* src, float* dst, int64_t count) {
-    int64_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) store(dst + i, relu(load(src + i)));
-    for (; i < count; i++) dst[i] = relu_scalar(src[i]);
-}
-
-void f32_relu_backward(const float* dst, const float* diff_dst, float* diff_src, int64_t count) {
-    int64_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) {
-        store(diff_src + i, load(dst + i) <= Vec{} ? Vec{} : load(diff_dst + i));
-    }
-    for (; i < count; i++) diff_src[i] = dst[i] <= 0.0f ? 0.0f : diff_dst[i];
-}
-
 void f32_sum_chunks(const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
                     int64_t count, int64_t accumulate) {
     int64_t i = 0;
@@ -33,6 +19,53 @@ void f32_sum_chunks(const float* chunks, int64_t chunk_count, int64_t stride, fl
         for (int64_t j = 1; j < chunk_count; j++) sum += chunks[j * stride + i];
         dst[i] = accumulate ? dst[i] + sum : sum;
     }
+}
+
+namespace {
+
+typedef double WideVec __attribute__((vector_size(2 * MN_VEC_BYTES)));
+
+MN_INLINE double sum_of(WideVec sums) {
+    double sum = 0;
+    for (int lane = 0; lane < kLanes; lane++) sum += sums[lane];
+    return sum;
+}
+
+}  // namespace
+
+double f32_scale_product(const float* x, float* g, int64_t count, float factor) {
+    WideVec sums = {};
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) {
+        const Vec gradient = load(g + i);
+        sums += __builtin_convertvector(load(x + i), WideVec) *
+                __builtin_convertvector(gradient, WideVec);
+        store(g + i, gradient * splat(factor));
+    }
+    double sum = sum_of(sums);
+    for (; i < count; i++) {
+        sum += static_cast<double>(x[i]) * static_cast<double>(g[i]);
+        g[i] *= factor;
+    }
+    return sum;
+}
+
+double f32_squared_error(const float* x, float* g, int64_t count, float factor) {
+    WideVec sums = {};
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) {
+        const Vec difference = load(x + i) - load(g + i);
+        const WideVec wide = __builtin_convertvector(difference, WideVec);
+        sums += wide * wide;
+        store(g + i, difference * splat(2 * factor));
+    }
+    double sum = sum_of(sums);
+    for (; i < count; i++) {
+        const float difference = x[i] - g[i];
+        sum += static_cast<double>(difference) * static_cast<double>(difference);
+        g[i] = difference * (2 * factor);
+    }
+    return sum;
 }
 
 namespace {

@@ -51,6 +51,7 @@ void tile(const Product& p) {
             for (int m = 0; m < M; m++) sum[m][n] = start;
         }
     }
+    const float* ahead = p.a + M * a_row;
     for (int64_t t = 0; t < p.tap_count; t++) {
         // A pointer for every third row: the others are one or two strides away, which an address
         // can say; one for each would not fit the registers.
@@ -59,6 +60,10 @@ void tile(const Product& p) {
         for (int i = 0; i < (M + 2) / 3; i++) a[i] = p.a + p.taps[t] + 3 * i * a_row;
         const float* b = p.b + t * p.b_tap;
         for (int64_t k = 0; k < inner; k++) {
+            if (ContiguousK) {
+                __builtin_prefetch(ahead);
+                ahead += 16;
+            }
             Vec row[N];
             MN_UNROLL
             for (int n = 0; n < N; n++) {

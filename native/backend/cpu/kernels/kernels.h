@@ -44,12 +44,17 @@ void f32_batch_norm_sum_sources(const BatchNormPass&);
 void f32_batch_norm_scale(const BatchNormPass&);
 void f32_batch_norm_sum_gradients(const BatchNormPass&);
 void f32_batch_norm_diff_src(const BatchNormPass&);
-void f32_relu_forward(const float* src, float* dst, int64_t count);
-void f32_relu_backward(const float* dst, const float* diff_dst, float* diff_src, int64_t count);
+void f32_activation(const ActivationRun&);
 void f32_sum_chunks(const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
                     int64_t count, int64_t accumulate);
+void f32_dropout(const DropoutRun&, int64_t task);
 void load_image(const LoadRun&, int64_t image);
 void f32_update(const UpdateStep&, const UpdateRange&);
+double f32_scale_product(const float* x, float* g, int64_t count, float factor);
+double f32_squared_error(const float* x, float* g, int64_t count, float factor);
+void f32_class_scores(ClassScores&);
+void f32_class_gradients(float* values, int64_t classes, float scale, float share,
+                         const float* weights);
 double f32_multiply_adds(int64_t iterations, float* sink);
 double f32_sum_of_squares(const float* g, int64_t count, float scale, float clip_value);
 

@@ -40,12 +40,16 @@ const KernelTable table = {
     f32_batch_norm_scale,
     f32_batch_norm_sum_gradients,
     f32_batch_norm_diff_src,
-    f32_relu_forward,
-    f32_relu_backward,
+    f32_activation,
     f32_sum_chunks,
+    f32_dropout,
     load_image,
     f32_update,
     f32_sum_of_squares,
+    f32_scale_product,
+    f32_squared_error,
+    f32_class_scores,
+    f32_class_gradients,
     f32_multiply_adds,
 };
 

@@ -160,7 +160,29 @@ struct BatchNormPass {
     const float* diff_dst;
     float* diff_src;
     int64_t stream;                  // 1: what is written goes past the caches
-    double *first_sum, *second_sum;  // of x and x^2, or of g and g x, by channel
+    double *first_sum, *second_sum;  // of x and x^2, or of g and g (x - mean), by channel
+};
+
+// dst = src * factor, 0 for the elements that are dropped and `scale` for the others; backward
+// alike. Elements are counted by image, channel and pixel. One channel: task = kDropoutElements of
+// all `pixels`; else NHWC, task = image * panels of channels + panel.
+constexpr int64_t kDropoutElements = 4096;
+
+struct DropoutRun {
+    uint32_t key[2], counter[2];  // of Philox; the upper half of the counter
+    float probability, scale;
+    int64_t channels, pixels;
+    const float* src;
+    float* dst;
+};
+
+struct ActivationRun {
+    int64_t kind;            // mn_activation_kind
+    float alpha, threshold;  // mn_activation_desc
+    const float* value;      // the source; backward: source or result, as the reference's uses_dst
+    const float* diff_dst;   // null: forward
+    float* result;           // dst or diff_src
+    int64_t count;
 };
 
 struct LoadRun {
@@ -171,6 +193,17 @@ struct LoadRun {
     const float* scale;  // a channel each: dst = x * scale + shift
     const float* shift;
     float* dst;
+};
+
+// The class scores of one image.
+struct ClassScores {
+    const float* scores;
+    int64_t classes, target;
+    // Results.
+    float* exponentials;  // of score - largest; null: not wanted
+    double sum;           // of the exponentials; a NaN if a score is one
+    float largest;
+    int64_t leads;  // 1: no score is a NaN, and the target is the first of the largest
 };
 
 // One step of an optimizer on one parameter; the formulas are in optimizers.cpp.
@@ -262,16 +295,23 @@ struct KernelTable {
     void (*f32_batch_norm_sum_gradients)(const BatchNormPass&);
     void (*f32_batch_norm_diff_src)(const BatchNormPass&);
 
-    void (*f32_relu_forward)(const float* src, float* dst, int64_t count);
-    void (*f32_relu_backward)(const float* dst, const float* diff_dst, float* diff_src,
-                              int64_t count);
+    void (*f32_activation)(const ActivationRun&);
     // dst (+)= sum of `chunks` arrays that lie `stride` apart, in their order.
     void (*f32_sum_chunks)(const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
                            int64_t count, int64_t accumulate);
+    void (*f32_dropout)(const DropoutRun&, int64_t task);
     void (*load_image)(const LoadRun&, int64_t image);
     void (*f32_update)(const UpdateStep&, const UpdateRange&);
     // The sum of squares of cut(scale g), cut to +- clip_value if that is above 0.
     double (*f32_sum_of_squares)(const float* g, int64_t count, float scale, float clip_value);
+    // g = factor g; returns the sum of x g before that.
+    double (*f32_scale_product)(const float* x, float* g, int64_t count, float factor);
+    // g = factor * 2 (x - g); returns the sum of (x - g)^2.
+    double (*f32_squared_error)(const float* x, float* g, int64_t count, float factor);
+    void (*f32_class_scores)(ClassScores&);
+    // values = scale values - share weights, all weights 1 if null.
+    void (*f32_class_gradients)(float* values, int64_t classes, float scale, float share,
+                                const float* weights);
     // Multiply-adds from registers; returns how many operations they were, each counted as two.
     double (*f32_multiply_adds)(int64_t iterations, float* sink);
 };

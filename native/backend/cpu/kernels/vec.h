@@ -12,8 +12,10 @@
 
 #if defined(__clang__)
 #define MN_UNROLL _Pragma("clang loop unroll(full)")
+#define MN_NO_UNROLL _Pragma("clang loop unroll(disable)")
 #else
 #define MN_UNROLL _Pragma("GCC unroll 64")
+#define MN_NO_UNROLL _Pragma("GCC unroll 1")
 #endif
 #define MN_INLINE inline __attribute__((always_inline))
 
@@ -103,9 +105,6 @@ MN_INLINE void store_bytes(uint8_t* p, IntVec v) {
 // max(0, x), but a NaN stays a NaN.
 MN_INLINE Vec relu(Vec v) {
     return v < Vec{} ? Vec{} : v;
-}
-MN_INLINE float relu_scalar(float x) {
-    return x < 0.0f ? 0.0f : x;
 }
 
 MN_INLINE int64_t min_of(int64_t a, int64_t b) {

@@ -49,7 +49,8 @@ void BatchNorm::run(Device& device, const mnb_run& run) {
         each_range(device, split, [&](int64_t c) { set_scale(run, split, c, statistics(run, c)); });
     }
     const ChannelScale op = forward_scale(run, split);
-    split.run(device, [&](const SplitPart& part) { scale(part, op, src, run.dst); });
+    split.run(
+        device, [&](const SplitPart& part) { scale(part, op, src, run.dst); }, true);
 }
 
 void BatchNorm::sum_sources(const SplitPart& part, const float* src, const Sums& sums) const {
@@ -74,7 +75,7 @@ void BatchNorm::sum_gradients(const SplitPart& part, const ChannelScale& forward
                           const float x = src[at];
                           a = static_cast<double>(
                               passed<decltype(relu)::value>(forward, x, c, diff_dst[dst_at]));
-                          b = a * static_cast<double>(x);
+                          b = a * static_cast<double>(x - forward.mean[c]);
                       });
     };
     if (forward.relu)
@@ -152,14 +153,16 @@ void BatchNorm::backward(Device& device, const mnb_run& run, const Split& split)
     const ChannelGradient op = {
         forward,        coefficient(run, split, 3), coefficient(run, split, 4), src, diff_dst,
         run.diff_src[0]};
-    split.run(device, [&](const SplitPart& part) { write_diff_src(part, op); });
+    split.run(
+        device, [&](const SplitPart& part) { write_diff_src(part, op); }, true);
 }
 
 void BatchNorm::finish_gradients(const mnb_run& run, const Split& split, int64_t c) const {
     const auto [mean, r] = statistics(run, c);
     const double n = values(run);
     const double sum_g = total(run, split, 0, c);
-    const double sum_gx = total(run, split, 1, c) - mean * sum_g;  // of g (x - m)
+    const double rounded = static_cast<double>(coefficient(run, split, 0)[c]);
+    const double sum_gx = total(run, split, 1, c) + (rounded - mean) * sum_g;  // of g (x - m)
     if (d_.affine && run.diff_param[0] != nullptr)
         write_gradient(run.diff_param[0][c], sum_gx * r, run.accumulate);
     if (d_.affine && run.diff_param[1] != nullptr)
@@ -169,7 +172,6 @@ void BatchNorm::finish_gradients(const mnb_run& run, const Split& split, int64_t
         return;
     }
     const double factor = weight(run, c) * r, slope = -factor * r * r * sum_gx / n;
-    const double rounded = static_cast<double>(coefficient(run, split, 0)[c]);
     coefficient(run, split, 3)[c] = static_cast<float>(slope);
     coefficient(run, split, 4)[c] =
         static_cast<float>(slope * (rounded - mean) - factor * sum_g / n);

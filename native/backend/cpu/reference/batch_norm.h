@@ -6,9 +6,10 @@
 //     y  = (x - m) r weight + bias
 //     dx = weight r (g - mean of g - (x - m) r^2 * mean of g (x - m))
 //
-// Both means come from the channel's sums of g and g x. Inference puts the running statistics in
-// the place of m and v, and so does training where they are frozen: constants, dx = weight r g.
-// During the backward pass y can be had again, with the same bits, from the saved m and r.
+// Both means come from the channel's sums of g and g (x - m as a float). Inference puts the running
+// statistics in the place of m and v, and so does training where they are frozen: constants, dx =
+// weight r g. During the backward pass y can be had again, with the same bits, from the saved m and
+// r.
 //
 // The four passes over memory are virtual, so that an instruction set can have its own.
 
@@ -32,7 +33,8 @@ public:
     void run(Device& device, const mnb_run& run) override;
 
 protected:
-    // The sums of a part: of x and x^2, or of the gradient g that the ReLU lets pass and g x.
+    // The sums of a part: of x and x^2, or of the gradient g that the ReLU lets pass and g (x -
+    // mean).
     struct Sums {
         double *first, *second;
     };
