@@ -48,6 +48,24 @@ TEST_P(ThreadPoolTest, EveryTaskRunsOnce) {
     }
 }
 
+// Nobody goes on before all have begun, so nobody takes a task of another's share.
+TEST_P(ThreadPoolTest, EachWorkerBeginsWithItsShare) {
+    const int threads = GetParam(), each = 5;
+    ThreadPool pool(threads);
+    for (int round = 0; round < 20; ++round) {
+        std::atomic<int> begun{0};
+        std::vector<int> first(static_cast<size_t>(threads), -1);
+        pool.parallel_for(threads * each, [&](int task, int worker) {
+            if (first[static_cast<size_t>(worker)] >= 0) return;
+            first[static_cast<size_t>(worker)] = task;
+            begun.fetch_add(1);
+            while (begun.load() < threads) std::this_thread::yield();
+        });
+        for (int worker = 0; worker < threads; ++worker)
+            ASSERT_EQ(first[static_cast<size_t>(worker)], worker * each);
+    }
+}
+
 TEST_P(ThreadPoolTest, WritesOfARegionAreSeenAfterIt) {
     ThreadPool pool(GetParam());
     std::vector<int> values(64);  // not atomic on purpose

@@ -67,7 +67,8 @@ void name_this_thread(int worker) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) : threads_(std::max(threads, 1)) {
+ThreadPool::ThreadPool(int threads)
+    : shares_(static_cast<size_t>(std::max(threads, 1))), threads_(std::max(threads, 1)) {
     spin_nanoseconds_ = threads_ <= available_processors() ? spin_when_alone : spin_when_crowded;
     workers_.reserve(static_cast<size_t>(threads_ - 1));
     try {
@@ -104,7 +105,12 @@ void ThreadPool::run(int tasks, Function fn, void* context) {
     done_.store(0, std::memory_order_relaxed);
     fn_.store(fn, std::memory_order_relaxed);
     context_.store(context, std::memory_order_relaxed);
-    tasks_.store(tasks, std::memory_order_relaxed);
+    for (int64_t worker = 0; worker < threads_; ++worker) {
+        const uint64_t first = static_cast<uint64_t>(worker * tasks / threads_);
+        const uint64_t last = static_cast<uint64_t>((worker + 1) * tasks / threads_);
+        shares_[static_cast<size_t>(worker)].range.store(first << 32 | last,
+                                                         std::memory_order_relaxed);
+    }
     const uint32_t region = region_of(ticket_.load(std::memory_order_relaxed)) + 1;
     // Sequentially consistent with sleeping_: either a worker going to sleep sees the region, or
     // the region sees the sleeper.
@@ -136,13 +142,29 @@ void ThreadPool::take_tasks(uint32_t region, int worker) {
     while (region_of(ticket) == region && open_tasks(ticket) > 0) {
         const Function fn = fn_.load(std::memory_order_relaxed);
         void* const context = context_.load(std::memory_order_relaxed);
-        const int tasks = tasks_.load(std::memory_order_relaxed);
         if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel,
                                            std::memory_order_acquire))
             continue;
-        run_task(fn, context, tasks - static_cast<int>(open_tasks(ticket)), worker);
+        run_task(fn, context, choose_task(worker), worker);
         done_.fetch_add(1, std::memory_order_release);
         ticket = ticket_.load(std::memory_order_acquire);
+    }
+}
+
+// The first of the worker's share, or the last of the next share that has some. There is one: as
+// many tasks are left in the shares as the ticket has given out and has yet to give.
+int ThreadPool::choose_task(int worker) {
+    for (int victim = worker;; victim = (victim + 1) % threads_) {
+        std::atomic<uint64_t>& share = shares_[static_cast<size_t>(victim)].range;
+        uint64_t range = share.load(std::memory_order_relaxed);
+        for (;;) {
+            const uint64_t first = range >> 32, last = range & 0xffffffffu;
+            if (first == last) break;
+            const bool own = victim == worker;
+            const uint64_t rest = own ? (first + 1) << 32 | last : first << 32 | (last - 1);
+            if (share.compare_exchange_weak(range, rest, std::memory_order_relaxed))
+                return static_cast<int>(own ? first : last - 1);
+        }
     }
 }
 

@@ -57,6 +57,7 @@ public:
 private:
     void work(int worker);
     void take_tasks(uint32_t region, int worker);
+    int choose_task(int worker);
     void run_task(Function fn, void* context, int task, int worker) noexcept;
     uint32_t wait_for_region(uint32_t seen);
     void wake(int wanted);
@@ -65,17 +66,22 @@ private:
     // The open region. `ticket_` holds its number (high half) and how many tasks nobody has taken
     // yet (low half). A worker reads the fields, then takes a task by compare-and-swap on the
     // ticket: if that succeeds, a task of that very region was still open, so the region had not
-    // ended and the fields read before belong to it.
+    // ended and the fields read before belong to it. Which task that is, the shares say.
     alignas(64) std::atomic<uint64_t> ticket_{0};
     std::atomic<Function> fn_{nullptr};
     std::atomic<void*> context_{nullptr};
-    std::atomic<int> tasks_{0};
     alignas(64) std::atomic<int> done_{0};
     alignas(64) std::atomic<bool> busy_{false};
     std::atomic<bool> stopping_{false};
     std::atomic<int> sleeping_{0};
     std::atomic<bool> failed_{false};
     std::exception_ptr failure_;  // guarded by mutex_
+
+    // A worker's tasks that nobody has taken: the first (high half) and the one behind the last.
+    struct alignas(64) Share {
+        std::atomic<uint64_t> range{0};
+    };
+    std::vector<Share> shares_;
 
     std::mutex mutex_;
     std::condition_variable awake_;

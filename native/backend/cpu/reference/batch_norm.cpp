@@ -49,8 +49,7 @@ void BatchNorm::run(Device& device, const mnb_run& run) {
         each_range(device, split, [&](int64_t c) { set_scale(run, split, c, statistics(run, c)); });
     }
     const ChannelScale op = forward_scale(run, split);
-    split.run(
-        device, [&](const SplitPart& part) { scale(part, op, src, run.dst); }, true);
+    split.run(device, [&](const SplitPart& part) { scale(part, op, src, run.dst); });
 }
 
 void BatchNorm::sum_sources(const SplitPart& part, const float* src, const Sums& sums) const {
@@ -153,8 +152,7 @@ void BatchNorm::backward(Device& device, const mnb_run& run, const Split& split)
     const ChannelGradient op = {
         forward,        coefficient(run, split, 3), coefficient(run, split, 4), src, diff_dst,
         run.diff_src[0]};
-    split.run(
-        device, [&](const SplitPart& part) { write_diff_src(part, op); }, true);
+    split.run(device, [&](const SplitPart& part) { write_diff_src(part, op); });
 }
 
 void BatchNorm::finish_gradients(const mnb_run& run, const Split& split, int64_t c) const {

@@ -200,13 +200,10 @@ struct Split {
         return std::min(most, divide_up(images * view.height(), fewest_rows(view)));
     }
 
-    // Calls body(part) for each part; the last pass over what another has read goes backwards,
-    // since the end is what the caches still hold.
+    // Calls body(part) for each part.
     template <class Body>
-    void run(Device& device, Body&& body, bool backwards = false) const {
-        const int tasks = static_cast<int>(chunks * ranges);
-        device.pool.parallel_for(tasks, [&](int task, int) {
-            if (backwards) task = tasks - 1 - task;
+    void run(Device& device, Body&& body) const {
+        device.pool.parallel_for(static_cast<int>(chunks * ranges), [&](int task, int) {
             const int64_t row = task / ranges * rows_per_chunk, channel = task % ranges * range;
             body(SplitPart{task / ranges, row, std::min(row + rows_per_chunk, rows), channel,
                            std::min(channel + range, channels)});
