@@ -1,10 +1,22 @@
-using SkiaSharp;
+using SixLabors.ImageSharp;
+using SixLabors.ImageSharp.Formats.Bmp;
+using SixLabors.ImageSharp.Formats.Gif;
+using SixLabors.ImageSharp.Formats.Jpeg;
+using SixLabors.ImageSharp.Formats.Png;
+using SixLabors.ImageSharp.Formats.Webp;
+using SixLabors.ImageSharp.PixelFormats;
+using SixLabors.ImageSharp.Processing;
 
 namespace MnistNative.Cli;
 
 /// <summary>Reads image files as the bytes of a network's input.</summary>
 internal static class ImageFile
 {
+    // No format without a signature: a raw file could be taken for it.
+    private static readonly Configuration Formats = new(
+        new BmpConfigurationModule(), new GifConfigurationModule(), new JpegConfigurationModule(),
+        new PngConfigurationModule(), new WebpConfigurationModule());
+
     /// <summary>
     /// The pixels of a picture, scaled to the input's size, as C×H×W bytes; or the bytes themselves of a raw file of
     /// exactly that length.
@@ -12,7 +24,7 @@ internal static class ImageFile
     public static byte[] Read(FileInfo file, ImageShape shape, bool invert)
     {
         byte[] content = File.ReadAllBytes(file.FullName);
-        using SKBitmap? picture = Decode(content);
+        using Image<Rgba32>? picture = Decode(content);
         byte[] pixels = picture is not null ? ToPixels(picture, shape)
             : content.Length == shape.Length ? content
             : throw new InvalidDataException(
@@ -28,42 +40,45 @@ internal static class ImageFile
         return pixels;
     }
 
-    private static SKBitmap? Decode(byte[] content)
+    private static Image<Rgba32>? Decode(byte[] content)
     {
-        using SKData data = SKData.CreateCopy(content);
-        using SKCodec? codec = SKCodec.Create(data);
-        return codec is null
-            ? null
-            : SKBitmap.Decode(codec, new SKImageInfo(codec.Info.Width, codec.Info.Height, SKColorType.Rgba8888, SKAlphaType.Premul));
+        try
+        {
+            return Image.Load<Rgba32>(Formats, content);
+        }
+        catch (ImageFormatException)
+        {
+            return null;
+        }
     }
 
-    private static byte[] ToPixels(SKBitmap picture, ImageShape shape)
+    private static byte[] ToPixels(Image<Rgba32> picture, ImageShape shape)
     {
         if (shape.Channels is not (1 or 3))
         {
             throw new InvalidDataException($"A picture has 1 or 3 channels, and the network takes images of {shape}; use raw files.");
         }
 
-        // Mipmaps average over the pixels that shrink into one.
-        using SKBitmap scaled = picture.Resize(
-            new SKSizeI(shape.Width, shape.Height), new SKSamplingOptions(SKFilterMode.Linear, SKMipmapMode.Linear));
+        // As a camera was held; what is transparent is black. The triangle averages over the pixels that shrink into one.
+        picture.Mutate(image => image
+            .AutoOrient()
+            .BackgroundColor(Color.Black)
+            .Resize(shape.Width, shape.Height, KnownResamplers.Triangle));
         byte[] pixels = new byte[shape.Length];
         int plane = shape.Height * shape.Width;
-        ReadOnlySpan<byte> from = scaled.GetPixelSpan();
         for (int y = 0; y < shape.Height; y++)
         {
             for (int x = 0; x < shape.Width; x++)
             {
-                // Alpha is multiplied in: what is transparent is black.
-                ReadOnlySpan<byte> color = from.Slice((y * scaled.RowBytes) + (x * scaled.BytesPerPixel), 3);
+                Rgba32 color = picture[x, y];
                 int to = (y * shape.Width) + x;
                 if (shape.Channels == 1)
                 {
-                    pixels[to] = Luma(color[0], color[1], color[2]);
+                    pixels[to] = Luma(color.R, color.G, color.B);
                 }
                 else
                 {
-                    (pixels[to], pixels[plane + to], pixels[(2 * plane) + to]) = (color[0], color[1], color[2]);
+                    (pixels[to], pixels[plane + to], pixels[(2 * plane) + to]) = (color.R, color.G, color.B);
                 }
             }
         }

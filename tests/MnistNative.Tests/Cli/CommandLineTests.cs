@@ -2,7 +2,9 @@ using System.Diagnostics;
 using System.Text.Json;
 using MnistNative.Cli;
 using MnistNative.Tests.Data;
-using SkiaSharp;
+using SixLabors.ImageSharp;
+using SixLabors.ImageSharp.PixelFormats;
+using SixLabors.ImageSharp.Processing;
 
 namespace MnistNative.Tests.Cli;
 
@@ -106,6 +108,18 @@ public sealed class CommandLineTests
         double expected = Probability(await Run("predict", "--model", model, raw, "--json"));
         Assert.Equal(expected, Probability(await Run("predict", "--model", model, negative, "--invert", "--json")), 1e-6);
         Assert.Equal(expected, Probability(await Run("predict", "--model", model, large, "--json")), 0.01);
+
+        string black = folder.File("black.raw");
+        string clear = folder.File("clear.png");
+        File.WriteAllBytes(black, new byte[28 * 28]);
+        using (var picture = new Image<Rgba32>(56, 28, new Rgba32(255, 255, 255, 0)))
+        {
+            picture.SaveAsPng(clear);
+        }
+
+        Output dark = await Run("predict", "--model", model, black, clear, "--json");
+        Assert.Equal(
+            dark.Json[0].GetProperty("probabilities").GetRawText(), dark.Json[1].GetProperty("probabilities").GetRawText());
 
         string text = folder.File("note.txt");
         File.WriteAllText(text, "no picture");
@@ -336,13 +350,9 @@ public sealed class CommandLineTests
 
     private static void WritePng(string path, byte[] image, int size)
     {
-        using var small = new SKBitmap(28, 28, SKColorType.Gray8, SKAlphaType.Opaque);
-        image.CopyTo(small.GetPixelSpan());
-        using SKBitmap scaled = size == 28
-            ? small.Copy()
-            : small.Resize(new SKSizeI(size, size), new SKSamplingOptions(SKFilterMode.Nearest));
-        using FileStream stream = File.Create(path);
-        scaled.Encode(stream, SKEncodedImageFormat.Png, 100);
+        using Image<L8> picture = Image.LoadPixelData<L8>(image, 28, 28);
+        picture.Mutate(small => small.Resize(size, size, KnownResamplers.NearestNeighbor));
+        picture.SaveAsPng(path);
     }
 
     /// <summary>Interrupts the command when its first line comes.</summary>
