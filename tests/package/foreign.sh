@@ -87,6 +87,15 @@ arm=(qemu-aarch64-static -L /usr/aarch64-linux-gnu)
 emulated "linux-arm64: native tests under qemu" qemu-aarch64-static linux-arm64 whole "${arm[@]}" "$(tests_of linux-arm64)"
 emulated "linux-arm64: the C ABI's test under qemu" qemu-aarch64-static linux-arm64 \
     last_line "${arm[@]}" "$(c_test_of linux-arm64)"
+# .NET needs a C++ library, too.
+arm_consumer() {
+    publish arm -r linux-arm64 --self-contained && "${arm[@]}" "$work/arm/consumer" "$work/out"
+}
+if [ -x "$(command -v qemu-aarch64-static)" ] && [ -e /usr/aarch64-linux-gnu/lib/libstdc++.so.6 ]; then
+    check "linux-arm64: a self-contained consumer under qemu" arm_consumer
+else
+    skip "linux-arm64: a self-contained consumer under qemu" "qemu-user-static or libstdc++6-arm64-cross is not installed"
+fi
 musl=/lib/ld-musl-x86_64.so.1
 emulated "linux-musl-x64: native tests on musl" $musl linux-musl-x64 whole $musl "$(tests_of linux-musl-x64)"
 emulated "linux-musl-x64: the C ABI's test on musl" $musl linux-musl-x64 last_line $musl "$(c_test_of linux-musl-x64)"

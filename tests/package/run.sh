@@ -98,6 +98,8 @@ check "publishes, framework-dependent" publish dependent
 check "runs, framework-dependent, read-only folder" run_read_only dependent dotnet "$work/dependent/consumer.dll"
 check "publishes, self-contained" publish contained -r linux-x64 --self-contained
 check "runs, self-contained, read-only folder" run_read_only contained "$work/contained/consumer"
+check "publishes for .NET 8, self-contained" publish eight -r linux-x64 --self-contained -p:TargetFramework=net8.0
+check "runs on .NET 8" "$work/eight/consumer" "$work/out"
 check "publishes, single file" publish single -r linux-x64 --self-contained -p:PublishSingleFile=true \
     -p:IncludeNativeLibrariesForSelfExtract=true
 check "the single file is one" test "$(find "$work/single" -type f ! -name '*.pdb' | wc -l)" -eq 1
@@ -157,6 +159,20 @@ tool() {
         "$work/tool/mnistnative" info
 }
 check "dotnet tool install MnistNative.Cli" tool
+# None that this computer's compiler made.
+tool_libraries() {
+    local library name rid
+    mkdir "$scratch/tool" && cd "$scratch/tool" &&
+        cmake -E tar xf "$repository/artifacts/packages/MnistNative.Cli.$version.nupkg" && cd tools/net10.0/any || return
+    for library in $(find . -name 'libmnistnative*'); do
+        name=${library##*/}
+        rid=${library#./runtimes/}
+        rid=${rid%%/*}
+        cmp "$library" "$repository/artifacts/native/$rid/$name" || return
+        echo "$rid $name"
+    done
+}
+check "the tool has the packages' libraries" tool_libraries
 
 . tests/package/cuda.sh
 
