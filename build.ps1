@@ -1,4 +1,4 @@
-# The same verbs as build.sh, over the same presets and commands.
+# The verbs of build.sh but cuda-report, over the same presets and commands.
 param(
     [Parameter(Mandatory, Position = 0)]
     [ValidateSet('build', 'test', 'pack', 'native', 'asan', 'tsan', 'api', 'bindings', 'format', 'format-check', 'clean')]

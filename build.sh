@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 usage() {
     cat <<'EOF'
-usage: ./build.sh VERB [arguments of dotnet]
+usage: ./build.sh VERB [arguments of the command behind it]
 
   build          the native library and all projects
   test           all tests, native ones included

@@ -28,7 +28,7 @@ internal static class ImageFile
         byte[] pixels = picture is not null ? ToPixels(picture, shape)
             : content.Length == shape.Length ? content
             : throw new InvalidDataException(
-                $"\"{file}\" is neither a PNG or JPEG picture nor a raw file of {shape.Length} bytes (it has {content.Length}).");
+                $"\"{file}\" is neither a PNG, JPEG, BMP, GIF or WebP picture nor a raw file of {shape.Length} bytes (it has {content.Length}).");
         if (invert)
         {
             for (int i = 0; i < pixels.Length; i++)

@@ -51,7 +51,7 @@ internal static class SharedOptions
     {
         var option = new Option<int>("--threads")
         {
-            Description = "Threads that compute on the CPU; 0 takes all processors.",
+            Description = "Threads that compute on the CPU; 0 takes MNISTNATIVE_NUM_THREADS, else all processors.",
             HelpName = "N",
         };
         return option.InRange(0, 1024);

@@ -17,7 +17,7 @@ public enum DeviceKind
 /// <param name="Index">Which of the devices of that kind, from 0.</param>
 /// <param name="Name">Name of the processor or card.</param>
 /// <param name="Architecture">Instruction set or architecture that the kernels use, for example <c>avx2</c>.</param>
-/// <param name="Threads">Threads that compute; 0 where the notion does not apply.</param>
+/// <param name="Threads">Threads that compute; on a card its multiprocessors.</param>
 /// <param name="MemoryBytes">Memory of the device in bytes, 0 if unknown.</param>
 public sealed record DeviceInfo(
     DeviceKind Kind, int Index, string Name, string Architecture, int Threads, long MemoryBytes)
@@ -99,7 +99,8 @@ public sealed class Device : IDisposable
 
     /// <summary>
     /// Where the CUDA plugin is, or would have to be: the file that the environment variable MNISTNATIVE_CUDA_PLUGIN
-    /// names, else libmnistnative_cuda beside the native library or in the application's <c>runtimes</c> folder.
+    /// names, else libmnistnative_cuda beside the native library, beside the application, in its <c>runtimes</c> folder or in the
+    /// .NET runtime's own folders.
     /// </summary>
     public static string CudaPluginPath
     {

@@ -52,7 +52,14 @@ if(TARGETS MATCHES "mnistnative_cuda" AND EXISTS "${binary_dir}/CMakeCache.txt")
     endif()
 endif()
 
-if(NOT EXISTS "${stamp}" OR "${source_dir}/CMakePresets.json" IS_NEWER_THAN "${stamp}")
+# CMake keeps the compiler that a build folder was configured with, and with it the platform's version.
+foreach(file "${source_dir}/CMakePresets.json" "${native_dir}/cmake/zig.cmake" "${native_dir}/cmake/fetch_zig.cmake")
+    if(EXISTS "${stamp}" AND "${file}" IS_NEWER_THAN "${stamp}")
+        file(REMOVE_RECURSE "${binary_dir}")
+    endif()
+endforeach()
+
+if(NOT EXISTS "${stamp}")
     run("configured" "${CMAKE_COMMAND}" --preset ${PRESET})
     file(TOUCH "${stamp}")
 endif()

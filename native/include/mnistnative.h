@@ -9,8 +9,9 @@
 ///   ::mn_last_error, with numbers in ::mn_last_error_info.
 /// - Objects are 64-bit handles, never addresses; 0 is no object. A null, stale or foreign handle
 ///   is refused with ::MN_INVALID_HANDLE.
-/// - Structs start with `struct_size`, which the caller sets to `sizeof` the struct; a library
-///   that is newer than the caller takes the fields it does not get as their defaults.
+/// - Structs (but ::mn_shape) start with `struct_size`, which the caller sets to `sizeof` the
+///   struct; a library that is newer than the caller takes the fields it does not get as their
+///   defaults.
 /// - Images are N x C x H x W, features are N x F, both contiguous. Shapes leave N out.
 /// - Strings are UTF-8 and end with a zero byte; the library copies what it is given.
 /// - Functions may be called from any thread. A model takes any number of concurrent
@@ -213,7 +214,7 @@ typedef struct mn_device_info {
     int32_t kind;
     /// Which of the devices of that kind.
     int32_t index;
-    /// Threads that compute; 0 where the notion does not apply.
+    /// Threads that compute; on a card its multiprocessors.
     int32_t threads;
     /// Memory of the device in bytes, 0 if unknown.
     int64_t memory_bytes;
@@ -1108,7 +1109,7 @@ typedef struct mn_metrics {
     double loss;
     /// Numerator of the loss: with one loss, loss = loss_numerator / loss_denominator.
     double loss_numerator;
-    /// Denominator of the loss: the number of images for a mean, 1 for a sum.
+    /// Denominator of the loss: what its reduction divides by (::mn_reduction), 1 for a sum.
     double loss_denominator;
     /// Images whose largest output (the first of equals) is that of their label, by the first
     /// loss.
@@ -1258,17 +1259,18 @@ typedef struct mn_optimizer_desc {
     int32_t kind;
     /// Learning rate, finite and not negative.
     float learning_rate;
-    /// Adam: decay of the first moment, in [0, 1).
+    /// Adam and AdamW: decay of the first moment, in [0, 1).
     float beta1;
-    /// Adam: decay of the second moment, in [0, 1).
+    /// Adam and AdamW: decay of the second moment, in [0, 1).
     float beta2;
-    /// Adam: added to the root of the second moment, above 0.
+    /// Adam, AdamW and RMSprop: added to the root of the second moment, above 0.
     float epsilon;
-    /// SGD: momentum, not negative; 0 keeps no buffer.
+    /// SGD and RMSprop: momentum, not negative; 0 keeps no buffer.
     float momentum;
     /// SGD: share of the gradient left out of the momentum buffer after the first step.
     float dampening;
-    /// Multiple of the parameter added to its gradient (L2), not negative.
+    /// SGD, Adam and RMSprop: multiple of the parameter added to its gradient (L2); AdamW: share
+    /// of the parameter, times the learning rate, that is taken off it. Not negative.
     float weight_decay;
     /// SGD: 1 for Nesterov's momentum, which needs momentum and no dampening; 0 without.
     int32_t nesterov;

@@ -19,7 +19,7 @@ internal static class BenchCommand
         Option<int> batchSize = SharedOptions.BatchSize();
         Option<int> steps = new Option<int>("--steps")
         {
-            Description = "Steps of each of the five runs; 0 takes as many as fill a second.",
+            Description = "Steps of each of the five runs; 0 takes as many as fill a second. With --profile: repetitions, 5 if 0.",
             HelpName = "N",
         }.InRange(0, 1_000_000);
         Option<string> mode = new("--mode")

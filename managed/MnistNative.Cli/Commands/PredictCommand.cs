@@ -11,7 +11,7 @@ internal static class PredictCommand
         Option<FileInfo> file = SharedOptions.Model();
         Argument<FileInfo[]> images = new("IMAGE")
         {
-            Description = "PNG or JPEG files of any size, or raw files of exactly the input's bytes.",
+            Description = "PNG, JPEG, BMP, GIF or WebP files of any size, or raw files of exactly the input's bytes.",
             Arity = ArgumentArity.OneOrMore,
         };
         Option<bool> invert = new("--invert")

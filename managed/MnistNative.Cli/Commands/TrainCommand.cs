@@ -41,7 +41,7 @@ internal static class TrainCommand
         schedule.AcceptOnlyFromAmong("constant", "one-cycle", "cosine");
         Option<ulong> seed = new("--seed")
         {
-            Description = "Seed of the first parameters and of the order of the images.",
+            Description = "Seed of the first parameters, of the order of the images and of dropout.",
             HelpName = "N",
             DefaultValueFactory = _ => 1,
         };

@@ -442,7 +442,7 @@ internal unsafe struct MnDeviceInfo
     /// <summary>Which of the devices of that kind.</summary>
     public int Index;
 
-    /// <summary>Threads that compute; 0 where the notion does not apply.</summary>
+    /// <summary>Threads that compute; on a card its multiprocessors.</summary>
     public int Threads;
 
     /// <summary>Memory of the device in bytes, 0 if unknown.</summary>
@@ -1242,7 +1242,9 @@ internal unsafe struct MnMetrics
     /// <summary>Numerator of the loss: with one loss, loss = loss_numerator / loss_denominator.</summary>
     public double LossNumerator;
 
-    /// <summary>Denominator of the loss: the number of images for a mean, 1 for a sum.</summary>
+    /// <summary>
+    /// Denominator of the loss: what its reduction divides by (<see cref="MnReduction"/>), 1 for a sum.
+    /// </summary>
     public double LossDenominator;
 
     /// <summary>Images whose largest output (the first of equals) is that of their label, by the first loss.</summary>
@@ -1336,22 +1338,25 @@ internal unsafe struct MnOptimizerDesc
     /// <summary>Learning rate, finite and not negative.</summary>
     public float LearningRate;
 
-    /// <summary>Adam: decay of the first moment, in [0, 1).</summary>
+    /// <summary>Adam and AdamW: decay of the first moment, in [0, 1).</summary>
     public float Beta1;
 
-    /// <summary>Adam: decay of the second moment, in [0, 1).</summary>
+    /// <summary>Adam and AdamW: decay of the second moment, in [0, 1).</summary>
     public float Beta2;
 
-    /// <summary>Adam: added to the root of the second moment, above 0.</summary>
+    /// <summary>Adam, AdamW and RMSprop: added to the root of the second moment, above 0.</summary>
     public float Epsilon;
 
-    /// <summary>SGD: momentum, not negative; 0 keeps no buffer.</summary>
+    /// <summary>SGD and RMSprop: momentum, not negative; 0 keeps no buffer.</summary>
     public float Momentum;
 
     /// <summary>SGD: share of the gradient left out of the momentum buffer after the first step.</summary>
     public float Dampening;
 
-    /// <summary>Multiple of the parameter added to its gradient (L2), not negative.</summary>
+    /// <summary>
+    /// SGD, Adam and RMSprop: multiple of the parameter added to its gradient (L2); AdamW: share of the parameter,
+    /// times the learning rate, that is taken off it. Not negative.
+    /// </summary>
     public float WeightDecay;
 
     /// <summary>SGD: 1 for Nesterov's momentum, which needs momentum and no dampening; 0 without.</summary>
