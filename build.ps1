@@ -1,11 +1,8 @@
 # The verbs of build.sh but cuda-report, over the same presets and commands.
-param(
-    [Parameter(Mandatory, Position = 0)]
-    [ValidateSet('build', 'test', 'pack', 'native', 'asan', 'tsan', 'api', 'bindings', 'format', 'format-check', 'clean')]
-    [string] $Verb,
-    [Parameter(ValueFromRemainingArguments)]
-    [string[]] $Rest = @()
-)
+# No parameters are declared: PowerShell would take dotnet's options for abbreviations of theirs. Lists with commas come
+# as arrays.
+$Verb = $args[0]
+$Rest = @($args | Select-Object -Skip 1 | ForEach-Object { $_ -join ',' })
 
 $ErrorActionPreference = 'Stop'
 Set-Location $PSScriptRoot
@@ -27,9 +24,9 @@ switch ($Verb) {
     'build' { Invoke-Tool dotnet (@('build', 'MnistNative.sln') + $Rest) }
     'test' { Invoke-Tool dotnet (@('test', 'MnistNative.sln') + $Rest) }
     'pack' {
-        # pack --rids linux-x64,win-x64: only these platforms. PowerShell may have made an array of the list.
+        # pack --rids linux-x64,win-x64: only these platforms.
         if ($Rest.Count -ge 2 -and $Rest[0] -eq '--rids') {
-            $env:MNISTNATIVE_PACKAGE_RIDS = ($Rest[1] -split '[, ]') -join ';'
+            $env:MNISTNATIVE_PACKAGE_RIDS = $Rest[1] -replace ',', ';'
             $Rest = @($Rest | Select-Object -Skip 2)
         }
         foreach ($project in 'MnistNative', 'MnistNative.Models', 'MnistNative.Cli') {
@@ -67,12 +64,18 @@ switch ($Verb) {
         Invoke-Tool dotnet (@('format', 'MnistNative.sln') + $Rest)
     }
     'format-check' {
-        Invoke-Tool clang-format (@('--dry-run', '-Werror') + @(Get-NativeSources))
+        clang-format --dry-run -Werror @(Get-NativeSources)
+        $failed = $LASTEXITCODE -ne 0
         Invoke-Tool dotnet (@('format', 'MnistNative.sln', '--verify-no-changes') + $Rest)
+        if ($failed) { exit 1 }
     }
     'clean' {
         Remove-Item artifacts -Recurse -Force -ErrorAction SilentlyContinue
         $built = @(Get-ChildItem managed, tests, bench -Recurse -Directory -Include bin, obj)
         $built | Remove-Item -Recurse -Force -ErrorAction SilentlyContinue
+    }
+    default {
+        [Console]::Error.WriteLine('usage: build.ps1 VERB [arguments of the command behind it]; VERB is build, test, pack, native, asan, tsan, api, bindings, format, format-check or clean')
+        exit 2
     }
 }

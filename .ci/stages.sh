@@ -82,8 +82,6 @@ cuda_toolkit() {
             echo "skipped: the CUDA toolkit could not be installed (apt-get install nvidia-cuda-toolkit)"
             return 77
         fi
-        # What was configured without it is configured anew.
-        rm -f artifacts/native/*/configured.stamp
     fi
     nvcc --version | tail -n 2
 }

@@ -44,24 +44,30 @@ if(EXISTS "${binary_dir}/CMakeCache.txt")
     endif()
 endif()
 
-# Configured before a CUDA toolkit was installed.
-if(TARGETS MATCHES "mnistnative_cuda" AND EXISTS "${binary_dir}/CMakeCache.txt")
-    file(STRINGS "${binary_dir}/CMakeCache.txt" missing REGEX "^MNISTNATIVE_(NVCC|CUDA_INCLUDE):.*-NOTFOUND$")
-    if(missing)
-        file(REMOVE "${stamp}")
-    endif()
+# CMake keeps the compiler that a build folder was configured with, and with it the platform's version: where the
+# presets or the cross-compiler are others, the folder is made anew.
+set(settings "")
+foreach(file "${source_dir}/CMakePresets.json" "${native_dir}/cmake/zig.cmake" "${native_dir}/cmake/fetch_zig.cmake")
+    file(SHA256 "${file}" hash)
+    string(APPEND settings "${hash}\n")
+endforeach()
+set(configured "")
+if(EXISTS "${stamp}")
+    file(READ "${stamp}" configured)
+endif()
+if(EXISTS "${stamp}" AND NOT configured STREQUAL settings)
+    file(REMOVE_RECURSE "${binary_dir}")
 endif()
 
-# CMake keeps the compiler that a build folder was configured with, and with it the platform's version.
-foreach(file "${source_dir}/CMakePresets.json" "${native_dir}/cmake/zig.cmake" "${native_dir}/cmake/fetch_zig.cmake")
-    if(EXISTS "${stamp}" AND "${file}" IS_NEWER_THAN "${stamp}")
-        file(REMOVE_RECURSE "${binary_dir}")
-    endif()
-endforeach()
-
-if(NOT EXISTS "${stamp}")
+# What was looked for in vain may have been installed since.
+set(missing "")
+if(EXISTS "${stamp}")
+    file(STRINGS "${binary_dir}/CMakeCache.txt" missing
+        REGEX "^(GTest_DIR|MNISTNATIVE_(NVCC|CUDA_INCLUDE)):.*-NOTFOUND$")
+endif()
+if(missing OR NOT EXISTS "${stamp}")
     run("configured" "${CMAKE_COMMAND}" --preset ${PRESET})
-    file(TOUCH "${stamp}")
+    file(WRITE "${stamp}" "${settings}")
 endif()
 
 cmake_host_system_information(RESULT cores QUERY NUMBER_OF_LOGICAL_CORES)
