@@ -4,6 +4,7 @@ using SixLabors.ImageSharp.Formats.Gif;
 using SixLabors.ImageSharp.Formats.Jpeg;
 using SixLabors.ImageSharp.Formats.Png;
 using SixLabors.ImageSharp.Formats.Webp;
+using SixLabors.ImageSharp.Metadata;
 using SixLabors.ImageSharp.PixelFormats;
 using SixLabors.ImageSharp.Processing;
 
@@ -18,6 +19,10 @@ internal static class ImageFile
     private static readonly Configuration Formats = new(
         new BmpConfigurationModule(), new GifConfigurationModule(), new JpegConfigurationModule(),
         new PngConfigurationModule(), new WebpConfigurationModule());
+
+    // Of an animation, whose pictures together can be of any size, the first.
+    static ImageFile() => Formats.ImageFormatsManager.SetDecoder(
+        GifFormat.Instance, new GifDecoder { DecodingMode = FrameDecodingMode.First });
 
     /// <summary>
     /// The pixels of a picture, scaled to the input's size, as C×H×W bytes; or the bytes themselves of a raw file of

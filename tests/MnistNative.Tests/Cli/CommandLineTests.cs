@@ -4,6 +4,7 @@ using System.Text.Json;
 using MnistNative.Cli;
 using MnistNative.Tests.Data;
 using SixLabors.ImageSharp;
+using SixLabors.ImageSharp.Formats.Gif;
 using SixLabors.ImageSharp.Formats.Jpeg;
 using SixLabors.ImageSharp.Formats.Webp;
 using SixLabors.ImageSharp.PixelFormats;
@@ -156,6 +157,29 @@ public sealed class CommandLineTests
             Assert.StartsWith($"mnistnative: \"{folder.File(name)}\" is ", refused.Error);
             return refused.Error;
         }
+    }
+
+    [Fact]
+    public async Task OfAnAnimationOnlyTheFirstPictureIsRead()
+    {
+        using var folder = new TempFolder();
+        string model = SaveTower(folder);
+        using var animation = new Image<L8>(28, 28, new L8(200));
+        animation.Frames.AddFrame(animation.Frames.RootFrame);
+        using var encoded = new MemoryStream();
+        animation.Save(encoded, new GifEncoder { ColorTableMode = GifColorTableMode.Global });
+        byte[] content = encoded.ToArray();
+
+        // Cut off in the second picture's header, whose first bytes say where it lies and its size.
+        int second = content.AsSpan().LastIndexOf((ReadOnlySpan<byte>)[0x2C, 0, 0, 0, 0, 28, 0, 28, 0]);
+        string gif = folder.File("animation.gif");
+        File.WriteAllBytes(gif, content[..(second + 5)]);
+        string raw = folder.File("grey.raw");
+        File.WriteAllBytes(raw, Enumerable.Repeat((byte)200, 28 * 28).ToArray());
+        Output predict = await Run("predict", "--device", "cpu", "--model", model, gif, raw, "--json");
+        Assert.Equal("", predict.Error);
+        Assert.Equal(
+            predict.Json[1].GetProperty("probabilities").GetRawText(), predict.Json[0].GetProperty("probabilities").GetRawText());
     }
 
     [Theory]
