@@ -71,11 +71,18 @@ internal sealed class Downloader
                     await FetchFromAsync(client, address, file, partial, report, cancellationToken).ConfigureAwait(false);
                 if (complete)
                 {
-                    partial.Flush(flushToDisk: true);
-                    await partial.DisposeAsync().ConfigureAwait(false);
-                    partial = null;
-                    File.Move(partialPath, target, overwrite: true);
-                    return [];
+                    try
+                    {
+                        partial.Flush(flushToDisk: true);
+                        await partial.DisposeAsync().ConfigureAwait(false);
+                        partial = null;
+                        File.Move(partialPath, target, overwrite: true);
+                        return [];
+                    }
+                    catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+                    {
+                        return [new DownloadFailure(target, e.Message, e)];
+                    }
                 }
 
                 failures.Add(new DownloadFailure(address.ToString(), said, cause));

@@ -187,6 +187,18 @@ public sealed class DownloaderTests : IDisposable
     }
 
     [Fact]
+    public async Task Name_that_cannot_be_given_is_a_failure_and_the_content_stays()
+    {
+        Directory.CreateDirectory(_folder.File(Name));
+        using var server = TinyServer.Of(Files());
+
+        IReadOnlyList<DownloadFailure> failures = await FetchAsync(null, server.Address);
+
+        Assert.Equal(_folder.File(Name), Assert.Single(failures).Where);
+        Assert.Equal(_packed, File.ReadAllBytes(_folder.File(Name + ".partial")));
+    }
+
+    [Fact]
     public async Task Cancelling_keeps_what_arrived()
     {
         using var cancel = new CancellationTokenSource();
