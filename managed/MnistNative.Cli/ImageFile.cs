@@ -4,6 +4,7 @@ using SixLabors.ImageSharp.Formats.Gif;
 using SixLabors.ImageSharp.Formats.Jpeg;
 using SixLabors.ImageSharp.Formats.Png;
 using SixLabors.ImageSharp.Formats.Webp;
+using SixLabors.ImageSharp.Metadata;
 using SixLabors.ImageSharp.PixelFormats;
 using SixLabors.ImageSharp.Processing;
 
@@ -12,23 +13,27 @@ namespace MnistNative.Cli;
 /// <summary>Reads image files as the bytes of a network's input.</summary>
 internal static class ImageFile
 {
+    private const long MaxPixels = 100_000_000;
+
     // No format without a signature: a raw file could be taken for it.
     private static readonly Configuration Formats = new(
         new BmpConfigurationModule(), new GifConfigurationModule(), new JpegConfigurationModule(),
         new PngConfigurationModule(), new WebpConfigurationModule());
 
+    // Of an animation, whose pictures together can be of any size, the first.
+    static ImageFile() => Formats.ImageFormatsManager.SetDecoder(
+        GifFormat.Instance, new GifDecoder { DecodingMode = FrameDecodingMode.First });
+
     /// <summary>
     /// The pixels of a picture, scaled to the input's size, as C×H×W bytes; or the bytes themselves of a raw file of
-    /// exactly that length.
+    /// exactly that length, even if it begins as a picture does.
     /// </summary>
+    /// <exception cref="InvalidDataException">The file is neither; the message names it.</exception>
     public static byte[] Read(FileInfo file, ImageShape shape, bool invert)
     {
         byte[] content = File.ReadAllBytes(file.FullName);
-        using Image<Rgba32>? picture = Decode(content);
-        byte[] pixels = picture is not null ? ToPixels(picture, shape)
-            : content.Length == shape.Length ? content
-            : throw new InvalidDataException(
-                $"\"{file}\" is neither a PNG, JPEG, BMP, GIF or WebP picture nor a raw file of {shape.Length} bytes (it has {content.Length}).");
+        (byte[]? pixels, string refusal) = FromPicture(content, shape);
+        pixels ??= content.Length == shape.Length ? content : throw new InvalidDataException($"\"{file}\" is {refusal}");
         if (invert)
         {
             for (int i = 0; i < pixels.Length; i++)
@@ -40,25 +45,41 @@ internal static class ImageFile
         return pixels;
     }
 
-    private static Image<Rgba32>? Decode(byte[] content)
+    // The pixels, or what the file is instead of a picture that can be read.
+    private static (byte[]? Pixels, string Refusal) FromPicture(byte[] content, ImageShape shape)
     {
+        if (Image.DetectFormat(Formats, content) is not { } format)
+        {
+            return (null, "neither a PNG, JPEG, BMP, GIF or WebP picture "
+                + $"nor a raw file of {shape.Length} bytes (it has {content.Length}).");
+        }
+
+        if (shape.Channels is not (1 or 3))
+        {
+            return (null, $"a {format.Name} picture, which has 1 or 3 channels, and the network takes images of {shape}; use raw files.");
+        }
+
         try
         {
-            return Image.Load<Rgba32>(Formats, content);
+            // A small file can unpack to more than the memory holds; its header says so.
+            if (Image.Identify(Formats, content, out _) is { } size && (long)size.Width * size.Height > MaxPixels)
+            {
+                return (null, $"a {format.Name} picture of {size.Width}×{size.Height} pixels; "
+                    + $"at most {MaxPixels / 1_000_000} megapixels are read.");
+            }
+
+            using Image<Rgba32> picture = Image.Load<Rgba32>(Formats, content);
+            return (ToPixels(picture, shape), "");
         }
-        catch (ImageFormatException)
+        catch (Exception e) when (e is not OutOfMemoryException)
         {
-            return null;
+            // Decoders meet damaged data with exceptions of many types, some of them of their own mistakes.
+            return (null, $"a damaged or unsupported {format.Name} picture: {e.Message}");
         }
     }
 
     private static byte[] ToPixels(Image<Rgba32> picture, ImageShape shape)
     {
-        if (shape.Channels is not (1 or 3))
-        {
-            throw new InvalidDataException($"A picture has 1 or 3 channels, and the network takes images of {shape}; use raw files.");
-        }
-
         // As a camera was held; what is transparent is black. The triangle averages over the pixels that shrink into one.
         picture.Mutate(image => image
             .AutoOrient()

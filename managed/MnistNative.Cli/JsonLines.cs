@@ -28,13 +28,20 @@ internal static class JsonLines
     /// <summary>Writes a number with a few digits; null if there is none, or it is not finite, which JSON cannot say.</summary>
     public static void WriteRounded(this Utf8JsonWriter json, string name, double? value, int digits)
     {
+        json.WritePropertyName(name);
+        json.WriteRoundedValue(value, digits);
+    }
+
+    /// <summary>The same without a name, for arrays.</summary>
+    public static void WriteRoundedValue(this Utf8JsonWriter json, double? value, int digits)
+    {
         if (value is double number && double.IsFinite(number))
         {
-            json.WriteNumber(name, Math.Round(number, digits));
+            json.WriteNumberValue(Math.Round(number, digits));
         }
         else
         {
-            json.WriteNull(name);
+            json.WriteNullValue();
         }
     }
 }

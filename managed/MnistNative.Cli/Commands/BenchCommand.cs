@@ -45,10 +45,16 @@ internal static class BenchCommand
             string name = parsed.GetValue(network)!;
             int batch = parsed.GetValue(batchSize);
             string measured = parsed.GetValue(mode)!;
+            ImageShape shape = Networks.InputShape(name);
+            if ((long)batch * shape.Length > Array.MaxLength)
+            {
+                throw new UsageException($"--batch-size {batch} is too large: so many images of {shape} do not fit into an array.");
+            }
+
             var stopWatch = new StopWatch(batch, parsed.GetValue(steps), cancellation);
             using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads), context);
             using Model model = Networks
-                .Append(name, Sequential.Input(Networks.InputShape(name)).Normalize(0.1307f, 0.3081f))
+                .Append(name, Sequential.Input(shape).Normalize(0.1307f, 0.3081f))
                 .Build(seed: 1, processor, SharedOptions.WithPrecision(parsed.GetValue(precision)!));
             if (parsed.GetValue(profile))
             {

@@ -11,7 +11,7 @@ internal static class PredictCommand
         Option<FileInfo> file = SharedOptions.Model();
         Argument<FileInfo[]> images = new("IMAGE")
         {
-            Description = "PNG, JPEG, BMP, GIF or WebP files of any size, or raw files of exactly the input's bytes.",
+            Description = "PNG, JPEG, BMP, GIF or WebP files of up to 100 megapixels, or raw files of exactly the input's bytes.",
             Arity = ArgumentArity.OneOrMore,
         };
         Option<bool> invert = new("--invert")
@@ -44,7 +44,7 @@ internal static class PredictCommand
                         json.WriteStartArray("probabilities");
                         foreach (float probability in probabilities)
                         {
-                            json.WriteNumberValue(Math.Round(probability, 6));
+                            json.WriteRoundedValue(probability, 6);
                         }
 
                         json.WriteEndArray();

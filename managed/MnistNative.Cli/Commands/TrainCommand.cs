@@ -82,9 +82,15 @@ internal static class TrainCommand
             FileInfo? saveTo = parsed.GetValue(save);
             foreach (Option<FileInfo?> option in new[] { save, checkpoint })
             {
-                if (parsed.GetValue(option)?.Directory is { Exists: false } folder)
+                FileInfo? target = parsed.GetValue(option);
+                if (target?.Directory is { Exists: false } folder)
                 {
                     throw new DirectoryNotFoundException($"{option.Name}: the folder \"{folder.FullName}\" does not exist.");
+                }
+
+                if (target is not null && Directory.Exists(target.FullName))
+                {
+                    throw new IOException($"{option.Name}: \"{target.FullName}\" is a folder.");
                 }
             }
 

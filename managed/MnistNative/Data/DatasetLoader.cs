@@ -16,6 +16,9 @@ internal sealed class DatasetLoader(DatasetSource source)
     public string? CacheFolder { get; init; } = DefaultCacheFolder(
         OperatingSystem.IsLinux() || OperatingSystem.IsFreeBSD(), Environment.GetEnvironmentVariable);
 
+    /// <summary>The data sets for which another one's files can be taken.</summary>
+    public IReadOnlyList<DatasetSource> Known { get; init; } = DatasetSource.Known;
+
     /// <summary>Fetches the files that no place has.</summary>
     public Downloader Downloader { get; init; } = new();
 
@@ -183,7 +186,7 @@ internal sealed class DatasetLoader(DatasetSource source)
         {
             using FileStream file = File.OpenRead(testLabels);
             string sum = ContentHash.ComputeAsync(file, 1 << 20, CancellationToken.None).GetAwaiter().GetResult();
-            return DatasetSource.Known
+            return Known
                 .FirstOrDefault(known => known.Name != source.Name && known.Files[3].Sha256 == sum)?.Name;
         }
         catch (InvalidDataException)
@@ -203,6 +206,13 @@ internal sealed class DatasetLoader(DatasetSource source)
         {
             Say(log, $"download into {cache}", e.Message);
             throw Unavailable(log, e);
+        }
+
+        // Some of these files, or all: what is downloaded besides them would be mixed with them.
+        if (source.Files[3].Find(cache) is { } labels && OtherDataset(labels) is { } other)
+        {
+            throw new InvalidDataException(
+                $"The files in '{cache}' are {other}, not {source.Name}. Delete them and {source.Name} is downloaded again.");
         }
 
         DatasetFile[] missing = [.. source.Files.Where(file => file.Find(cache) is null)];

@@ -71,11 +71,18 @@ internal sealed class Downloader
                     await FetchFromAsync(client, address, file, partial, report, cancellationToken).ConfigureAwait(false);
                 if (complete)
                 {
-                    partial.Flush(flushToDisk: true);
-                    await partial.DisposeAsync().ConfigureAwait(false);
-                    partial = null;
-                    File.Move(partialPath, target, overwrite: true);
-                    return [];
+                    try
+                    {
+                        partial.Flush(flushToDisk: true);
+                        await partial.DisposeAsync().ConfigureAwait(false);
+                        partial = null;
+                        File.Move(partialPath, target, overwrite: true);
+                        return [];
+                    }
+                    catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+                    {
+                        return [new DownloadFailure(target, e.Message, e)];
+                    }
                 }
 
                 failures.Add(new DownloadFailure(address.ToString(), said, cause));
@@ -115,7 +122,8 @@ internal sealed class Downloader
         {
             try
             {
-                return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1 << 16);
+                // No buffer: one that a full disk did not take would be written again, and fail again, on closing.
+                return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 0);
             }
             catch (IOException e) when (IsSharingViolation(e))
             {
@@ -246,31 +254,24 @@ internal sealed class Downloader
         byte[] buffer = new byte[1 << 16];
         long reported = Stopwatch.GetTimestamp();
         report?.Invoke(have, total);
-        try
+        int read;
+        while ((read = await body.ReadAsync(buffer, stall.Token).ConfigureAwait(false)) > 0)
         {
-            int read;
-            while ((read = await body.ReadAsync(buffer, stall.Token).ConfigureAwait(false)) > 0)
+            stall.CancelAfter(StallTimeout);
+            have += read;
+            if (have > limit)
             {
-                stall.CancelAfter(StallTimeout);
-                have += read;
-                if (have > limit)
-                {
-                    partial.SetLength(0);
-                    return $"sent something else: more than {limit} bytes, which the file does not have";
-                }
-
-                await partial.WriteAsync(buffer.AsMemory(0, read), stall.Token).ConfigureAwait(false);
-                if (Stopwatch.GetElapsedTime(reported).TotalMilliseconds >= 100)
-                {
-                    reported = Stopwatch.GetTimestamp();
-                    report?.Invoke(have, total);
-                }
+                partial.SetLength(0);
+                return $"sent something else: more than {limit} bytes, which the file does not have";
             }
-        }
-        finally
-        {
-            // What arrived is kept, also when the connection broke or the caller gave up.
-            await partial.FlushAsync(CancellationToken.None).ConfigureAwait(false);
+
+            // What arrived is kept, also when the connection breaks or the caller gives up.
+            await partial.WriteAsync(buffer.AsMemory(0, read), CancellationToken.None).ConfigureAwait(false);
+            if (Stopwatch.GetElapsedTime(reported).TotalMilliseconds >= 100)
+            {
+                reported = Stopwatch.GetTimestamp();
+                report?.Invoke(have, total);
+            }
         }
 
         report?.Invoke(have, total);

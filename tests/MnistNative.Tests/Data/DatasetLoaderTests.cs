@@ -78,18 +78,34 @@ public sealed class DatasetLoaderTests : IDisposable
     [Fact]
     public async Task Files_of_a_known_other_data_set_are_not_taken()
     {
-        // All of these names exist for MNIST and for Fashion-MNIST; the test labels give the data set away.
-        byte[] labels = FashionTestLabels();
-        _files["t10k-labels-idx1-ubyte"] = labels;
-        IdxBytes.Write(_folder.File("data"), _files);
-        DatasetSource source = DatasetSource.Mnist with { Mirrors = [] };
-        var loader = new DatasetLoader(source) { DataFolder = _folder.File("data"), CacheFolder = _folder.File("cache") };
+        // As MNIST and Fashion-MNIST: the same names, and the test labels give the data set away.
+        Dictionary<string, byte[]> others = OtherFiles();
+        IdxBytes.Write(_folder.File("data"), others);
+        DatasetLoader loader = LoaderThatKnows(others, IdxBytes.Source(_files), _folder.File("data"));
 
         var given = await Assert.ThrowsAsync<InvalidDataException>(() => loader.LoadAsync(_folder.File("data"), null, default));
         var searched = await Assert.ThrowsAsync<DatasetUnavailableException>(() => loader.LoadAsync(null, null, default));
 
-        Assert.Contains("are Fashion-MNIST, not MNIST", given.Message);
-        Assert.Contains("holds Fashion-MNIST", searched.Message);
+        Assert.Contains("are Other, not Tiny", given.Message);
+        Assert.Contains("holds Other", searched.Message);
+    }
+
+    [Theory]
+    [InlineData(4)]
+    [InlineData(1)]
+    public async Task Files_of_another_data_set_in_the_cache_are_named_and_not_mixed_with_downloads(int present)
+    {
+        Dictionary<string, byte[]> others = OtherFiles();
+        IdxBytes.Write(_folder.File("cache/tiny"), others.TakeLast(present).ToDictionary(), gzip: true);
+        using var server = TinyServer.Of(Packed());
+        DatasetLoader loader = LoaderThatKnows(others, IdxBytes.Source(_files, server.Address));
+
+        var error = await Assert.ThrowsAsync<InvalidDataException>(() => loader.LoadAsync(null, null, default));
+
+        Assert.Equal(
+            $"The files in '{_folder.File("cache/tiny")}' are Other, not Tiny. Delete them and Tiny is downloaded again.",
+            error.Message);
+        Assert.Empty(server.Requests);
     }
 
     [Fact]
@@ -226,12 +242,16 @@ public sealed class DatasetLoaderTests : IDisposable
         await Assert.ThrowsAsync<InvalidDataException>(() => Mnist.LoadAsync(folder));
     }
 
-    private static byte[] FashionTestLabels()
-    {
-        string folder = DatasetSource.FashionMnist.SystemFolders[0];
-        Assert.SkipUnless(Directory.Exists(folder), $"{folder} does not exist (Debian's package dataset-fashion-mnist)");
-        return IdxBytes.Labels(IdxFile.ReadLabels(Path.Combine(folder, "t10k-labels-idx1-ubyte.gz")));
-    }
+    private Dictionary<string, byte[]> OtherFiles() => _files.ToDictionary(
+        f => f.Key, f => f.Key.StartsWith("t10k-labels", StringComparison.Ordinal) ? IdxBytes.Labels(6, 7) : f.Value);
+
+    private DatasetLoader LoaderThatKnows(
+        Dictionary<string, byte[]> others, DatasetSource source, string? dataFolder = null) => new(source)
+        {
+            DataFolder = dataFolder,
+            CacheFolder = _folder.File("cache"),
+            Known = [source, IdxBytes.Source(others) with { Name = "Other" }],
+        };
 
     private Dictionary<string, byte[]> Packed() => IdxBytes.Dataset().ToDictionary(f => f.Key + ".gz", f => IdxBytes.Gzip(f.Value));
 

@@ -168,6 +168,37 @@ public sealed class DownloaderTests : IDisposable
     }
 
     [Fact]
+    public async Task Full_disk_is_what_the_mirror_failed_by()
+    {
+        Assert.SkipUnless(File.Exists("/dev/full"), "the system has no device that is always full");
+        File.CreateSymbolicLink(_folder.File(Name + ".partial"), "/dev/full");
+
+        // As the answer to a range: the device cannot be cut to no bytes, as a file is for a whole answer.
+        using var server = new TinyServer(request =>
+            new TinyServer.Reply(206, _packed) { Range = $"bytes 0-{_packed.Length - 1}/{_packed.Length}" });
+
+        IReadOnlyList<DownloadFailure> failures = await FetchAsync(null, server.Address);
+
+        DownloadFailure failure = Assert.Single(failures);
+        Assert.Equal($"{server.Address}{Name}", failure.Where);
+        Assert.Contains("No space left on device", failure.What);
+        Assert.Equal(3, server.Requests.Count);
+        Assert.Empty(Directory.GetFiles(_folder.Path));
+    }
+
+    [Fact]
+    public async Task Name_that_cannot_be_given_is_a_failure_and_the_content_stays()
+    {
+        Directory.CreateDirectory(_folder.File(Name));
+        using var server = TinyServer.Of(Files());
+
+        IReadOnlyList<DownloadFailure> failures = await FetchAsync(null, server.Address);
+
+        Assert.Equal(_folder.File(Name), Assert.Single(failures).Where);
+        Assert.Equal(_packed, File.ReadAllBytes(_folder.File(Name + ".partial")));
+    }
+
+    [Fact]
     public async Task Cancelling_keeps_what_arrived()
     {
         using var cancel = new CancellationTokenSource();
