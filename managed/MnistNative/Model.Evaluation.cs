@@ -7,6 +7,9 @@ public sealed partial class Model
     // Enough for the threads to be busy, little enough for a cancellation to be noticed soon.
     private const int EvaluationBatch = 500;
 
+    // Values in a batch of images or outputs, 64 MB of floats: large images come in smaller batches.
+    private const int EvaluationValues = 1 << 24;
+
     /// <summary>
     /// Compares the model's predictions with the labels of a data set. PyTorch: a loop in <c>torch.no_grad()</c>; Keras:
     /// <c>evaluate</c>.
@@ -20,7 +23,7 @@ public sealed partial class Model
     public EvaluationResult Evaluate(IImageDataset data, CancellationToken cancellationToken = default)
     {
         CheckData(data);
-        var order = new BatchOrder(data.Count, Math.Min(EvaluationBatch, data.Count), seed: 0, shuffle: false);
+        BatchOrder order = EvaluationOrder(data);
         using BatchSource batches = BatchSource.Open(data, _handle.Device, order);
         return Evaluate(batches, cancellationToken);
     }
@@ -38,7 +41,7 @@ public sealed partial class Model
         CheckData(data);
         ArgumentNullException.ThrowIfNull(loss);
         CheckTargets(data, loss);
-        var order = new BatchOrder(data.Count, Math.Min(EvaluationBatch, data.Count), seed: 0, shuffle: false);
+        BatchOrder order = EvaluationOrder(data);
         using BatchSource batches = BatchSource.Open(data, _handle.Device, order, loss);
         return Evaluate(batches, cancellationToken, loss);
     }
@@ -54,10 +57,10 @@ public sealed partial class Model
     {
         CheckData(data);
         var report = new EvaluationReport(OutputLength);
-        var order = new BatchOrder(data.Count, Math.Min(EvaluationBatch, data.Count), seed: 0, shuffle: false);
-        float[] pixels = new float[checked(order.BatchSize * _imageLength)];
+        BatchOrder order = EvaluationOrder(data);
+        float[] pixels = new float[order.BatchSize * _imageLength];
         int[] labels = new int[order.BatchSize];
-        float[] scores = new float[checked(order.BatchSize * OutputLength)];
+        float[] scores = new float[order.BatchSize * OutputLength];
         for (int batch = 0; batch < order.BatchCount; batch++)
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -98,6 +101,12 @@ public sealed partial class Model
             Native.Check(NativeMethods.ModelEvaluate(lease.Value, &batch, &desc, &metrics));
             return metrics.Loss;
         }
+    }
+
+    private BatchOrder EvaluationOrder(IImageDataset data)
+    {
+        int batch = Math.Clamp(EvaluationValues / Math.Max(_imageLength, OutputLength), 1, EvaluationBatch);
+        return new BatchOrder(data.Count, Math.Min(batch, data.Count), seed: 0, shuffle: false);
     }
 
     /// <summary>Evaluates one pass over a source of batches.</summary>

@@ -128,12 +128,13 @@ public sealed partial class Model
 
         // A checkpoint has the optimizer's state, too, which belongs to no parameter of the network.
         bool isCheckpoint = Checkpoint.SeedIn(file) is not null;
+        string prefix = Checkpoint.PrefixFor(Parameters);
         List<string> unexpected =
         [
             .. file.Tensors
                 .Select(tensor => tensor.Name)
                 .Where(name => !_parameterIndex.ContainsKey(name)
-                    && !(isCheckpoint && name.StartsWith(Checkpoint.Prefix, StringComparison.Ordinal))),
+                    && !(isCheckpoint && name.StartsWith(prefix, StringComparison.Ordinal))),
         ];
         ThrowUnlessFitting(file, strict ? missing : [], strict ? unexpected : [], wrong);
 

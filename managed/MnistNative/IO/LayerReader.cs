@@ -34,6 +34,13 @@ internal readonly struct LayerReader
         return value.ValueKind == JsonValueKind.Array ? ToInts(key, value) : throw Wrong(key, value);
     }
 
+    /// <summary>A shape without N: one to three dimensions.</summary>
+    public int[] Shape(string key)
+    {
+        int[] shape = Ints(key);
+        return shape.Length is >= 1 and <= 3 ? shape : throw Wrong(key, Get(key));
+    }
+
     public float Float(string key)
     {
         JsonElement value = Get(key);

@@ -219,16 +219,26 @@ internal sealed unsafe class GraphBuilder : IDisposable
     public int AddConcat(IReadOnlyList<int> sources, string? name = null)
     {
         const int most = 8;
-        int[] first = [.. sources.Take(most)];
-        bool last = first.Length == sources.Count;
-        int node;
-        fixed (int* ids = first)
-        fixed (byte* text = Utf8.ToNative(last ? name : null))
+        int[] piece = [.. sources.Take(most)];
+        int done = piece.Length;
+        while (true)
         {
-            Native.Check(NativeMethods.GraphConcat(Value, ids, first.Length, text, &node));
-        }
+            bool last = done == sources.Count;
+            int node;
+            fixed (int* ids = piece)
+            fixed (byte* text = Utf8.ToNative(last ? name : null))
+            {
+                Native.Check(NativeMethods.GraphConcat(Value, ids, piece.Length, text, &node));
+            }
 
-        return last ? node : AddConcat([node, .. sources.Skip(most)], name);
+            if (last)
+            {
+                return node;
+            }
+
+            piece = [node, .. sources.Skip(done).Take(most - 1)];
+            done += piece.Length - 1;
+        }
     }
 
     private int AddInput(ImageShape shape)

@@ -15,7 +15,7 @@ internal sealed record InputViewLayer(int[] Shape) : Layer((string?)null)
 
     public override bool IsModule => false;
 
-    public static Layer Read(LayerReader json) => new InputViewLayer(json.Ints("shape"));
+    public static Layer Read(LayerReader json) => new InputViewLayer(json.Shape("shape"));
 
     public override int AddTo(GraphBuilder graph, int source, string? name) =>
         graph.AddReshape(source, [.. Shape.Select(dimension => (long)dimension)], name);

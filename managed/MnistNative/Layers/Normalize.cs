@@ -14,7 +14,14 @@ internal sealed record NormalizeLayer(float[] Mean, float[] Std, string? Name) :
 
     public override bool IsModule => false;
 
-    public static Layer Read(LayerReader json) => new NormalizeLayer(json.Floats("mean"), json.Floats("std"), json.Name);
+    public static Layer Read(LayerReader json)
+    {
+        var layer = new NormalizeLayer(json.Floats("mean"), json.Floats("std"), json.Name);
+        return layer.Mean.Length == layer.Std.Length
+            ? layer
+            : throw new FormatException(
+                $"a layer of type \"{FileKind}\" has {layer.Mean.Length} values in \"mean\" and {layer.Std.Length} in \"std\"");
+    }
 
     public override unsafe int AddTo(GraphBuilder graph, int source, string? name)
     {

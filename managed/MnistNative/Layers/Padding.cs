@@ -51,7 +51,8 @@ public readonly record struct Padding
     /// <summary>Pixels before and after one side of an image.</summary>
     internal (int Before, int After) Along(long length, int size, int kernel, int stride, int dilation)
     {
-        if (!IsSame)
+        // The native library refuses a stride below 1, and names the layer.
+        if (!IsSame || stride < 1)
         {
             return (size, size);
         }

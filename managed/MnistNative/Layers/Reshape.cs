@@ -12,7 +12,7 @@ internal sealed record ReshapeLayer(int[] Shape, string? Name) : Layer(CheckName
 
     public override string Type => "Reshape";
 
-    public static Layer Read(LayerReader json) => new ReshapeLayer(json.Ints("shape"), json.Name);
+    public static Layer Read(LayerReader json) => new ReshapeLayer(json.Shape("shape"), json.Name);
 
     public override int AddTo(GraphBuilder graph, int source, string? name) =>
         graph.AddReshape(source, [.. Shape.Select(dimension => (long)dimension)], name);

@@ -25,16 +25,29 @@ internal sealed record FitState(int Epochs)
 /// </summary>
 internal static unsafe class Checkpoint
 {
-    /// <summary>How the names of the optimizer's tensors begin.</summary>
-    public const string Prefix = "optimizer.";
-
-    private const string BestPrefix = Prefix + "best.";
     private const string MetadataKey = "mnistnative.training";
 
     private static readonly (MnParameterPart Part, string Name)[] s_parts =
     [
         (MnParameterPart.Moment1, "moment1"), (MnParameterPart.Moment2, "moment2"), (MnParameterPart.Moment3, "moment3"),
     ];
+
+    /// <summary>
+    /// How the names of the training's tensors begin: <c>optimizer.</c>, with as many underscores before as it takes that no
+    /// parameter's name begins so.
+    /// </summary>
+    public static string PrefixFor(IReadOnlyList<ParameterInfo> parameters)
+    {
+        string prefix = "optimizer.";
+        while (parameters.Any(parameter => parameter.Name.StartsWith(prefix, StringComparison.Ordinal)))
+        {
+            prefix = "_" + prefix;
+        }
+
+        return prefix;
+    }
+
+    private static string BestPrefixFor(Model model) => PrefixFor(model.Parameters) + "best.";
 
     /// <summary>The seed of the model that a file was written from; null if it is no checkpoint.</summary>
     /// <exception cref="InvalidDataException">The counters are damaged.</exception>
@@ -66,8 +79,9 @@ internal static unsafe class Checkpoint
         }
 
         int best = tensors.Count;
+        string bestPrefix = BestPrefixFor(model);
         tensors.AddRange(fit.BestParameters.Select((_, i) =>
-            new TensorToWrite(BestPrefix + model.Parameters[i].Name, model.Parameters[i].Shape, model.Parameters[i].Count)));
+            new TensorToWrite(bestPrefix + model.Parameters[i].Name, model.Parameters[i].Shape, model.Parameters[i].Count)));
 
         var metadata = new Dictionary<string, string>
         {
@@ -124,8 +138,10 @@ internal static unsafe class Checkpoint
             moments.Add((index, part, tensor));
         }
 
+        string prefix = PrefixFor(model.Parameters);
+        string bestPrefix = BestPrefixFor(model);
         int states = file.Tensors.Count(tensor =>
-            tensor.Name.StartsWith(Prefix, StringComparison.Ordinal) && !tensor.Name.StartsWith(BestPrefix, StringComparison.Ordinal));
+            tensor.Name.StartsWith(prefix, StringComparison.Ordinal) && !tensor.Name.StartsWith(bestPrefix, StringComparison.Ordinal));
         if (states != moments.Count)
         {
             throw file.Bad($"it has {states} tensors of an optimizer, this one needs {moments.Count}: it is of another optimizer");
@@ -161,13 +177,14 @@ internal static unsafe class Checkpoint
             _ => throw new ArgumentException($"{optimizer.GetType().Name} is no optimizer of this library.", nameof(optimizer)),
         };
         bool[] has = [first, second, third];
+        string prefix = PrefixFor(model.Parameters);
         for (int part = 0; part < s_parts.Length; part++)
         {
             for (int i = 0; has[part] && i < model.Parameters.Count; i++)
             {
                 if (model.Parameters[i].IsTrainable)
                 {
-                    yield return (i, s_parts[part].Part, $"{Prefix}{s_parts[part].Name}.{model.Parameters[i].Name}");
+                    yield return (i, s_parts[part].Part, $"{prefix}{s_parts[part].Name}.{model.Parameters[i].Name}");
                 }
             }
         }
@@ -176,14 +193,15 @@ internal static unsafe class Checkpoint
     // All parameters or none.
     private static float[][] ReadBest(SafeTensorsReader file, Model model)
     {
-        if (!file.Tensors.Any(tensor => tensor.Name.StartsWith(BestPrefix, StringComparison.Ordinal)))
+        string prefix = BestPrefixFor(model);
+        if (!file.Tensors.Any(tensor => tensor.Name.StartsWith(prefix, StringComparison.Ordinal)))
         {
             return [];
         }
 
         return [.. model.Parameters.Select(parameter =>
         {
-            string name = BestPrefix + parameter.Name;
+            string name = prefix + parameter.Name;
             if (!file.TryGet(name, out TensorEntry? tensor) || tensor.Type != TensorType.F32
                 || !tensor.Shape.SequenceEqual(parameter.Shape))
             {
@@ -224,10 +242,27 @@ internal static unsafe class Checkpoint
                     Schedule = Numbers(json, "schedule"),
                     Stopping = Numbers(json, "stopping"),
                 });
-            return state is { Updates: >= 0, Batches: >= 0, Fit.Epochs: >= 0 }
-                ? state
-                : throw new FormatException("a counter is negative");
+            if (state is not { Updates: >= 0, Batches: >= 0, Fit.Epochs: >= 0 })
+            {
+                throw new FormatException("a counter is negative");
+            }
+
+            if (!IsRate(state.LearningRate))
+            {
+                throw new FormatException($"the learning rate {state.LearningRate} is not finite, or negative");
+            }
+
+            // As ScheduleRun.State and EarlyStoppingRun.State give them; the best of what was seen may be infinite.
+            bool known = (state.Fit.Schedule is [] || (state.Fit.Schedule is [double rate, _, _, _] && IsRate(rate)
+                    && AreBestAndCounts(state.Fit.Schedule, 1)))
+                && (state.Fit.Stopping is [] || (state.Fit.Stopping.Count == 3 && AreBestAndCounts(state.Fit.Stopping, 0)));
+            return known ? state : throw new FormatException("the numbers of a schedule or of early stopping are out of range");
         }
+
+        private static bool IsRate(double value) => double.IsFinite(value) && value >= 0;
+
+        private static bool AreBestAndCounts(IReadOnlyList<double> numbers, int best) =>
+            !double.IsNaN(numbers[best]) && numbers.Skip(best + 1).All(count => count is >= 0 and <= int.MaxValue);
 
         public string ToText() => string.Create(
             CultureInfo.InvariantCulture,

@@ -45,15 +45,16 @@ internal sealed class Fitting
         var order = new BatchOrder(_train.Count, batchSize, _options.Seed ?? _model.Seed, _options.Shuffle);
         using BatchSource batches = BatchSource.Open(_train, _model.Handle.Device, order, _options.Loss);
 
-        var history = new List<EpochResult>(_options.Epochs);
+        var history = new List<EpochResult>();
         _batches = order.BatchCount;
         _schedule = _options.Schedule?.Start(_options.Optimizer.LearningRate, _batches, _options.Epochs);
         EarlyStoppingRun? stopping = _options.EarlyStopping is { } early ? new EarlyStoppingRun(early, _model) : null;
         int done = _options.ResumeFrom is null ? 0 : Resume(_options.ResumeFrom, trainer, stopping);
         bool stopped = stopping?.Ended ?? false;
 
-        for (_epoch = done + 1; _epoch <= _options.Epochs && !stopped; _epoch++)
+        for (_epoch = done; _epoch < _options.Epochs && !stopped;)
         {
+            _epoch++;
             order.StartEpoch(_epoch - 1);
             RunEpoch(trainer, batches);
             EvaluationResult? validation =
@@ -118,7 +119,7 @@ internal sealed class Fitting
             ObjectDisposedException.ThrowIf(_model.Handle.IsClosed, _model);
             if (_schedule is not null)
             {
-                SetRate(trainer, (float)_schedule.Rate(((_epoch - 1) * _batches) + _batch));
+                SetRate(trainer, (float)_schedule.Rate(((long)(_epoch - 1) * _batches) + _batch));
             }
 
             Step(trainer, batch);

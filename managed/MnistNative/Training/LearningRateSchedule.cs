@@ -16,16 +16,16 @@ public abstract record LearningRateSchedule
     /// <param name="batchesPerEpoch">Batches of an epoch, at least 1.</param>
     /// <param name="epochs">Epochs of the training, at least 1.</param>
     /// <returns>The rate. What depends on how training goes is left out.</returns>
-    public double RateAt(double learningRate, int batch, int batchesPerEpoch, int epochs)
+    public double RateAt(double learningRate, long batch, int batchesPerEpoch, int epochs)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(batch);
         ArgumentOutOfRangeException.ThrowIfLessThan(batchesPerEpoch, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(epochs, 1);
-        return Rate(learningRate, batch, batchesPerEpoch, checked(batchesPerEpoch * epochs));
+        return Rate(learningRate, batch, batchesPerEpoch, (long)batchesPerEpoch * epochs);
     }
 
     /// <summary>The rate of batch <paramref name="step"/> of <paramref name="steps"/>.</summary>
-    internal abstract double Rate(double learningRate, int step, int batchesPerEpoch, int steps);
+    internal abstract double Rate(double learningRate, long step, int batchesPerEpoch, long steps);
 
     /// <summary>Throws when a number is out of range.</summary>
     internal abstract void Validate();
@@ -47,7 +47,7 @@ public abstract record LearningRateSchedule
 internal abstract class ScheduleRun
 {
     /// <summary>The rate of a batch, counted from 0.</summary>
-    public abstract double Rate(int step);
+    public abstract double Rate(long step);
 
     /// <summary>What the rate depends on besides the number of the batch: with another run's, this one goes on from there.</summary>
     public virtual IReadOnlyList<double> State
@@ -65,7 +65,7 @@ internal abstract class ScheduleRun
 /// <summary>A schedule that does not depend on how training goes.</summary>
 internal sealed class FixedScheduleRun(LearningRateSchedule schedule, double learningRate, int batchesPerEpoch, int epochs) : ScheduleRun
 {
-    public override double Rate(int step) => schedule.RateAt(learningRate, step, batchesPerEpoch, epochs);
+    public override double Rate(long step) => schedule.RateAt(learningRate, step, batchesPerEpoch, epochs);
 }
 
 /// <summary>The rate falls by a factor every few epochs. PyTorch: <c>StepLR</c>.</summary>
@@ -73,7 +73,7 @@ internal sealed class FixedScheduleRun(LearningRateSchedule schedule, double lea
 /// <param name="Gamma">The factor, finite and not negative.</param>
 public sealed record StepLr(int StepSize, double Gamma = 0.1) : LearningRateSchedule
 {
-    internal override double Rate(double learningRate, int step, int batchesPerEpoch, int steps) =>
+    internal override double Rate(double learningRate, long step, int batchesPerEpoch, long steps) =>
         learningRate * Math.Pow(Gamma, step / batchesPerEpoch / StepSize);
 
     internal override void Validate()
@@ -87,7 +87,7 @@ public sealed record StepLr(int StepSize, double Gamma = 0.1) : LearningRateSche
 /// <param name="Gamma">The factor, finite and not negative.</param>
 public sealed record ExponentialLr(double Gamma) : LearningRateSchedule
 {
-    internal override double Rate(double learningRate, int step, int batchesPerEpoch, int steps) =>
+    internal override double Rate(double learningRate, long step, int batchesPerEpoch, long steps) =>
         learningRate * Math.Pow(Gamma, step / batchesPerEpoch);
 
     internal override void Validate() =>
@@ -101,7 +101,7 @@ public sealed record ExponentialLr(double Gamma) : LearningRateSchedule
 /// <param name="MinLearningRate">The lowest rate (<c>eta_min</c>), not negative.</param>
 public sealed record CosineAnnealingLr(int? Epochs = null, double MinLearningRate = 0) : LearningRateSchedule
 {
-    internal override double Rate(double learningRate, int step, int batchesPerEpoch, int steps)
+    internal override double Rate(double learningRate, long step, int batchesPerEpoch, long steps)
     {
         double length = Epochs ?? Math.Max(1, steps / batchesPerEpoch);
         double share = step / batchesPerEpoch / length;
@@ -124,7 +124,7 @@ public sealed record CosineAnnealingLr(int? Epochs = null, double MinLearningRat
 /// <param name="FinalDivFactor">The first rate over the last, at least 1.</param>
 public sealed record OneCycleLr(double RiseShare = 0.3, double DivFactor = 25, double FinalDivFactor = 1e4) : LearningRateSchedule
 {
-    internal override double Rate(double learningRate, int step, int batchesPerEpoch, int steps)
+    internal override double Rate(double learningRate, long step, int batchesPerEpoch, long steps)
     {
         double first = learningRate / DivFactor;
         double top = (RiseShare * steps) - 1;
@@ -154,7 +154,7 @@ public sealed record OneCycleLr(double RiseShare = 0.3, double DivFactor = 25, d
 /// <param name="Then">What follows; null for the optimizer's rate.</param>
 public sealed record LinearWarmup(int Batches, double StartFactor = 1.0 / 3, LearningRateSchedule? Then = null) : LearningRateSchedule
 {
-    internal override double Rate(double learningRate, int step, int batchesPerEpoch, int steps) =>
+    internal override double Rate(double learningRate, long step, int batchesPerEpoch, long steps) =>
         step < Batches ? Rising(learningRate, step)
         : Then is null ? learningRate
         : Then.Rate(learningRate, step - Batches, batchesPerEpoch, Math.Max(1, steps - Batches));
@@ -171,12 +171,12 @@ public sealed record LinearWarmup(int Batches, double StartFactor = 1.0 / 3, Lea
             ? new Warming(this, learningRate, plateau.Start(learningRate, batchesPerEpoch, epochs))
             : base.Start(learningRate, batchesPerEpoch, epochs);
 
-    private double Rising(double learningRate, int step) =>
+    private double Rising(double learningRate, long step) =>
         learningRate * (StartFactor + ((1 - StartFactor) * step / Batches));
 
     private sealed class Warming(LinearWarmup warmup, double learningRate, ScheduleRun then) : ScheduleRun
     {
-        public override double Rate(int step) =>
+        public override double Rate(long step) =>
             step < warmup.Batches ? warmup.Rising(learningRate, step) : then.Rate(step - warmup.Batches);
 
         public override IReadOnlyList<double> State
@@ -204,7 +204,7 @@ public sealed record ReduceOnPlateau(
     // PyTorch's eps: smaller changes are not made.
     private const double LeastChange = 1e-8;
 
-    internal override double Rate(double learningRate, int step, int batchesPerEpoch, int steps) => learningRate;
+    internal override double Rate(double learningRate, long step, int batchesPerEpoch, long steps) => learningRate;
 
     internal override void Validate()
     {
@@ -230,7 +230,7 @@ public sealed record ReduceOnPlateau(
             set => (_rate, _best, _bad, _cooldown) = (value[0], value[1], (int)value[2], (int)value[3]);
         }
 
-        public override double Rate(int step) => _rate;
+        public override double Rate(long step) => _rate;
 
         public override void EpochEnded(double loss)
         {

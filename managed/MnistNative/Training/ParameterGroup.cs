@@ -20,11 +20,26 @@ public sealed record ParameterGroup(Func<ParameterInfo, bool> Contains)
     /// <summary>Factor of the optimizer's learning rate, finite and not negative.</summary>
     public float LearningRateFactor { get; init; } = 1;
 
-    /// <summary>Weight decay instead of the optimizer's, not negative; null for the optimizer's.</summary>
+    /// <summary>Weight decay instead of the optimizer's, finite and not negative; null for the optimizer's.</summary>
     public float? WeightDecay { get; init; }
 
     /// <summary>How the names begin, where that is what the group goes by.</summary>
     internal string? Prefix { get; private init; }
+
+    /// <summary>Throws when a number is out of range.</summary>
+    internal void Validate()
+    {
+        Check(LearningRateFactor, nameof(LearningRateFactor));
+        Check(WeightDecay ?? 0, nameof(WeightDecay));
+
+        static void Check(float value, string name)
+        {
+            if (!(float.IsFinite(value) && value >= 0))
+            {
+                throw new ArgumentOutOfRangeException(name, value, $"{name} of a parameter group must be finite and not negative.");
+            }
+        }
+    }
 
     /// <summary>The parameters whose names begin so.</summary>
     /// <param name="prefix">For example <c>features.</c>, or a whole name. Training refuses one that no name begins with.</param>

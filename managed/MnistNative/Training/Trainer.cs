@@ -16,10 +16,11 @@ public sealed unsafe class Trainer : IDisposable
     private readonly Model _model;
     private readonly Optimizer _optimizer;
     private readonly bool _inputGradient;
-    private readonly bool _takesGradients;
+    private readonly Loss _loss;
     private readonly Dictionary<ImageDataset, DatasetHandle> _datasets = new(ReferenceEqualityComparer.Instance);
     private float[] _pixels = [];
     private int[] _labels = [];
+    private float[] _targets = [];
     private float _learningRate;
     private int _accumulated;
     private int _lastCount;
@@ -30,7 +31,7 @@ public sealed unsafe class Trainer : IDisposable
         _model = model;
         _optimizer = optimizer;
         _inputGradient = options.InputGradient;
-        _takesGradients = options.Loss is OutputGradientLoss;
+        _loss = options.Loss;
         _learningRate = optimizer.LearningRate;
         BatchSize = batchSize;
         MnParameterOptions[] parameters = NativeTraining.Describe(options.ParameterGroups, model.Parameters);
@@ -111,7 +112,7 @@ public sealed unsafe class Trainer : IDisposable
     /// One training step on images of a data set; see <see cref="Step(ReadOnlySpan{float}, ReadOnlySpan{int})"/>. An
     /// <see cref="ImageDataset"/> is lent to the device at its first step and kept until the trainer is disposed.
     /// </summary>
-    /// <param name="data">Images and labels.</param>
+    /// <param name="data">Images and labels, or images and targets for a loss of values.</param>
     /// <param name="indices">Which of them, at most <see cref="BatchSize"/>; one may occur twice.</param>
     /// <returns>The loss and the hits before the update.</returns>
     /// <exception cref="ArgumentException">
@@ -376,7 +377,7 @@ public sealed unsafe class Trainer : IDisposable
         fixed (float* pointer = values)
         {
             MnBatch batch = NativeBatch.Of(pixels, count, _model.InputShape.Length, labels: null);
-            if (_takesGradients)
+            if (_loss is OutputGradientLoss)
             {
                 batch.OutputGradients = pointer;
                 batch.OutputGradientCount = (ulong)values.Length;
@@ -394,6 +395,7 @@ public sealed unsafe class Trainer : IDisposable
     private StepResult Run(IImageDataset data, ReadOnlySpan<int> indices, bool accumulate)
     {
         CheckCount(indices.Length, nameof(indices));
+        _model.CheckTargets(data, _loss);
         if (data is not ImageDataset inMemory)
         {
             _model.CheckData(data);
@@ -409,10 +411,33 @@ public sealed unsafe class Trainer : IDisposable
         }
 
         using NativeHandle.Lease lease = dataset.Use();
+        ReadOnlySpan<float> targets = ReadTargets(inMemory, indices);
         fixed (int* pointer = indices)
+        fixed (float* values = targets)
         {
-            return Run(NativeBatch.Of(lease.Value, pointer, indices.Length), accumulate);
+            MnBatch batch = NativeBatch.Of(lease.Value, pointer, indices.Length);
+            batch.Targets = values;
+            batch.TargetCount = (ulong)targets.Length;
+            return Run(batch, accumulate);
         }
+    }
+
+    /// <summary>The targets of images, none where the loss is one of labels.</summary>
+    private ReadOnlySpan<float> ReadTargets(ImageDataset data, ReadOnlySpan<int> indices)
+    {
+        if (_loss is not TargetLoss)
+        {
+            return [];
+        }
+
+        if (_targets.Length == 0)
+        {
+            _targets = new float[checked(BatchSize * data.TargetLength)];
+        }
+
+        Span<float> targets = _targets.AsSpan(0, indices.Length * data.TargetLength);
+        data.ReadTargets(indices, targets);
+        return targets;
     }
 
     private StepResult RunPulled(IImageDataset data, ReadOnlySpan<int> indices, bool accumulate)

@@ -28,6 +28,11 @@ public sealed record TrainerOptions
     {
         ArgumentNullException.ThrowIfNull(Loss);
         ArgumentNullException.ThrowIfNull(ParameterGroups);
+        foreach (ParameterGroup group in ParameterGroups)
+        {
+            group.Validate();
+        }
+
         CheckClip(ClipNorm, nameof(ClipNorm));
         CheckClip(ClipValue, nameof(ClipValue));
     }

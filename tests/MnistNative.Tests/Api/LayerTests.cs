@@ -79,6 +79,14 @@ public sealed class LayerTests
     }
 
     [Fact]
+    public void AConcatenationMayHaveAnyNumberOfBranches()
+    {
+        const int count = 100_000;
+        Sequential network = Sequential.Input(1, 1, 1).Concat([.. Enumerable.Repeat<Func<Sequential, Sequential>>(b => b, count)]);
+        Assert.Equal([count, 1, 1], network.Summary().Layers[^1].OutputShape);
+    }
+
+    [Fact]
     public void SamePaddingIsThatOfKeras()
     {
         // Keras: ceil(10 / 3) = 4 outputs need 3·3 + 4 − 10 = 3 pixels more, of which the larger half stands behind.

@@ -131,6 +131,12 @@ public sealed class ModelFileTests
     [Theory]
     [InlineData("""{"version":1,"input":[1,8,8],"layers":[{"type":"linear","out_features":3,"bias":true}]}""", "linear")]
     [InlineData("""{"version":1,"input":[1,8,8],"layers":[{"type":"telepathy"}]}""", "telepathy")]
+    [InlineData("""{"version":1,"input":[1,8,8],"layers":[{"type":"reshape","shape":[1094795585,1094795585,1094795585,1094795585,1094795585]}]}""", "\"reshape\"")]
+    [InlineData("""{"version":1,"input":[1,8,8],"layers":[{"type":"reshape","shape":[]}]}""", "\"reshape\"")]
+    [InlineData("""{"version":1,"input":[1,1,8],"layers":[{"type":"input_view","shape":[1,2,2,2]}]}""", "\"input_view\"")]
+    [InlineData("""{"version":1,"input":[8,1,1],"layers":[{"type":"normalize","mean":[0,0,0,0,0,0,0,0],"std":[1]}]}""", "8 values in \"mean\" and 1 in \"std\"")]
+    [InlineData("""{"version":1,"input":[1,8,8],"layers":[{"type":"conv2d","name":"c","out_channels":2,"kernel":[3,3],"stride":[0,1],"padding":"same","dilation":[1,1],"groups":1,"bias":true}]}""", "\"c\"")]
+    [InlineData("""{"version":1,"input":[1,8,1],"layers":[{"type":"reshape","shape":[1,8]},{"type":"conv1d","name":"c","out_channels":2,"kernel":3,"stride":0,"padding":"same","dilation":1,"groups":1,"bias":true}]}""", "\"c\"")]
     [InlineData("nonsense", "JSON")]
     public void ANetworkThatCannotBeReadIsRefused(string architecture, string problem)
     {

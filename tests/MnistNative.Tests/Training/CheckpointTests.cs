@@ -1,3 +1,4 @@
+using MnistNative.IO;
 using MnistNative.Tests.Api;
 using MnistNative.Tests.Data;
 
@@ -119,6 +120,71 @@ public sealed class CheckpointTests
         Assert.Throws<InvalidOperationException>(two.Apply);
         Assert.Equal(one.Step(data, indices).Loss, two.Step(data, indices).Loss);
         Assert.Equal(Tiny.ParametersOf(first), Tiny.ParametersOf(second));
+    }
+
+    [Fact]
+    public void ABlockMayBeNamedOptimizer()
+    {
+        Sequential network = Sequential.Input(1, 8, 8).Flatten().Block(
+            "optimizer", o => o.Linear(6, name: "best").ReLU().Block("moment1", m => m.Linear(3)));
+        using var folder = new TempFolder();
+        string path = folder.File("training.safetensors");
+        ImageDataset data = Tiny.Bytes(30);
+        FitOptions options = new()
+        {
+            Epochs = 4,
+            BatchSize = 8,
+            Validation = Tiny.Bytes(20, seed: 2),
+            EarlyStopping = new EarlyStopping(Patience: 9),
+        };
+        using Model whole = network.Build(seed: 3);
+        whole.Fit(data, options);
+        using (Model first = network.Build(seed: 3))
+        {
+            first.Fit(data, options with { Epochs = 2, Checkpoint = path });
+        }
+
+        using Model second = Model.Load(path);
+        second.Fit(data, options with { ResumeFrom = path });
+        Assert.Equal(Tiny.ParametersOf(whole), Tiny.ParametersOf(second));
+    }
+
+    [Theory]
+    [InlineData("\"learning_rate\":0.25", "\"learning_rate\":-1000")]
+    [InlineData("\"learning_rate\":0.25", "\"learning_rate\":1e60")]
+    [InlineData("\"updates\":1", "\"updates\":-1")]
+    [InlineData("\"batches\":1", "\"batches\":-1")]
+    [InlineData("\"epochs\":0", "\"epochs\":-1")]
+    [InlineData("\"epochs\":0", "\"epochs\":0,\"schedule\":[\"NaN\",\"1\",\"0\",\"0\"]")]
+    [InlineData("\"epochs\":0", "\"epochs\":0,\"schedule\":[\"0.1\",\"1\",\"-1\",\"0\"]")]
+    [InlineData("\"epochs\":0", "\"epochs\":0,\"stopping\":[\"NaN\",\"0\",\"0\"]")]
+    [InlineData("\"epochs\":0", "\"epochs\":0,\"stopping\":[\"1\",\"0\",\"1e10\"]")]
+    public void NumbersOutOfRangeAreRefusedAndChangeNothing(string number, string wrong)
+    {
+        const string key = "mnistnative.training";
+        using var folder = new TempFolder();
+        string good = folder.File("good.safetensors");
+        string bad = folder.File("bad.safetensors");
+        using Model model = s_network.Build(seed: 3);
+        using Trainer trainer = model.CreateTrainer(new Adam(0.25f), 8);
+        trainer.Step(Tiny.Bytes(8), [0, 1, 2, 3]);
+        trainer.SaveCheckpoint(good);
+        using (SafeTensorsReader file = SafeTensorsReader.Open(good))
+        {
+            Assert.Contains(number, file.Metadata[key]);
+            TensorEntry[] tensors = [.. file.Tensors];
+            SafeTensorsWriter.Write(
+                bad,
+                new Dictionary<string, string>(file.Metadata) { [key] = file.Metadata[key].Replace(number, wrong) },
+                [.. tensors.Select(tensor => new TensorToWrite(tensor.Name, tensor.Shape, (int)tensor.Count, tensor.Type == TensorType.I64))],
+                (index, values) => file.Read(tensors[index], values));
+        }
+
+        trainer.Step(Tiny.Bytes(8), [4, 5, 6, 7]);
+        float[] before = Tiny.ParametersOf(model);
+        Assert.Contains(bad, Assert.Throws<InvalidDataException>(() => trainer.LoadCheckpoint(bad)).Message);
+        Assert.Equal(before, Tiny.ParametersOf(model));
+        trainer.LoadCheckpoint(good);
     }
 
     [Fact]

@@ -92,6 +92,21 @@ public sealed class ConvenienceTests
         model.Fit(Tiny.Bytes(4), options with { ParameterGroups = [ParameterGroup.Freeze(_ => false)] });
     }
 
+    [Theory]
+    [InlineData(-1f, 1f)]
+    [InlineData(float.NaN, 1f)]
+    [InlineData(0.1f, -1f)]
+    [InlineData(0.1f, float.PositiveInfinity)]
+    public void GroupsWithNumbersOutOfRangeAreRefused(float weightDecay, float factor)
+    {
+        ParameterGroup group = ParameterGroup.Named("0.") with { WeightDecay = weightDecay, LearningRateFactor = factor };
+        using Model model = Tiny.Network.Build(seed: 1);
+        Assert.Throws<ArgumentOutOfRangeException>(() => model.Fit(Tiny.Bytes(4), new FitOptions { ParameterGroups = [group] }));
+        Assert.Throws<ArgumentOutOfRangeException>(
+            () => model.CreateTrainer(new AdamW(), 4, new TrainerOptions { ParameterGroups = [group] }));
+        model.Fit(Tiny.Bytes(4), new FitOptions { ParameterGroups = [group with { WeightDecay = 0, LearningRateFactor = 0 }] });
+    }
+
     [Fact]
     public void AFrozenBodyKeepsItsStatisticsOnRequest()
     {
@@ -153,6 +168,26 @@ public sealed class ConvenienceTests
         Assert.Equal(result.Epochs[result.BestEpoch!.Value - 1].Validation!.Value.Loss, model.Evaluate(validation).Loss, 1e-9);
         Assert.Throws<ArgumentException>(
             () => model.Fit(validation, new FitOptions { EarlyStopping = new EarlyStopping() }));
+    }
+
+    [Fact]
+    public void TrainingMayGoOnUntilItStopsEarly()
+    {
+        ImageDataset data = Tiny.Bytes(20);
+        foreach (LearningRateSchedule? schedule in (LearningRateSchedule?[])[
+            null, new StepLr(1), new CosineAnnealingLr(), new OneCycleLr(), new LinearWarmup(3, 0.5, new ReduceOnPlateau())])
+        {
+            using Model model = Tiny.Network.Build(seed: 1);
+            TrainingResult result = model.Fit(data, new FitOptions
+            {
+                Epochs = int.MaxValue,
+                BatchSize = 5,
+                Schedule = schedule,
+                Validation = data,
+                EarlyStopping = new EarlyStopping(Patience: 2, MinDelta: 100),
+            });
+            Assert.Equal((3, true), (result.Epochs.Count, result.StoppedEarly));
+        }
     }
 
     [Fact]

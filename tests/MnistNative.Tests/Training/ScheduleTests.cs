@@ -58,6 +58,16 @@ public sealed class ScheduleTests
     }
 
     [Fact]
+    public void BatchesMayBeMoreThanAnIntCounts()
+    {
+        const long batch = 6_000_000_000;
+        double share = batch / 4 / (double)int.MaxValue;
+        Assert.Equal(
+            0.1 * (1 + Math.Cos(Math.PI * share)) / 2, new CosineAnnealingLr().RateAt(0.1, batch, 4, int.MaxValue), 1e-12);
+        Assert.Equal(0.05, new StepLr(1_000_000_000, 0.5).RateAt(0.1, batch, 4, int.MaxValue), 1e-12);
+    }
+
+    [Fact]
     public void APlateauLowersTheRate()
     {
         // PyTorch: factor 0.5, patience 1, cooldown 1, threshold 0.1.

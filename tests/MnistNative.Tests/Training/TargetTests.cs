@@ -49,6 +49,31 @@ public sealed class TargetTests
     }
 
     [Fact]
+    public void AStepOnADataSetTakesItsTargets()
+    {
+        (float[] images, float[] targets) = Values(4);
+        var shape = new ImageShape(1, 8, 8);
+        ImageDataset data = ImageDataset.FromMemory(images, targets, shape);
+        using Model one = s_network.Build(seed: 1);
+        using Model two = s_network.Build(seed: 1);
+        using Trainer ofData = one.CreateTrainer(new Sgd(0.1f), 4, Loss.Mse());
+        using Trainer ofArrays = two.CreateTrainer(new Sgd(0.1f), 4, Loss.Mse());
+        float[] chosen = [.. images[128..192], .. images[0..64]];
+        float[] values = [.. targets[4..6], .. targets[0..2]];
+        Assert.Equal(ofArrays.Step(images, targets), ofData.Step(data, [0, 1, 2, 3]));
+        Assert.Equal(ofArrays.Accumulate(chosen, values), ofData.Accumulate(data, [2, 0]));
+        ofArrays.Apply();
+        ofData.Apply();
+        Assert.Equal(Tiny.ParametersOf(two), Tiny.ParametersOf(one));
+
+        Assert.ThrowsAny<ArgumentException>(() => ofData.Step(data, [4]));
+        ImageDataset narrow = ImageDataset.FromMemory(images, targets.AsMemory(0, 4), shape);
+        Assert.Contains("the data set has 1", Assert.Throws<ArgumentException>(() => ofData.Step(narrow, [0])).Message);
+        Assert.Contains(
+            "the data set has 0", Assert.Throws<ArgumentException>(() => ofData.Step(new PulledData(data), [0])).Message);
+    }
+
+    [Fact]
     public void PartsKeepTheirTargets()
     {
         (float[] images, float[] targets) = Values(10);
