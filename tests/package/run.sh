@@ -98,7 +98,13 @@ check "publishes, framework-dependent" publish dependent
 check "runs, framework-dependent, read-only folder" run_read_only dependent dotnet "$work/dependent/consumer.dll"
 check "publishes, self-contained" publish contained -r linux-x64 --self-contained
 check "runs, self-contained, read-only folder" run_read_only contained "$work/contained/consumer"
-check "publishes for .NET 8, self-contained" publish eight -r linux-x64 --self-contained -p:TargetFramework=net8.0
+publish_eight() {
+    sed -i 's/net10\.0/net8.0/' "$work/app/consumer.csproj" && publish eight -r linux-x64 --self-contained
+    local status=$?
+    sed -i 's/net8\.0/net10.0/' "$work/app/consumer.csproj"
+    return $status
+}
+check "publishes for .NET 8, self-contained" publish_eight
 check "runs on .NET 8" "$work/eight/consumer" "$work/out"
 check "publishes, single file" publish single -r linux-x64 --self-contained -p:PublishSingleFile=true \
     -p:IncludeNativeLibrariesForSelfExtract=true
