@@ -28,7 +28,9 @@ stage() {
             state=FAILED
             ;;
     esac
-    report+=$(printf '%-12s %5d s  %s' "$name" $((SECONDS - start)) "$state")$'\n'
+    last_seconds=$((SECONDS - start))
+    last_state=$state
+    report+=$(printf '%-12s %5d s  %s' "$name" "$last_seconds" "$state")$'\n'
 }
 
 # install PACKAGE...: of Debian.
