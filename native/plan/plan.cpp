@@ -77,11 +77,18 @@ bool Plan::moves_statistics() const {
 }
 
 void Plan::check_count(int32_t count) const {
-    if (count > 1 || !program_.training) return;
+    if (!program_.training) return;
     for (const Operation& operation : program_.operations) {
-        if (operation.op != MN_OP_BATCH_NORM) continue;
+        const bool by_group = operation.op == MN_OP_GROUP_NORM;
+        if (!by_group && operation.op != MN_OP_BATCH_NORM) continue;
         const mnb_tensor& source = program_.values[operation.sources[0]].tensor;
-        if (source.flat || source.h * source.w == 1)
+        const int64_t pixels = source.flat ? 1 : source.h * source.w;
+        const int64_t channels = source.c * source.h * source.w / pixels;
+        if (by_group && channels * pixels == operation.desc.group_norm.groups)
+            fail(MN_INVALID_ARGUMENT, "[group_norm \"", operation.name,
+                 "\"] expects more than 1 value per group when training, got ", channels,
+                 " channels of ", pixels, " in ", operation.desc.group_norm.groups, " groups");
+        if (!by_group && count * pixels == 1)
             fail(MN_INVALID_ARGUMENT, "[batch_norm \"", operation.name,
                  "\"] expects more than 1 value per channel when training, got a batch of 1");
     }
