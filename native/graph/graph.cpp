@@ -16,6 +16,11 @@ void check_size(const Node& node) {
              " has more than 2^31 elements an image");
 }
 
+bool moves_values(int32_t op) {
+    return op == MN_OP_FLATTEN || op == MN_OP_RESHAPE || op == MN_OP_SLICE || op == MN_OP_CONCAT ||
+           op == MN_OP_CHANNEL_SHUFFLE;
+}
+
 }  // namespace
 
 std::string Node::label() const {
@@ -63,7 +68,16 @@ int32_t Graph::add(int32_t op, const std::vector<int32_t>& sources, const mn_op_
     check_size(node);
     if (op == MN_OP_INPUT) inputs_.push_back(node.id);
     nodes_.push_back(std::move(node));
+    if (op == MN_OP_EMBEDDING) mark_indices(nodes_.back());
     return size() - 1;
+}
+
+// Sources come before their readers.
+void Graph::mark_indices(const Node& embedding) {
+    nodes_[embedding.sources[0]].embedding = embedding.id;
+    for (int32_t id = embedding.sources[0]; id >= 0; id--)
+        if (nodes_[id].embedding == embedding.id && moves_values(nodes_[id].op))
+            for (int32_t source : nodes_[id].sources) nodes_[source].embedding = embedding.id;
 }
 
 const Node& Graph::node(int32_t id) const {

@@ -47,6 +47,7 @@ void same_shape(Node& node, Sources sources);
 
 // Traits that depend on the descriptor.
 bool dropout_is_identity(const mn_op_desc& desc, bool training);
+int64_t group_norm_groups(const mn_op_desc& desc);
 bool binary_aliases_gradient(const mn_op_desc& desc, size_t source);
 
 }  // namespace mn::infer

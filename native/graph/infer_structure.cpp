@@ -65,11 +65,15 @@ void local_response_norm(Node& node, Sources sources) {
 
 void dropout(Node& node, Sources sources) {
     const mn_dropout_desc& d = node.desc.dropout;
-    if (!(d.probability >= 0 && d.probability < 1))
-        fail(MN_INVALID_ARGUMENT, node.label(), "probability must be in [0, 1), got ",
+    if (!(d.probability >= 0 && d.probability <= 1))
+        fail(MN_INVALID_ARGUMENT, node.label(), "probability must be in [0, 1], got ",
              d.probability);
     expect_range(node, "unit", d.unit, MN_DROPOUT_ELEMENT, MN_DROPOUT_IMAGE);
     same_shape(node, sources);
+}
+
+int64_t group_norm_groups(const mn_op_desc& desc) {
+    return desc.group_norm.groups;
 }
 
 bool dropout_is_identity(const mn_op_desc& desc, bool training) {

@@ -37,6 +37,8 @@ struct Traits {
     bool probabilities = false;             // no loss takes its result for logits
     bool rows_gathered = false;             // reads a row of its parameter a value, not all
     bool image_seen = false;                // weights know the image that was flattened
+    // How many means an image gives, each of which takes more than one value; null: none.
+    int64_t (*groups_an_image)(const mn_op_desc& desc) = nullptr;
     int32_t frozen_op = -1;                 // what it is where its statistics are frozen
     int32_t recompute_op = -1;              // what makes its result once more while training
     // Whether the result is the source as it is; null: never.
@@ -59,6 +61,9 @@ struct Traits {
     constexpr Traits weights_see_image() const { return with(&Traits::image_seen, true); }
     constexpr Traits frozen(int32_t op) const { return with(&Traits::frozen_op, op); }
     constexpr Traits recomputed(int32_t op) const { return with(&Traits::recompute_op, op); }
+    constexpr Traits means_of(int64_t (*value)(const mn_op_desc&)) const {
+        return with(&Traits::groups_an_image, value);
+    }
     constexpr Traits identity_if(bool (*value)(const mn_op_desc&, bool)) const {
         return with(&Traits::is_identity, value);
     }

@@ -626,11 +626,11 @@ enum mn_dropout_unit {
 
 /// Inverted dropout: in training a unit becomes zero with the given probability and is divided by
 /// 1 - probability otherwise; nothing happens without training. Drawn from the model's seed, the
-/// layer and the number of the step.
+/// layer and the number of the step. With a probability of 1 all results and gradients are zeros.
 typedef struct mn_dropout_desc {
     /// Size of this struct in bytes.
     uint32_t struct_size;
-    /// Probability of a unit to be dropped, in [0, 1).
+    /// Probability of a unit to be dropped, in [0, 1].
     float probability;
     /// An ::mn_dropout_unit.
     int32_t unit;
@@ -678,7 +678,8 @@ typedef struct mn_channel_shuffle_desc {
 } mn_channel_shuffle_desc;
 
 /// Vectors for words: source {L} of whole numbers in [0, count), result {D, L} (PyTorch's
-/// Embedding followed by transpose(1, 2)). NAME.weight is count x D, drawn from N(0, 1).
+/// Embedding followed by transpose(1, 2)). NAME.weight is count x D, drawn from N(0, 1). An input
+/// that feeds it is float32: batches of bytes, which are divided by 255, are refused.
 typedef struct mn_embedding_desc {
     /// Size of this struct in bytes.
     uint32_t struct_size;

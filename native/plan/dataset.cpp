@@ -52,6 +52,15 @@ void check_labels(const CheckedBatch& batch, const LabelNeeds& needs) {
     }
 }
 
+// Bytes are divided by 255, and what is left is no index.
+void check_indices(const Graph& graph, const Node& input, int32_t dtype) {
+    if (dtype == MN_UINT8 && input.embedding >= 0)
+        fail(MN_INVALID_ARGUMENT, graph.node(input.embedding).label(), "takes the values of \"",
+             input.name,
+             "\" for indices: they must be float32, got bytes "
+             "(uint8), which are divided by 255");
+}
+
 // What the inputs after the first get. Every one must get something, whatever the losses or outputs
 // in question depend on.
 void check_further_inputs(const mn_batch& batch, const Graph& graph, CheckedBatch& checked) {
@@ -72,6 +81,7 @@ void check_further_inputs(const mn_batch& batch, const Graph& graph, CheckedBatc
         if (further.input.images)
             fail(MN_INVALID_ARGUMENT, "[batch] inputs[", i, "] feeds \"", node.name,
                  "\" a second time");
+        check_indices(graph, node, given.dtype);
         const std::string what = text("batch, input \"", node.name, "\"");
         check_images(what.c_str(), given.images, given.images_bytes, batch.count, node.shape,
                      given.dtype);
@@ -184,6 +194,7 @@ CheckedBatch check_batch(const mn_batch& batch, std::shared_ptr<const Dataset> d
         checked.host_labels = batch.labels;
     }
 
+    check_indices(graph, graph.node(0), checked.input.dtype);
     check_further_inputs(batch, graph, checked);
     check_values("output_gradients", "a loss of kind MN_LOSS_OUTPUT_GRADIENT",
                  batch.output_gradients, batch.output_gradient_count, batch.count,

@@ -78,11 +78,19 @@ bool Plan::moves_statistics() const {
 }
 
 void Plan::check_count(int32_t count) const {
-    if (count > 1 || !program_.training) return;
+    if (!program_.training) return;
     for (const Operation& operation : program_.operations) {
-        if (!traits_of(operation.op).statistics_moved) continue;
+        const Traits& traits = traits_of(operation.op);
+        if (!traits.statistics_moved && !traits.groups_an_image) continue;
         const mnb_tensor& source = program_.values[operation.sources[0]].tensor;
-        if (source.flat || source.h * source.w == 1)
+        const int64_t pixels = source.flat ? 1 : source.h * source.w;
+        const int64_t channels = source.c * source.h * source.w / pixels;
+        const int64_t groups = traits.groups_an_image ? traits.groups_an_image(operation.desc) : 0;
+        if (groups && channels * pixels == groups)
+            fail(MN_INVALID_ARGUMENT, "[", op_info(operation.op).name, " \"", operation.name,
+                 "\"] expects more than 1 value per group when training, got ", channels,
+                 " channels of ", pixels, " in ", groups, " groups");
+        if (!groups && count * pixels == 1)
             fail(MN_INVALID_ARGUMENT, "[", op_info(operation.op).name, " \"", operation.name,
                  "\"] expects more than 1 value per channel when training, got a batch of 1");
     }

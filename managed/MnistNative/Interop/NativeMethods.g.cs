@@ -877,7 +877,8 @@ internal unsafe struct MnLocalResponseNormDesc
 
 /// <summary>
 /// Inverted dropout: in training a unit becomes zero with the given probability and is divided by 1 - probability
-/// otherwise; nothing happens without training. Drawn from the model's seed, the layer and the number of the step.
+/// otherwise; nothing happens without training. Drawn from the model's seed, the layer and the number of the step. With
+/// a probability of 1 all results and gradients are zeros.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnDropoutDesc
@@ -885,7 +886,7 @@ internal unsafe struct MnDropoutDesc
     /// <summary>Size of this struct in bytes.</summary>
     public uint StructSize;
 
-    /// <summary>Probability of a unit to be dropped, in [0, 1).</summary>
+    /// <summary>Probability of a unit to be dropped, in [0, 1].</summary>
     public float Probability;
 
     /// <summary>An <see cref="MnDropoutUnit"/>.</summary>
@@ -949,7 +950,8 @@ internal unsafe struct MnChannelShuffleDesc
 
 /// <summary>
 /// Vectors for words: source {L} of whole numbers in [0, count), result {D, L} (PyTorch's Embedding followed by
-/// transpose(1, 2)). NAME.weight is count x D, drawn from N(0, 1).
+/// transpose(1, 2)). NAME.weight is count x D, drawn from N(0, 1). An input that feeds it is float32: batches of bytes,
+/// which are divided by 255, are refused.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnEmbeddingDesc

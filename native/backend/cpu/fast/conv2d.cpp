@@ -2,6 +2,8 @@
 
 #include "backend/cpu/fast/conv2d.h"
 
+#include <atomic>
+
 #include "backend/cpu/folded_norm.h"
 
 namespace mn::cpu::fast {
@@ -47,6 +49,16 @@ int64_t source_floats(const ConvShape& s, int64_t rows) {
 
 int64_t rows_before_pool(const ConvShape& s, int64_t rows) {
     return s.has_pool ? std::min((rows - 1) * s.pool.sh + s.pool.kh, s.oh) : rows;
+}
+
+void look_at_weights(Device& device, const ConvShape& s, const float* weights, float* not_finite) {
+    const int64_t floats = s.kh * s.kw * (s.ic / s.groups) * MNB_PANEL;
+    std::atomic<bool> finite{true};
+    device.pool.parallel_for(static_cast<int>(ceil_div(s.oc, MNB_PANEL)), [&](int panel, int) {
+        if (!device.table->f32_is_finite(weights + panel * floats, floats))
+            finite.store(false, std::memory_order_relaxed);
+    });
+    *not_finite = finite ? 0.0f : 1.0f;
 }
 
 ConvForwardKernel::ConvForwardKernel(const mnb_node& node, int direction)
@@ -141,8 +153,15 @@ void ConvDiffWeights::run(Device& device, const mnb_run& run, ConvBackward op) {
 
 void ConvDiffWeights::sum(Device& device, const ConvBackward& op, int64_t chunks,
                           float* diff_weights, bool accumulate) {
-    sum_chunks(device, op.chunk_weights, chunks, op.chunk_weights_stride, diff_weights,
-               op.chunk_weights_stride, accumulate);
+    if (is_exact_) {
+        sum_chunks(device, op.chunk_weights, chunks, op.chunk_weights_stride, diff_weights,
+                   op.chunk_weights_stride, accumulate);
+        return;
+    }
+    const int64_t tasks = ceil_div(shape_.oc, MNB_PANEL) * shape_.kh * shape_.kw;
+    device.pool.parallel_for(static_cast<int>(tasks), [&](int task, int) {
+        device.table->f32_conv2d_sum_filters(op, chunks, task, diff_weights, accumulate);
+    });
 }
 
 namespace {

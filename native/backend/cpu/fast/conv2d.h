@@ -45,6 +45,10 @@ inline bool is_dense_3x3(const ConvShape& s) {
     return s.kh == 3 && s.kw == 3 && s.sh * s.sw * s.dh * s.dw * s.groups == 1;
 }
 
+// Remembers, in a line of what is packed, whether some weights (in panels) are not finite.
+constexpr int64_t kNotFiniteFloats = 16;
+void look_at_weights(Device& device, const ConvShape& s, const float* weights, float* not_finite);
+
 class ConvForwardKernel : public Kernel {
 public:
     ConvForwardKernel(const mnb_node& node, int direction);
@@ -121,6 +125,9 @@ protected:
                      bool accumulate);
 
     bool has_bias_;
+    // No product is left out, and none is with a border; else sums that are not finite are made
+    // directly.
+    bool is_exact_ = false;
 
 private:
     static int64_t chunk_count(int64_t images, int64_t column_tasks) {

@@ -20,17 +20,19 @@ public:
             rows_that_fit(shape_.ih, [&](int64_t rows) { return image(rows) + masks(rows); });
         strip_floats_ = image(most_rows_);
         workspace.need_scratch(strip_floats_ + masks(most_rows_));
-        packed_floats_ = round_up(shape_.ic, 16) * shape_.oc * 9;
+        packed_floats_ = round_up(shape_.ic, 16) * shape_.oc * 9 + kNotFiniteFloats;
     }
 
     void refresh(Device& device, const float* weights, float* packed) override {
         device.pool.parallel_for(static_cast<int>(ceil_div(shape_.ic, 16)), [&](int panel, int) {
             device.table->f32_conv2d_sparse_pack(shape_, weights, panel, packed);
         });
+        look_at_weights(device, shape_, weights, packed + packed_floats_ - kNotFiniteFloats);
     }
 
     void run(Device& device, const mnb_run& run, ConvBackward op) override {
         op.strip_floats = strip_floats_;
+        op.not_finite = op.packed[packed_floats_ - kNotFiniteFloats] != 0;
         op.rows_per_task = std::min(most_rows_, ceil_div(shape_.ih, ceil_div(kTasks, run.count)));
         op.row_tasks = ceil_div(shape_.ih, op.rows_per_task);
         device.pool.parallel_for(
@@ -100,6 +102,7 @@ public:
         const auto strip = [&](int64_t rows) { return (2 * rows + 2) * (2 * s.pool.ow + 2); };
         most_rows_ = rows_that_fit(s.pool.oh, strip);
         workspace_.need_scratch(strip(most_rows_));
+        packed_floats_ = kNotFiniteFloats;
     }
 
     void run(Device& device, const mnb_run& run) override {
@@ -107,10 +110,16 @@ public:
         const int64_t rows = op.shape.pool.oh;
         op.rows_per_task = std::min(most_rows_, ceil_div(rows, ceil_div(kTasks, run.count)));
         op.row_tasks = ceil_div(rows, op.rows_per_task);
+        op.not_finite = *static_cast<const float*>(run.packed) != 0;
         device.pool.parallel_for(
             static_cast<int>(run.count * op.row_tasks), [&](int task, int worker) {
                 device.table->f32_conv2d_image_forward(op, task, workspace_.scratch(run, worker));
             });
+    }
+
+protected:
+    void pack(Device& device, const float* weights, float* packed) override {
+        look_at_weights(device, op_.shape, weights, packed);
     }
 
 private:

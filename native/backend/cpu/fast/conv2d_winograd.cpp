@@ -136,6 +136,7 @@ public:
 
     void run(Device& device, const mnb_run& run, ConvBackward op) override {
         const WinogradShape w = tiles_.split(run.count);
+        op.weights = run.param[0];
         const int64_t tasks = run.count * w.row_tasks * w.column_tasks;
         device.pool.parallel_for(static_cast<int>(tasks), [&](int task, int worker) {
             device.table->f32_conv2d_winograd_diff_src(op, w, task,

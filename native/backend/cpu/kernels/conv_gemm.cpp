@@ -6,7 +6,11 @@
 // - gradient by the source: the same on the gradient of the result, with weights transposed. With a
 //   stride, pixels fall into phases by their remainder; each phase sees its own taps.
 // - gradient by the weights: rows are (kernel column, channel), depth is pixels.
+//
+// The zeros of a border are no part of the sums: a NaN that comes of one times a value that is not
+// finite is summed directly (conv_direct.h).
 
+#include "backend/cpu/kernels/conv_direct.h"
 #include "backend/cpu/kernels/gemm.h"
 #include "backend/cpu/kernels/image.h"
 #include "backend/cpu/kernels/sums.h"
@@ -17,6 +21,42 @@ namespace mn::cpu::MN_ISA {
 namespace {
 
 constexpr int64_t kBlock = 32;  // output channels at a time, two panels
+
+// Calls redo(vector, first channel) for the vectors of `channels` that are not finite; what it
+// leaves is stored.
+template <class Redo>
+void redo_pixel(float* pixel, int64_t channels, Redo&& redo) {
+    for (int64_t c = 0; c < channels; c += kLanes) {
+        const size_t bytes = sizeof(float) * min_of(kLanes, channels - c);
+        float part[kLanes] = {};
+        memcpy(part, pixel + c, bytes);
+        Vec v = load(part);
+        if (all_finite(v)) continue;
+        redo(v, c);
+        store(part, v);
+        memcpy(pixel + c, part, bytes);
+    }
+}
+
+// Row y of results, `columns` channels from o on, where they read the border.
+void redo_border(const ConvForward& op, int64_t n, int64_t y, int64_t o, const Product& p,
+                 int64_t columns) {
+    const ConvShape& s = op.shape;
+    const auto inside = [](int64_t first, int64_t reach, int64_t size) {
+        return first >= 0 && first + reach < size;
+    };
+    const bool row_inside = inside(y * s.sh - s.pt, (s.kh - 1) * s.dh, s.ih);
+    for (int64_t x = 0; x < s.ow; x++) {
+        if (row_inside && inside(x * s.sw - s.pl, (s.kw - 1) * s.dw, s.iw)) continue;
+        redo_pixel(p.c + x * p.c_row, columns, [&](Vec& v, int64_t c) {
+            Vec again = v;
+            redo_results(op, n, y, x, 1, o + c, &again);
+            if (op.bias) again += load(op.bias + o + c);
+            if (p.relu) again = relu(again);
+            v = v - v != Vec{} ? again : v;
+        });
+    }
+}
 
 }  // namespace
 
@@ -73,6 +113,7 @@ void f32_conv2d_gemm_forward(const ConvForward& op, int64_t task, float* scratch
             p.c = s.has_pool ? before_pool + (y - y0) * s.ow * kBlock
                              : op.dst + ((n * s.oh + y) * s.ow) * s.oc + o;
             multiply(p);
+            if (op.not_finite) redo_border(op, n, y, o, p, columns);
         }
         if (s.has_pool) {
             const int64_t pixel = row0 * dst_w;
@@ -130,6 +171,14 @@ void f32_conv2d_gemm_diff_src(const ConvBackward& op, int64_t task, float* scrat
                     p.c = op.diff_src + ((n * s.ih + phase.y + j * s.sh) * s.iw + phase.x) * s.ic +
                           g * group_in + c;
                     multiply(p);
+                    if (!op.not_finite) continue;
+                    const GradientStrip strip = {gradient, top, op.first_column, op.strip_width,
+                                                 pixel};
+                    for (int64_t x = 0; x < p.rows; x++)
+                        redo_pixel(p.c + x * p.c_row, p.columns, [&](Vec& v, int64_t i) {
+                            redo_diff_src(op, strip, phase.y + j * s.sh, phase.x + x * s.sw, 1,
+                                          g * group_in + c + i, &v);
+                        });
                 }
                 p.b += kBlock / kPanel * panel_floats;
             }

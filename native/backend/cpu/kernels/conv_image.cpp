@@ -2,7 +2,9 @@
 // of most small networks. Everything between the pixels and the pooled result stays in registers:
 // the filters of a block of channels, and the four sums of a window. The gradient by the weights
 // likewise: nine sums, and the window's gradient spread over the four places where it may belong.
+// Where weights or pixels are not finite, sums are made directly (conv_direct.h).
 
+#include "backend/cpu/kernels/conv_direct.h"
 #include "backend/cpu/kernels/image.h"
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/kernels/sums.h"
@@ -69,6 +71,27 @@ void forward_block(const ConvForward& op, const float* strip, int64_t width, int
                 store(op.dst + at + v * kLanes, s.relu ? relu(best) : best);
                 if (Saves) store_bytes(op.saved + arg_at + v * kLanes, best_at);
             }
+        }
+    }
+}
+
+// The same where some weights are not finite.
+void forward_directly(const ConvForward& op, int64_t row0, int64_t row1, int64_t n) {
+    const ConvShape& s = op.shape;
+    for (int64_t p = row0 * s.pool.ow; p < row1 * s.pool.ow; p++) {
+        for (int64_t o = 0; o < s.oc; o += kLanes) {
+            Vec r[4], best = {};
+            IntVec best_at = {};
+            for (int q = 0; q < 4; q++) r[q] = splat(__builtin_nanf(""));
+            redo_results(op, n, p / s.pool.ow * 2, p % s.pool.ow * 2, 2, o, r);
+            for (int q = 0; q < 4; q++) {
+                const Vec v = r[q] + (op.bias ? load(op.bias + o) : Vec{});
+                const IntVec wins = (v > best) | (v != v) | splat_int(q == 0 ? -1 : 0);
+                best = wins ? v : best;
+                best_at = wins ? splat_int(q) : best_at;
+            }
+            store(op.dst + (n * s.pool.oh * s.pool.ow + p) * s.oc + o, s.relu ? relu(best) : best);
+            if (op.saved) store_bytes(op.saved + n * op.saved_image + p * s.oc + o, best_at);
         }
     }
 }
@@ -180,6 +203,10 @@ void f32_conv2d_image_forward(const ConvForward& op, int64_t task, float* scratc
     const int64_t n = task / op.row_tasks;
     const int64_t row0 = task % op.row_tasks * op.rows_per_task;
     const int64_t row1 = min_of(row0 + op.rows_per_task, s.pool.oh);
+    if (op.not_finite) {
+        forward_directly(op, row0, row1, n);
+        return;
+    }
     const int64_t width = 2 * s.pool.ow + 2;
     copy_with_border({op.src + n * s.ih * s.iw, s.ih, s.iw, 1, 1}, 1, 2 * row0 - s.pt,
                      2 * row1 + 2 - s.pt, -s.pl, width - s.pl, scratch);
@@ -199,18 +226,21 @@ void f32_conv2d_image_diff_weights(const ConvBackward& op, int64_t chunk, float*
     memset(weights, 0, sizeof(double) * op.chunk_weights_stride);
     memset(bias, 0, sizeof(double) * op.chunk_bias_stride);
     const int64_t end = min_of((chunk + 1) * op.images_per_chunk, op.count);
+    Vec seen = {};
     for (int64_t n = chunk * op.images_per_chunk; n < end; n++) {
         copy_with_border({op.src + n * s.ih * s.iw, s.ih, s.iw, 1, 1}, 1, -s.pt,
-                         2 * s.pool.oh + 2 - s.pt, -s.pl, width - s.pl, scratch);
+                         2 * s.pool.oh + 2 - s.pt, -s.pl, width - s.pl, scratch, &seen);
         int64_t o = 0;
         for (; o + kVecs * kLanes <= s.oc; o += kVecs * kLanes)
             diff_weights_block<kVecs>(op, scratch, width, n, o, weights, bias);
         for (; o < s.oc; o += kLanes)
             diff_weights_block<1>(op, scratch, width, n, o, weights, bias);
     }
+    // Gradients of zero, which no window has, times what is not finite would be NaNs.
+    const bool finite = all_finite(seen);
     float* floats = op.chunk_weights + chunk * op.chunk_weights_stride;
     for (int64_t i = 0; i < op.chunk_weights_stride; i++)
-        floats[i] = static_cast<float>(weights[i]);
+        floats[i] = finite ? static_cast<float>(weights[i]) : __builtin_nanf("");
 }
 
 }  // namespace mn::cpu::MN_ISA

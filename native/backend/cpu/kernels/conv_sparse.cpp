@@ -10,7 +10,12 @@
 // - by the source, for 3 x 3 kernels and 2 x 2 windows: the channels of a window that won in its
 //   upper row reach a patch of 3 x 4 source pixels, those of the lower row one a pixel below. The
 //   patch stays in registers while bit masks are walked that say which channels won where.
+//
+// Zero times a value that is not finite is a NaN, which a gradient that is left out would hide. A
+// chunk whose source is not finite is marked with NaNs, and what is not finite in the end is summed
+// directly (conv_direct.h); by the source, all is, if some weights are not finite.
 
+#include "backend/cpu/kernels/conv_direct.h"
 #include "backend/cpu/kernels/image.h"
 #include "backend/cpu/kernels/kernels.h"
 #include "backend/cpu/kernels/sums.h"
@@ -132,6 +137,7 @@ void f32_conv2d_sparse_diff_weights(const ConvBackward& op, int64_t task, float*
     sums.rows = sums.pieces = 1;
     sums.count = (o1 - o0) * pieces * piece_floats;
     const int64_t end = min_of((chunk + 1) * op.images_per_chunk, op.count);
+    Vec seen = {};
     for (int64_t n = chunk * op.images_per_chunk; n < end; n++) {
         for (w.row0 = 0; w.row0 < pool.oh; w.row0 = w.row1) {
             w.row1 = min_of(w.row0 + op.rows_per_strip, pool.oh);
@@ -139,7 +145,7 @@ void f32_conv2d_sparse_diff_weights(const ConvBackward& op, int64_t task, float*
             const int64_t y1 = min_of((w.row1 - 1) * pool.sh - pool.ph + pool.kh, s.oh);
             copy_with_border({op.src + n * s.ih * s.iw * s.ic, s.ih, s.iw, s.ic, s.ic}, s.ic,
                              w.y0 * s.sh - s.pt, (y1 - 1) * s.sh - s.pt + (s.kh - 1) * s.dh + 1,
-                             -s.pl, w.width - s.pl, scratch);
+                             -s.pl, w.width - s.pl, scratch, &seen);
             mask_gradients(op, n, o0, o1 - o0, w, masked);
             const int64_t windows = (w.row1 - w.row0) * pool.ow;
             add_pixels(masked, kChannels, windows, o1 - o0, bias + o0);
@@ -165,6 +171,9 @@ void f32_conv2d_sparse_diff_weights(const ConvBackward& op, int64_t task, float*
         }
     }
     sums.finish();
+    if (all_finite(seen)) return;
+    for (int64_t i = o0 * pieces * piece_floats; i < o1 * pieces * piece_floats; i++)
+        filters[i] = __builtin_nanf("");
 }
 
 void f32_conv2d_sparse_sum_filters(const ConvBackward& op, int64_t chunks, int64_t panel,
@@ -186,7 +195,13 @@ void f32_conv2d_sparse_sum_filters(const ConvBackward& op, int64_t chunks, int64
             transpose_panel(sums, kPanel, outputs, kPanel, turned, kPanel);
             float* to = diff_weights + ((panel * pieces + i) * piece + at) * kPanel;
             for (int64_t j = 0; j < min_of(kPanel, piece - at) * kPanel; j += kLanes) {
-                const Vec v = load(turned + j);
+                Vec v = load(turned + j);
+                if (!all_finite(v)) {
+                    const int64_t input = at + j / kPanel;  // of the piece
+                    v = redo_filter(op, panel * kPanel + j % kPanel,
+                                    s.dw == 1 ? i * s.kw + input / s.ic : i,
+                                    s.dw == 1 ? input % s.ic : input, v);
+                }
                 store(to + j, accumulate ? load(to + j) + v : v);
             }
         }
@@ -256,6 +271,35 @@ MN_INLINE void add_winners(uint64_t mask, const float* gradient, const float* we
     }
 }
 
+// All gradients, also those that are zero.
+void dense_diff_src(const ConvBackward& op, int64_t n, int64_t y0, int64_t y1) {
+    const ConvShape& s = op.shape;
+    for (int64_t at = y0 * s.iw; at < y1 * s.iw; at++) {
+        const int64_t y = at / s.iw, x = at % s.iw;
+        float* to = op.diff_src + (n * s.ih * s.iw + at) * s.ic;
+        memset(to, 0, sizeof(float) * s.ic);
+        for (int64_t o = 0; o < s.oc; o += kPanel) {
+            const int64_t outputs = min_of(kPanel, s.oc - o);
+            // Taps from the last one on read gradients from this place on.
+            const int64_t top = y + s.pt - 2, left = x + s.pl - 2;
+            float gradient[9 * kPanel];
+            gradient_before_pool(op, n, top, top + 3, left, left + 3, o, outputs, kPanel, gradient);
+            for (int64_t c = 0; c < s.ic; c += kLanes) {
+                Vec sum = {};
+                const float* weights = op.packed + (c / kLanes * s.oc + o) * 9 * kLanes;
+                for (int64_t t = 0; t < 9; t++) {
+                    const int64_t gy = top + t / 3, gx = left + t % 3;
+                    if (gy < 0 || gy >= s.oh || gx < 0 || gx >= s.ow) continue;
+                    for (int64_t k = 0; k < outputs; k++)
+                        sum += splat(gradient[t * kPanel + k]) *
+                               load(weights + (k * 9 + 8 - t) * kLanes);
+                }
+                for (int64_t l = 0; l < min_of(kLanes, s.ic - c); l++) to[c + l] += sum[l];
+            }
+        }
+    }
+}
+
 }  // namespace
 
 void f32_conv2d_sparse_diff_src(const ConvBackward& op, int64_t task, float* scratch) {
@@ -263,6 +307,10 @@ void f32_conv2d_sparse_diff_src(const ConvBackward& op, int64_t task, float* scr
     const int64_t n = task / op.row_tasks;
     const int64_t y0 = task % op.row_tasks * op.rows_per_task;
     const int64_t y1 = min_of(y0 + op.rows_per_task, s.ih);
+    if (op.not_finite) {
+        dense_diff_src(op, n, y0, y1);
+        return;
+    }
     // Windows that reach these rows: window row p reaches rows 2 p - pt to 2 p - pt + 3.
     const int64_t row0 = max_of(floor_div(y0 + s.pt - 3, 2) + ((y0 + s.pt - 3) & 1), 0);
     const int64_t row1 = min_of(floor_div(y1 - 1 + s.pt, 2) + 1, s.pool.oh);
