@@ -969,7 +969,10 @@ typedef uint64_t mn_model;
 /// Flags of ::mn_model_desc.
 enum mn_model_flag {
     /// Leave every chain of nodes alone instead of fusing it, for comparison.
-    MN_MODEL_NO_FUSION = 1
+    MN_MODEL_NO_FUSION = 1,
+    /// Draw no first values: all parameters and running statistics are zero until they are written
+    /// (::mn_model_write_all), for models whose values come from a file.
+    MN_MODEL_NO_INIT = 2
 };
 
 /// How a model is made.
@@ -1138,7 +1141,7 @@ typedef struct mn_memory_plan {
     int64_t compile_nanoseconds;
 } mn_memory_plan;
 
-/// Compiles a graph for a device and draws its parameters.
+/// Compiles a graph for a device and draws its parameters (unless ::MN_MODEL_NO_INIT).
 /// @param device the device.
 /// @param graph the graph; the model keeps a copy.
 /// @param desc outputs, seed and options.
@@ -1168,8 +1171,37 @@ MN_API mn_status mn_model_read(mn_model model, int32_t index, int32_t part, floa
                                uint64_t value_count);
 
 /// Copies a parameter or its optimizer state in, in PyTorch's layout.
+/// Errors: ::MN_NOT_FOUND when there is no such parameter, or no trainer has made that part yet;
+/// ::MN_SHAPE_MISMATCH when value_count is not the parameter's count; ::MN_INVALID_ARGUMENT for a
+/// gradient.
 MN_API mn_status mn_model_write(mn_model model, int32_t index, int32_t part, const float* values,
                                 uint64_t value_count);
+
+/// New values of one part of one parameter.
+typedef struct mn_parameter_write {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Index of the parameter.
+    int32_t index;
+    /// An ::mn_parameter_part but ::MN_PART_GRADIENT.
+    int32_t part;
+    /// Always 0.
+    int32_t reserved;
+    /// The values, in PyTorch's layout.
+    const float* values;
+    /// Length of `values`; must be the parameter's count.
+    uint64_t value_count;
+} mn_parameter_write;
+
+/// Copies several parameters or parts of their optimizer state in, all or none: everything is
+/// checked before anything is written, and forwards, evaluations and steps of other threads see
+/// either all new values or all old ones. So a model can be reloaded while it serves. Only
+/// a failure of the device itself can leave a part of the values written.
+/// @param writes what to write, in this order.
+/// @param write_count number of `writes`; 0 writes nothing.
+/// Errors: those of ::mn_model_write.
+MN_API mn_status mn_model_write_all(mn_model model, const mn_parameter_write* writes,
+                                    int32_t write_count);
 
 /// Runs the network without training (inference).
 /// @param batch the images; labels are not read.

@@ -86,10 +86,7 @@ internal sealed class EarlyStoppingRun(EarlyStopping options, Model model)
     /// <summary>Gives the model the parameters of its best epoch.</summary>
     public void Restore()
     {
-        for (int i = 0; i < _parameters.Count; i++)
-        {
-            model.SetParameter(model.Parameters[i].Name, _parameters[i]);
-        }
+        model.WriteAll([.. _parameters.Select((values, i) => new ParameterWrite(i, values))]);
     }
 
     private void Keep()

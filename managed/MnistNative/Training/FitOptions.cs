@@ -46,8 +46,8 @@ public sealed record FitOptions
     public IReadOnlyList<ParameterGroup> ParameterGroups { get; init; } = [];
 
     /// <summary>
-    /// File that the model and the state of the training are written to after each epoch, or null. <see cref="ResumeFrom"/>
-    /// goes on from it. Keras: <c>BackupAndRestore</c>.
+    /// File that the model and the state of the training are written to after each epoch, or null; whether it can be is tried
+    /// before the training. <see cref="ResumeFrom"/> goes on from it. Keras: <c>BackupAndRestore</c>.
     /// </summary>
     public string? Checkpoint { get; init; }
 
@@ -81,6 +81,11 @@ public sealed record FitOptions
         Optimizer.Validate();
         ForTrainer.Validate();
         Schedule?.Validate();
+        if (Checkpoint is not null)
+        {
+            WritablePath.Check(Checkpoint, nameof(Checkpoint));
+        }
+
         EarlyStopping?.Validate(Validation);
         if (Loss is OutputGradientLoss)
         {
