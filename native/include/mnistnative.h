@@ -48,6 +48,12 @@ extern "C" {
 /// Most dimensions of a shape without N.
 #define MN_MAX_RANK 4
 
+/// Most sources of a node.
+#define MN_MAX_SOURCES 8
+
+/// Most parameters of a node, running statistics among them.
+#define MN_MAX_PARAMETERS 8
+
 /// Bytes of a name in an info struct, with the closing zero.
 #define MN_NAME_CAPACITY 256
 
@@ -1115,8 +1121,11 @@ typedef struct mn_metrics {
     /// Denominator of the loss: what its reduction divides by (::mn_reduction), 1 for a sum.
     double loss_denominator;
     /// Images whose largest output (the first of equals) is that of their label, by the first
-    /// loss.
+    /// loss; an output with a NaN has no largest.
     int64_t correct;
+    /// Images whose label counts by the first loss, that is, is not ignored: what `correct` is out
+    /// of. 0 where the loss takes no labels.
+    int64_t labels;
 } mn_metrics;
 
 /// Bytes that a model, or a trainer with its model, has planned.
@@ -1395,8 +1404,15 @@ typedef struct mn_step_sums {
     int64_t images;
     /// The sum of the steps' mn_metrics::correct.
     int64_t correct;
-    /// The sum of the steps' mn_metrics::loss, added in their order.
-    double loss;
+    /// The sum of the steps' mn_metrics::labels.
+    int64_t labels;
+    /// The first step whose mn_metrics::loss_numerator is not finite, from 0; -1: none.
+    int64_t first_not_finite;
+    /// The sum of the steps' mn_metrics::loss_numerator, added in their order.
+    double loss_numerator;
+    /// The sum of the steps' mn_metrics::loss_denominator: for a mean, the steps' loss is
+    /// loss_numerator / loss_denominator, also where batches differ in what counts.
+    double loss_denominator;
 } mn_step_sums;
 
 /// A step as ::mn_trainer_step makes it, without waiting for it: a card computes while the caller

@@ -1257,8 +1257,17 @@ internal unsafe struct MnMetrics
     /// </summary>
     public double LossDenominator;
 
-    /// <summary>Images whose largest output (the first of equals) is that of their label, by the first loss.</summary>
+    /// <summary>
+    /// Images whose largest output (the first of equals) is that of their label, by the first loss; an output with a
+    /// NaN has no largest.
+    /// </summary>
     public long Correct;
+
+    /// <summary>
+    /// Images whose label counts by the first loss, that is, is not ignored: what <c>correct</c> is out of. 0 where the
+    /// loss takes no labels.
+    /// </summary>
+    public long Labels;
 }
 
 /// <summary>Bytes that a model, or a trainer with its model, has planned.</summary>
@@ -1488,8 +1497,20 @@ internal unsafe struct MnStepSums
     /// <summary>The sum of the steps' <see cref="MnMetrics.Correct"/>.</summary>
     public long Correct;
 
-    /// <summary>The sum of the steps' <see cref="MnMetrics.Loss"/>, added in their order.</summary>
-    public double Loss;
+    /// <summary>The sum of the steps' <see cref="MnMetrics.Labels"/>.</summary>
+    public long Labels;
+
+    /// <summary>The first step whose <see cref="MnMetrics.LossNumerator"/> is not finite, from 0; -1: none.</summary>
+    public long FirstNotFinite;
+
+    /// <summary>The sum of the steps' <see cref="MnMetrics.LossNumerator"/>, added in their order.</summary>
+    public double LossNumerator;
+
+    /// <summary>
+    /// The sum of the steps' <see cref="MnMetrics.LossDenominator"/>: for a mean, the steps' loss is loss_numerator /
+    /// loss_denominator, also where batches differ in what counts.
+    /// </summary>
+    public double LossDenominator;
 }
 
 /// <summary>
@@ -1525,6 +1546,12 @@ internal static class NativeConstants
 
     /// <summary>Most dimensions of a shape without N.</summary>
     public const int MaxRank = 4;
+
+    /// <summary>Most sources of a node.</summary>
+    public const int MaxSources = 8;
+
+    /// <summary>Most parameters of a node, running statistics among them.</summary>
+    public const int MaxParameters = 8;
 
     /// <summary>Bytes of a name in an info struct, with the closing zero.</summary>
     public const int NameCapacity = 256;
