@@ -14,8 +14,8 @@
 namespace mn {
 namespace {
 
-// Whether a change of that source changes the result: an index or the place of a maximum does not,
-// but in jumps.
+// Whether the operation is differentiable in this source. Embedding indices and unpooling positions
+// are not: the result is piecewise constant in them.
 bool is_differentiable(const Operation& operation, size_t source) {
     return traits_of(operation.op).differentiable_sources >> source & 1;
 }

@@ -60,8 +60,10 @@ void check_optimizer(const mn_optimizer_desc& o) {
         expect(o.alpha >= 0 && o.alpha < 1, "alpha must be in [0, 1)", o.alpha);
     if (o.kind == MN_OPTIMIZER_SGD) {
         expect(std::isfinite(o.dampening), "dampening must be finite", o.dampening);
-        expect(!o.nesterov || (o.momentum > 0 && o.dampening == 0),
-               "nesterov needs a momentum above 0 and no dampening; momentum", o.momentum);
+        if (o.nesterov && !(o.momentum > 0 && o.dampening == 0))
+            fail(MN_INVALID_ARGUMENT,
+                 "[optimizer] nesterov requires momentum > 0 and dampening = 0, got momentum ",
+                 o.momentum, " and dampening ", o.dampening);
     } else {
         expect(std::isfinite(o.epsilon) && o.epsilon > 0, "epsilon must be finite and above 0",
                o.epsilon);

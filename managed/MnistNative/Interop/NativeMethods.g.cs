@@ -78,7 +78,7 @@ internal enum MnDeviceReason
     /// <summary>A library that the plugin needs is missing or too old.</summary>
     LibraryMissing = 8,
 
-    /// <summary>The instruction set asked for is not one this processor has.</summary>
+    /// <summary>The processor lacks the requested instruction set.</summary>
     InstructionSet = 9,
 }
 
@@ -195,7 +195,7 @@ internal enum MnActivationKind
     Softplus = 12,
 }
 
-/// <summary>What a padding is filled with.</summary>
+/// <summary>Values of the padding.</summary>
 internal enum MnPadMode
 {
     /// <summary>Zeros.</summary>
@@ -211,7 +211,7 @@ internal enum MnPadMode
     Circular = 3,
 }
 
-/// <summary>How values between pixels are made.</summary>
+/// <summary>Interpolation of the values between pixels.</summary>
 internal enum MnUpsampleMode
 {
     /// <summary>The nearest pixel.</summary>
@@ -275,7 +275,9 @@ internal enum MnModelFlag : uint
     NoInit = 2,
 }
 
-/// <summary>What <see cref="NativeMethods.ModelRead"/> and <see cref="NativeMethods.ModelWrite"/> copy.</summary>
+/// <summary>
+/// The parts of a parameter that <see cref="NativeMethods.ModelRead"/> and <see cref="NativeMethods.ModelWrite"/> copy.
+/// </summary>
 internal enum MnParameterPart
 {
     /// <summary>The parameter itself.</summary>
@@ -353,7 +355,9 @@ internal enum MnProfileDirection
     Forward = 0,
     Backward = 1,
 
-    /// <summary>What a training step does to parameters: the optimizer's update, and forms derived from them.</summary>
+    /// <summary>
+    /// The work of a training step on parameters: the optimizer's update, and forms derived from them.
+    /// </summary>
     Update = 2,
 }
 
@@ -380,7 +384,7 @@ internal enum MnTrainerFlag : uint
     InputGradient = 1,
 }
 
-/// <summary>What is known about the last failed call of this thread besides its text.</summary>
+/// <summary>Details of this thread's last failed call.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnErrorInfo
 {
@@ -435,7 +439,7 @@ internal unsafe struct MnDeviceDesc
     public byte* PluginPath;
 }
 
-/// <summary>What an open device is.</summary>
+/// <summary>Description of an open device.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnDeviceInfo
 {
@@ -448,13 +452,13 @@ internal unsafe struct MnDeviceInfo
     /// <summary>Which of the devices of that kind.</summary>
     public int Index;
 
-    /// <summary>Threads that compute; on a card its multiprocessors.</summary>
+    /// <summary>Computing threads; on a GPU its multiprocessors.</summary>
     public int Threads;
 
     /// <summary>Memory of the device in bytes, 0 if unknown.</summary>
     public long MemoryBytes;
 
-    /// <summary>Name of the processor or card.</summary>
+    /// <summary>Name of the processor or GPU.</summary>
     public fixed byte Name[256];
 
     /// <summary>
@@ -477,18 +481,18 @@ internal unsafe struct MnDeviceInfo
     public uint Reserved;
 
     /// <summary>
-    /// What convolutions are computed by: "cudnn", or "cublas" (columns and matrix products); empty for the CPU.
+    /// Implementation of convolutions: "cudnn", or "cublas" (columns and matrix products); empty for the CPU.
     /// </summary>
     public fixed byte Tier[256];
 
     /// <summary>
-    /// Libraries opened at run time, with paths and versions, separated by "; "; last why cuDNN is not used, if so.
-    /// Empty for the CPU.
+    /// Libraries opened at run time, with paths and versions, separated by "; "; if cuDNN is not used, the last entry
+    /// is the reason. Empty for the CPU.
     /// </summary>
     public fixed byte Libraries[1024];
 }
 
-/// <summary>What a device can do at best.</summary>
+/// <summary>Peak rates of a device.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnDevicePeak
 {
@@ -676,7 +680,7 @@ internal unsafe struct MnActivationDesc
     /// <summary>Leaky ReLU: slope below 0 (PyTorch's default is 0.01). ELU: alpha (1). Softplus: beta (1).</summary>
     public float Alpha;
 
-    /// <summary>Softplus: where it becomes the identity (20).</summary>
+    /// <summary>Softplus: alpha x above which it is the identity (20).</summary>
     public float Threshold;
 }
 
@@ -937,7 +941,7 @@ internal unsafe struct MnScaleDesc
     public byte* ParameterName;
 }
 
-/// <summary>Channels dealt out anew, as ShuffleNet has it: groups x (C / groups) channels transposed.</summary>
+/// <summary>Channel shuffle, as in ShuffleNet: groups x (C / groups) channels transposed.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnChannelShuffleDesc
 {
@@ -1024,7 +1028,7 @@ internal unsafe struct MnDatasetDesc
     public uint Reserved;
 }
 
-/// <summary>What a batch feeds to one of a network's inputs after the first.</summary>
+/// <summary>The part of a batch for one of the network's inputs after the first.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnBatchInput
 {
@@ -1048,8 +1052,8 @@ internal unsafe struct MnBatchInput
 }
 
 /// <summary>
-/// One batch: either contiguous images, or indices into a data set. Both feed the network's first input; what the
-/// others get stands in <c>inputs</c>.
+/// One batch: either contiguous images, or indices into a data set. Both feed the network's first input; <c>inputs</c>
+/// has the images of the others.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnBatch
@@ -1458,7 +1462,7 @@ internal unsafe struct MnTrainerDesc
     /// <summary>The optimizer.</summary>
     public MnOptimizerDesc* Optimizer;
 
-    /// <summary>Parameters that are trained otherwise than the optimizer says, each at most once; or null.</summary>
+    /// <summary>Parameters with settings of their own, each at most once; or null.</summary>
     public MnParameterOptions* Options;
 
     /// <summary>Number of <c>options</c>.</summary>
@@ -1870,7 +1874,7 @@ internal static unsafe partial class NativeMethods
 
     /// <summary>Runs the network without training (inference).</summary>
     /// <param name="batch">the images; labels are not read.</param>
-    /// <param name="outputs">which results are wanted, and where they go.</param>
+    /// <param name="outputs">the requested results and their buffers.</param>
     /// <param name="outputCount">number of them.</param>
     [LibraryImport(LibraryName, EntryPoint = "mn_model_forward")]
     public static partial MnStatus ModelForward(ulong model, MnBatch* batch, MnOutput* outputs, int outputCount);
@@ -1883,11 +1887,11 @@ internal static unsafe partial class NativeMethods
     public static partial MnStatus ModelEvaluate(ulong model, MnBatch* batch, MnLossDesc* loss, MnMetrics* metricsOut);
 
     /// <summary>
-    /// Runs a batch as <see cref="NativeMethods.ModelForward"/> does and tells where the time goes: one entry for each
-    /// operation, in the order of execution. Each is waited for, which costs a little.
+    /// Runs a batch as <see cref="NativeMethods.ModelForward"/> does and measures it: one entry for each operation, in
+    /// the order of execution. Waiting for each operation costs a little.
     /// </summary>
     /// <param name="entries">
-    /// receives them, the struct_size of each must be set; null: nothing is run, only their number is told.
+    /// receives them, the struct_size of each must be set; null: nothing runs, and only their number is returned.
     /// </param>
     /// <param name="entryCount">number of <paramref name="entries"/>: as many as the model has.</param>
     /// <param name="countOut">receives the number that the model has.</param>
@@ -1898,7 +1902,7 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName, EntryPoint = "mn_model_profile")]
     public static partial MnStatus ModelProfile(ulong model, MnBatch* batch, MnProfileEntry* entries, int entryCount, int* countOut);
 
-    /// <summary>What the model's inference plan holds (one execution of it).</summary>
+    /// <summary>The memory of the model's inference plan (of one execution).</summary>
     [LibraryImport(LibraryName, EntryPoint = "mn_model_memory_plan")]
     public static partial MnStatus ModelMemoryPlan(ulong model, MnMemoryPlan* planOut);
 
@@ -1936,7 +1940,7 @@ internal static unsafe partial class NativeMethods
     public static partial MnStatus TrainerBeginStep(ulong trainer, MnBatch* batch);
 
     /// <summary>Waits for the steps begun and gives the sums over all of them.</summary>
-    /// <param name="restart">1: the sums start anew after this call; 0: they go on.</param>
+    /// <param name="restart">1: resets the sums after this call; 0: keeps them.</param>
     /// <param name="sumsOut">receives the sums; its struct_size must be set.</param>
     [LibraryImport(LibraryName, EntryPoint = "mn_trainer_step_sums")]
     public static partial MnStatus TrainerStepSums(ulong trainer, int restart, MnStepSums* sumsOut);
@@ -1990,13 +1994,13 @@ internal static unsafe partial class NativeMethods
     public static partial MnStatus TrainerInputGradient(ulong trainer, int node, float* values, ulong valueCount);
 
     /// <summary>
-    /// Makes a step as <see cref="NativeMethods.TrainerStep"/> does and tells where the time goes, as
+    /// Makes a step as <see cref="NativeMethods.TrainerStep"/> does and measures it, as
     /// <see cref="NativeMethods.ModelProfile"/>.
     /// </summary>
     [LibraryImport(LibraryName, EntryPoint = "mn_trainer_profile")]
     public static partial MnStatus TrainerProfile(ulong trainer, MnBatch* batch, MnProfileEntry* entries, int entryCount, int* countOut);
 
-    /// <summary>What the training plan and its model hold.</summary>
+    /// <summary>The memory of the training plan and its model.</summary>
     [LibraryImport(LibraryName, EntryPoint = "mn_trainer_memory_plan")]
     public static partial MnStatus TrainerMemoryPlan(ulong trainer, MnMemoryPlan* planOut);
 }

@@ -49,7 +49,7 @@ internal sealed class EarlyStoppingRun(EarlyStopping options, Model model)
     /// <summary>Whether training shall end.</summary>
     public bool Ended => _bad >= options.Patience;
 
-    /// <summary>What was noted: with another run's, and its <see cref="BestParameters"/>, this one goes on from there.</summary>
+    /// <summary>The run's counters. Assigning another run's, and its <see cref="BestParameters"/>, resumes that run.</summary>
     public IReadOnlyList<double> State
     {
         get => [_best, _bad, BestEpoch];

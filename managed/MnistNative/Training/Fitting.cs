@@ -87,7 +87,7 @@ internal sealed class Fitting
         };
     }
 
-    // Returns the epochs that were done. What a file does not know counts anew.
+    // Returns the number of completed epochs. State that the checkpoint lacks starts from its initial value.
     private int Resume(string path, Trainer trainer, EarlyStoppingRun? stopping)
     {
         trainer.LoadCheckpoint(path, out FitState state);
