@@ -34,13 +34,14 @@ internal static class PredictCommand
                 byte[] pixels = ImageFile.Read(image, model.InputShape, parsed.GetValue(invert));
                 float[] probabilities = model.PredictProbabilities(pixels);
                 int best = model.Predict(pixels)[0];
+                float confidence = best < 0 ? float.NaN : probabilities[best];
                 if (parsed.GetValue(json))
                 {
                     JsonLines.Write(context, "predict", json =>
                     {
                         json.WriteString("file", image.ToString());
                         json.WriteNumber("class", best);
-                        json.WriteRounded("probability", probabilities[best], 6);
+                        json.WriteRounded("probability", confidence, 6);
                         json.WriteStartArray("probabilities");
                         foreach (float probability in probabilities)
                         {
@@ -53,7 +54,7 @@ internal static class PredictCommand
                 else
                 {
                     context.Out.WriteLine(string.Create(
-                        CultureInfo.InvariantCulture, $"{image}: {best} ({probabilities[best] * 100:F1}%)"));
+                        CultureInfo.InvariantCulture, $"{image}: {best} ({confidence * 100:F1}%)"));
                 }
             }
 

@@ -71,7 +71,7 @@ public sealed class ScheduleTests
     public void APlateauLowersTheRate()
     {
         // PyTorch: factor 0.5, patience 1, cooldown 1, threshold 0.1.
-        ScheduleRun run = new ReduceOnPlateau(0.5, Patience: 1, Threshold: 0.1, Cooldown: 1, MinLearningRate: 0.2).Start(1, 3, 9);
+        ScheduleRun run = new ReduceOnPlateau(0.5, Patience: 1, Threshold: 0.1, Cooldown: 1, MinLearningRate: 0.2).Start(1, 3, 27);
         double[] losses = [10, 9.5, 8, 7.9, 7.8, 7.7, 7.6, 7.5, 7.4, 7.3, 7.2];
         double[] rates = [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.2];
         for (int epoch = 0; epoch < losses.Length; epoch++)
