@@ -11,11 +11,13 @@ internal static unsafe class Divergence
     public readonly record struct Place(string Layer, string What);
 
     /// <summary>The first parameter of the network that is not finite; null if all are.</summary>
-    public static Place? FirstParameter(Model model)
+    /// <param name="model">The model.</param>
+    /// <param name="buffer">Holds one parameter at a time; made at the first call.</param>
+    public static Place? FirstParameter(Model model, ref float[] buffer)
     {
         for (int i = 0; i < model.Parameters.Count; i++)
         {
-            if (!IsFinite(model, i))
+            if (!IsFinite(model, i, ref buffer))
             {
                 string name = model.Parameters[i].Name;
                 int dot = name.LastIndexOf('.');
@@ -37,6 +39,7 @@ internal static unsafe class Divergence
         using Model layers = model.WithEveryLayer();
         IReadOnlyList<LayerSummary> rows = layers.Summary().Layers;
         float[][] outputs = [.. rows.Select(row => new float[row.OutputShape.Aggregate(1L, (product, dimension) => product * dimension)])];
+        float[] buffer = [];
         int first = rows.Count;
         for (int start = 0; start < images.Length && first > 0; start += length)
         {
@@ -51,7 +54,8 @@ internal static unsafe class Divergence
             for (int i = 0; rows[row].Name.Length > 0 && i < model.Parameters.Count; i++)
             {
                 string name = model.Parameters[i].Name;
-                if (name.StartsWith(prefix, StringComparison.Ordinal) && !name.AsSpan(prefix.Length).Contains('.') && !IsFinite(model, i))
+                if (name.StartsWith(prefix, StringComparison.Ordinal) && !name.AsSpan(prefix.Length).Contains('.')
+                    && !IsFinite(model, i, ref buffer))
                 {
                     return new Place(rows[row].Name, $"the parameter \"{name}\"");
                 }
@@ -68,9 +72,15 @@ internal static unsafe class Divergence
         return null;
     }
 
-    private static bool IsFinite(Model model, int parameter)
+    private static bool IsFinite(Model model, int parameter, ref float[] buffer)
     {
-        float[] values = new float[model.Parameters[parameter].Count];
+        int count = model.Parameters[parameter].Count;
+        if (buffer.Length < count)
+        {
+            buffer = new float[model.Parameters.Max(each => each.Count)];
+        }
+
+        Span<float> values = buffer.AsSpan(0, count);
         model.Read(parameter, MnParameterPart.Value, values);
         return IsFinite(values);
     }

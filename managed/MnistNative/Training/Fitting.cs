@@ -31,6 +31,7 @@ internal sealed class Fitting
     private int _batch;
     private int _batches;
     private int _lastCount;
+    private float[] _parameter = [];
     private double _numerator;
     private double _denominator;
     private long _correct;
@@ -269,7 +270,7 @@ internal sealed class Fitting
     // An update may have overflowed without a loss after it that shows it.
     private bool CheckParameters(Trainer trainer)
     {
-        if (Divergence.FirstParameter(_model) is not { } place)
+        if (Divergence.FirstParameter(_model, ref _parameter) is not { } place)
         {
             return true;
         }
