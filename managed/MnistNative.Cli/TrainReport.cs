@@ -39,6 +39,7 @@ internal abstract class TrainReport : IProgress<TrainingProgress>
     /// <summary>Called by the training thread.</summary>
     public void Report(TrainingProgress value)
     {
+        Context.EndsInOrder();
         LastEpoch = value.Completed ?? LastEpoch;
         OnProgress(value);
     }
@@ -46,7 +47,7 @@ internal abstract class TrainReport : IProgress<TrainingProgress>
     /// <summary>Called after training.</summary>
     public virtual void End(TimeSpan elapsed, long peakBytes, bool interrupted, FileInfo? saved)
     {
-        string accuracy = LastEpoch?.Validation is EvaluationResult result ? $"test accuracy {Percent(result.Accuracy)}, " : "";
+        string accuracy = LastEpoch?.Validation?.Accuracy is double share ? $"test accuracy {Percent(share)}, " : "";
         Context.Out.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"{(interrupted ? "interrupted" : "done")}: {accuracy}{elapsed.TotalSeconds:F1} s, {peakBytes / 1e6:F0} MB at most"));
@@ -58,7 +59,7 @@ internal abstract class TrainReport : IProgress<TrainingProgress>
 
     protected static string Describe(EpochResult epoch) => string.Create(
         CultureInfo.InvariantCulture,
-        $"loss {epoch.Loss:F4}, test accuracy {Percent(epoch.Validation!.Value.Accuracy)}, " +
+        $"loss {epoch.Loss:F4}, test accuracy {Percent(epoch.Validation?.Accuracy ?? double.NaN)}, " +
         $"{epoch.Elapsed.TotalSeconds:F1} s, {epoch.ImagesPerSecond:N0} images/s");
 
     protected abstract void OnProgress(TrainingProgress value);
@@ -68,7 +69,7 @@ internal abstract class TrainReport : IProgress<TrainingProgress>
     private static string Number(long value) => value.ToString("N0", CultureInfo.InvariantCulture);
 }
 
-/// <summary>One JSON object an epoch, and one at the end.</summary>
+/// <summary>One JSON object an epoch, and one at the end, also of an interrupted training.</summary>
 internal sealed class JsonTrainReport(CliContext context) : TrainReport(context)
 {
     public override void Begin(DatasetChoice choice, string network, Model model, FitOptions options)
@@ -76,7 +77,7 @@ internal sealed class JsonTrainReport(CliContext context) : TrainReport(context)
     }
 
     public override void End(TimeSpan elapsed, long peakBytes, bool interrupted, FileInfo? saved) =>
-        JsonLines.Write(Context, "done", json =>
+        JsonLines.Write(Context, interrupted ? "interrupted" : "done", json =>
         {
             json.WriteRounded("test_accuracy", LastEpoch?.Validation?.Accuracy, 6);
             json.WriteRounded("seconds", elapsed.TotalSeconds, 3);

@@ -32,6 +32,9 @@ public sealed record MismatchedParameter(
 
 public sealed partial class Model
 {
+    // Where model files keep the loss.
+    private const string LossKey = "mnistnative.loss";
+
     /// <summary>
     /// Writes the network and its parameters to a safetensors file, with PyTorch's names and layouts, which
     /// <see cref="Load"/> reads and Python's <c>safetensors.torch.load_file</c> too. The file is written beside, flushed
@@ -59,6 +62,7 @@ public sealed partial class Model
             ["format"] = "pt",
             [ArchitectureFormat.MetadataKey] = ArchitectureFormat.Write(Network),
         };
+        AddLossTo(metadata);
         SafeTensorsWriter.Write(
             path,
             metadata,
@@ -112,6 +116,7 @@ public sealed partial class Model
         try
         {
             model.TakeOver(file, match);
+            model.TrainedWith = LossIn(file);
             return model;
         }
         catch
@@ -168,6 +173,20 @@ public sealed partial class Model
         return new LoadResult(
             [.. match.Found.Select(found => Parameters[found.Index].Name)], match.Missing, match.Unexpected, match.Mismatched);
     }
+
+    /// <summary>Writes down with which loss of values the model was trained, for <see cref="TrainedWith"/>.</summary>
+    internal void AddLossTo(Dictionary<string, string> metadata)
+    {
+        if (TrainedWith is { } kind)
+        {
+            metadata[LossKey] = kind.ToString();
+        }
+    }
+
+    private static MnLossKind? LossIn(SafeTensorsReader file) =>
+        file.Metadata.TryGetValue(LossKey, out string? name) && Enum.TryParse(name, out MnLossKind kind) && Enum.IsDefined(kind)
+            ? kind
+            : null;
 
     // Of a model that nobody else has yet: one parameter after another, so that the file is in memory once.
     private void TakeOver(SafeTensorsReader file, ParameterMatch match)

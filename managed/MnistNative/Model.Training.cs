@@ -48,7 +48,7 @@ public sealed partial class Model
     /// <param name="optimizer">How the parameters follow their gradients.</param>
     /// <param name="batchSize">Largest batch that a step will take; memory is planned for it.</param>
     /// <param name="loss">What training minimises; mean cross-entropy when null.</param>
-    /// <param name="inputGradient">Whether <see cref="Trainer.GetInputGradient"/> shall work.</param>
+    /// <param name="inputGradient">Enables <see cref="Trainer.GetInputGradient"/>.</param>
     /// <returns>The trainer; dispose it to end training.</returns>
     /// <exception cref="ArgumentException">
     /// An option is out of range, or the network ends in a softmax, which cross-entropy contains.

@@ -49,7 +49,8 @@ mn_status mn_dataset_create(mn_device device, const mn_dataset_desc* desc,
 mn_status mn_dataset_destroy(mn_dataset dataset) {
     return guard([&] {
         const std::shared_ptr<Dataset> object = HandleTable::instance().remove<Dataset>(dataset);
-        // Only running calls hold others; a lender takes its memory back when this returns.
+        // Wait for calls in flight: once this returns, the caller may free memory lent with
+        // MN_DATASET_BORROW.
         while (object.use_count() > 1) std::this_thread::yield();
     });
 }

@@ -36,6 +36,7 @@ struct Node {
     mn_shape shape;
     std::vector<ParameterSpec> parameters;
     int64_t multiply_adds = 0;  // of one image, by the op's definition; see mn_node_info
+    int32_t embedding = -1;     // that takes this node's values, as they are, for indices
 
     // "[conv2d "conv1"] ", the beginning of every message about the node.
     std::string label() const;
@@ -60,6 +61,7 @@ public:
 
 private:
     Node make(int32_t op, const char* name) const;
+    void mark_indices(const Node& embedding);
 
     std::vector<Node> nodes_;
     std::vector<int32_t> inputs_;

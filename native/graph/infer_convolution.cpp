@@ -67,7 +67,9 @@ void conv2d(Node& node, Sources sources) {
     expect_groups(node, d.groups, "output channels", d.out_channels);
     if (d.one_dimensional &&
         (d.kernel_h != 1 || d.stride_h != 1 || d.dilation_h != 1 || d.pad_top || d.pad_bottom))
-        fail(MN_INVALID_ARGUMENT, node.label(), "one-dimensional: height must be untouched");
+        fail(MN_INVALID_ARGUMENT, node.label(),
+             "one_dimensional requires kernel_h = stride_h = dilation_h = 1 and no vertical "
+             "padding");
     node.shape = result_of(
         shape_of({d.out_channels,
                   windows(node, "height", image.dims[1], int64_t{d.pad_top} + d.pad_bottom,
@@ -105,7 +107,9 @@ void pool2d(Node& node, Sources sources) {
     expect_range(node, "dilation_h", d.dilation_h, 1, node.op == MN_OP_MAX_POOL2D ? kMaxWindow : 1);
     expect_range(node, "dilation_w", d.dilation_w, 1, node.op == MN_OP_MAX_POOL2D ? kMaxWindow : 1);
     if (d.one_dimensional && (d.kernel_h != 1 || d.stride_h != 1 || d.pad_h))
-        fail(MN_INVALID_ARGUMENT, node.label(), "one-dimensional: height must be untouched");
+        fail(MN_INVALID_ARGUMENT, node.label(),
+             "one_dimensional requires kernel_h = stride_h = dilation_h = 1 and no vertical "
+             "padding");
     node.shape = result_of(shape_of({image.dims[0],
                                      pooled(node, "height", image.dims[1], d.pad_h, d.kernel_h,
                                             d.dilation_h, d.stride_h, d.ceil_mode),

@@ -65,11 +65,19 @@ void local_response_norm(Node& node, Sources sources) {
 
 void dropout(Node& node, Sources sources) {
     const mn_dropout_desc& d = node.desc.dropout;
-    if (!(d.probability >= 0 && d.probability < 1))
-        fail(MN_INVALID_ARGUMENT, node.label(), "probability must be in [0, 1), got ",
+    if (!(d.probability >= 0 && d.probability <= 1))
+        fail(MN_INVALID_ARGUMENT, node.label(), "probability must be in [0, 1], got ",
              d.probability);
     expect_range(node, "unit", d.unit, MN_DROPOUT_ELEMENT, MN_DROPOUT_IMAGE);
     same_shape(node, sources);
+}
+
+int64_t group_norm_groups(const mn_op_desc& desc) {
+    return desc.group_norm.groups;
+}
+
+bool dropout_is_identity(const mn_op_desc& desc, bool training) {
+    return !training || desc.dropout.probability == 0;
 }
 
 void scale(Node& node, Sources sources) {
@@ -102,6 +110,12 @@ void binary(Node& node, Sources sources) {
              text_of(left), " from \"", sources[0]->name, "\" and ", text_of(right), " from \"",
              sources[1]->name, "\"");
     same_shape(node, sources);
+}
+
+// Sums hand their gradient on.
+bool binary_aliases_gradient(const mn_op_desc& desc, size_t source) {
+    const int32_t kind = desc.binary.kind;
+    return kind == MN_BINARY_ADD || (kind == MN_BINARY_SUBTRACT && source == 0);
 }
 
 void concat(Node& node, Sources sources) {

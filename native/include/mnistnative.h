@@ -3,7 +3,7 @@
 ///
 /// Conventions
 /// - Every function returns an ::mn_status (except ::mn_abi_version, ::mn_version and
-///   ::mn_last_error, which cannot fail); results go to out-parameters, which stand last and are
+///   ::mn_last_error, which cannot fail); results go to out-parameters, which are last and are
 ///   written only when the status is ::MN_OK.
 /// - A failed call leaves the objects as they were. The text of the failure is kept per thread:
 ///   ::mn_last_error, with numbers in ::mn_last_error_info.
@@ -47,6 +47,12 @@ extern "C" {
 
 /// Most dimensions of a shape without N.
 #define MN_MAX_RANK 4
+
+/// Most sources of a node.
+#define MN_MAX_SOURCES 8
+
+/// Most parameters of a node, running statistics among them.
+#define MN_MAX_PARAMETERS 8
 
 /// Bytes of a name in an info struct, with the closing zero.
 #define MN_NAME_CAPACITY 256
@@ -105,11 +111,11 @@ enum mn_device_reason {
     MN_REASON_ARCHITECTURE = 7,
     /// A library that the plugin needs is missing or too old.
     MN_REASON_LIBRARY_MISSING = 8,
-    /// The instruction set asked for is not one this processor has.
+    /// The processor lacks the requested instruction set.
     MN_REASON_INSTRUCTION_SET = 9
 };
 
-/// What is known about the last failed call of this thread besides its text.
+/// Details of this thread's last failed call.
 typedef struct mn_error_info {
     /// Size of this struct in bytes.
     uint32_t struct_size;
@@ -206,7 +212,7 @@ enum mn_precision {
     MN_PRECISION_BFLOAT16 = 2
 };
 
-/// What an open device is.
+/// Description of an open device.
 typedef struct mn_device_info {
     /// Size of this struct in bytes.
     uint32_t struct_size;
@@ -214,11 +220,11 @@ typedef struct mn_device_info {
     int32_t kind;
     /// Which of the devices of that kind.
     int32_t index;
-    /// Threads that compute; on a card its multiprocessors.
+    /// Computing threads; on a GPU its multiprocessors.
     int32_t threads;
     /// Memory of the device in bytes, 0 if unknown.
     int64_t memory_bytes;
-    /// Name of the processor or card.
+    /// Name of the processor or GPU.
     char name[MN_NAME_CAPACITY];
     /// Instruction set or architecture that the kernels use: "base", "avx2", "avx512", "neon",
     /// "compute 8.0" …
@@ -231,11 +237,11 @@ typedef struct mn_device_info {
     uint32_t precisions;
     /// Always 0.
     uint32_t reserved;
-    /// What convolutions are computed by: "cudnn", or "cublas" (columns and matrix products); empty
+    /// Implementation of convolutions: "cudnn", or "cublas" (columns and matrix products); empty
     /// for the CPU.
     char tier[MN_NAME_CAPACITY];
-    /// Libraries opened at run time, with paths and versions, separated by "; "; last why cuDNN is
-    /// not used, if so. Empty for the CPU.
+    /// Libraries opened at run time, with paths and versions, separated by "; "; if cuDNN is not
+    /// used, the last entry is the reason. Empty for the CPU.
     char libraries[MN_LIBRARIES_CAPACITY];
 } mn_device_info;
 
@@ -254,7 +260,7 @@ MN_API mn_status mn_device_close(mn_device device);
 /// @param info_out receives the description; its struct_size must be set.
 MN_API mn_status mn_device_describe(mn_device device, mn_device_info* info_out);
 
-/// What a device can do at best.
+/// Peak rates of a device.
 typedef struct mn_device_peak {
     /// Size of this struct in bytes.
     uint32_t struct_size;
@@ -452,7 +458,7 @@ typedef struct mn_activation_desc {
     int32_t kind;
     /// Leaky ReLU: slope below 0 (PyTorch's default is 0.01). ELU: alpha (1). Softplus: beta (1).
     float alpha;
-    /// Softplus: where it becomes the identity (20).
+    /// Softplus: alpha x above which it is the identity (20).
     float threshold;
 } mn_activation_desc;
 
@@ -490,7 +496,7 @@ typedef struct mn_conv_transpose2d_desc {
     int32_t bias;
 } mn_conv_transpose2d_desc;
 
-/// What a padding is filled with.
+/// Values of the padding.
 enum mn_pad_mode {
     /// Zeros.
     MN_PAD_ZEROS = 0,
@@ -529,7 +535,7 @@ typedef struct mn_adaptive_pool2d_desc {
     int32_t output_w;
 } mn_adaptive_pool2d_desc;
 
-/// How values between pixels are made.
+/// Interpolation of the values between pixels.
 enum mn_upsample_mode {
     /// The nearest pixel.
     MN_UPSAMPLE_NEAREST = 0,
@@ -620,11 +626,11 @@ enum mn_dropout_unit {
 
 /// Inverted dropout: in training a unit becomes zero with the given probability and is divided by
 /// 1 - probability otherwise; nothing happens without training. Drawn from the model's seed, the
-/// layer and the number of the step.
+/// layer and the number of the step. With a probability of 1 all results and gradients are zeros.
 typedef struct mn_dropout_desc {
     /// Size of this struct in bytes.
     uint32_t struct_size;
-    /// Probability of a unit to be dropped, in [0, 1).
+    /// Probability of a unit to be dropped, in [0, 1].
     float probability;
     /// An ::mn_dropout_unit.
     int32_t unit;
@@ -663,7 +669,7 @@ typedef struct mn_scale_desc {
     const char* parameter_name;
 } mn_scale_desc;
 
-/// Channels dealt out anew, as ShuffleNet has it: groups x (C / groups) channels transposed.
+/// Channel shuffle, as in ShuffleNet: groups x (C / groups) channels transposed.
 typedef struct mn_channel_shuffle_desc {
     /// Size of this struct in bytes.
     uint32_t struct_size;
@@ -672,7 +678,8 @@ typedef struct mn_channel_shuffle_desc {
 } mn_channel_shuffle_desc;
 
 /// Vectors for words: source {L} of whole numbers in [0, count), result {D, L} (PyTorch's
-/// Embedding followed by transpose(1, 2)). NAME.weight is count x D, drawn from N(0, 1).
+/// Embedding followed by transpose(1, 2)). NAME.weight is count x D, drawn from N(0, 1). An input
+/// that feeds it is float32: batches of bytes, which are divided by 255, are refused.
 typedef struct mn_embedding_desc {
     /// Size of this struct in bytes.
     uint32_t struct_size;
@@ -920,7 +927,7 @@ typedef struct mn_dataset_desc {
     uint32_t reserved;
 } mn_dataset_desc;
 
-/// What a batch feeds to one of a network's inputs after the first.
+/// The part of a batch for one of the network's inputs after the first.
 typedef struct mn_batch_input {
     /// Size of this struct in bytes.
     uint32_t struct_size;
@@ -937,7 +944,7 @@ typedef struct mn_batch_input {
 } mn_batch_input;
 
 /// One batch: either contiguous images, or indices into a data set. Both feed the network's first
-/// input; what the others get stands in `inputs`.
+/// input; `inputs` has the images of the others.
 typedef struct mn_batch {
     /// Size of this struct in bytes.
     uint32_t struct_size;
@@ -1024,7 +1031,7 @@ typedef struct mn_model_desc {
     int32_t reserved;
 } mn_model_desc;
 
-/// What ::mn_model_read and ::mn_model_write copy.
+/// The parts of a parameter that ::mn_model_read and ::mn_model_write copy.
 enum mn_parameter_part {
     /// The parameter itself.
     MN_PART_VALUE = 0,
@@ -1124,8 +1131,11 @@ typedef struct mn_metrics {
     /// Denominator of the loss: what its reduction divides by (::mn_reduction), 1 for a sum.
     double loss_denominator;
     /// Images whose largest output (the first of equals) is that of their label, by the first
-    /// loss.
+    /// loss; an output with a NaN has no largest.
     int64_t correct;
+    /// Images whose label counts by the first loss, that is, is not ignored: what `correct` is out
+    /// of. 0 where the loss takes no labels.
+    int64_t labels;
 } mn_metrics;
 
 /// Bytes that a model, or a trainer with its model, has planned.
@@ -1214,7 +1224,7 @@ MN_API mn_status mn_model_write_all(mn_model model, const mn_parameter_write* wr
 
 /// Runs the network without training (inference).
 /// @param batch the images; labels are not read.
-/// @param outputs which results are wanted, and where they go.
+/// @param outputs the requested results and their buffers.
 /// @param output_count number of them.
 MN_API mn_status mn_model_forward(mn_model model, const mn_batch* batch, const mn_output* outputs,
                                   int32_t output_count);
@@ -1230,7 +1240,7 @@ MN_API mn_status mn_model_evaluate(mn_model model, const mn_batch* batch, const 
 enum mn_profile_direction {
     MN_PROFILE_FORWARD = 0,
     MN_PROFILE_BACKWARD = 1,
-    /// What a training step does to parameters: the optimizer's update, and forms derived from
+    /// The work of a training step on parameters: the optimizer's update, and forms derived from
     /// them.
     MN_PROFILE_UPDATE = 2
 };
@@ -1263,24 +1273,25 @@ typedef struct mn_profile_entry {
     char kernel[MN_NAME_CAPACITY];
 } mn_profile_entry;
 
-/// Runs a batch as ::mn_model_forward does and tells where the time goes: one entry for each
-/// operation, in the order of execution. Each is waited for, which costs a little.
-/// @param entries receives them, the struct_size of each must be set; null: nothing is run, only
-/// their number is told.
+/// Runs a batch as ::mn_model_forward does and measures it: one entry for each operation, in the
+/// order of execution. Waiting for each operation costs a little.
+/// @param entries receives them, the struct_size of each must be set; null: nothing runs, and
+/// only their number is returned.
 /// @param entry_count number of `entries`: as many as the model has.
 /// @param count_out receives the number that the model has.
 /// Errors: ::MN_INVALID_ARGUMENT for another number of entries, and those of ::mn_model_forward.
 MN_API mn_status mn_model_profile(mn_model model, const mn_batch* batch, mn_profile_entry* entries,
                                   int32_t entry_count, int32_t* count_out);
 
-/// What the model's inference plan holds (one execution of it).
+/// The memory of the model's inference plan (of one execution).
 MN_API mn_status mn_model_memory_plan(mn_model model, mn_memory_plan* plan_out);
 
 // ---------------------------------------------------------------------------------------------
 // Trainers
 // ---------------------------------------------------------------------------------------------
 
-/// The right to train a model, with the training plan. A model has one at a time.
+/// A training session: owns the training plan, gradients and optimizer state. A model has one at a
+/// time.
 typedef uint64_t mn_trainer;
 
 /// Kinds of optimizer.
@@ -1359,7 +1370,7 @@ typedef struct mn_trainer_desc {
     uint32_t flags;
     /// The optimizer.
     const mn_optimizer_desc* optimizer;
-    /// Parameters that are trained otherwise than the optimizer says, each at most once; or null.
+    /// Parameters with settings of their own, each at most once; or null.
     const mn_parameter_options* options;
     /// Number of `options`.
     int32_t option_count;
@@ -1403,8 +1414,15 @@ typedef struct mn_step_sums {
     int64_t images;
     /// The sum of the steps' mn_metrics::correct.
     int64_t correct;
-    /// The sum of the steps' mn_metrics::loss, added in their order.
-    double loss;
+    /// The sum of the steps' mn_metrics::labels.
+    int64_t labels;
+    /// The first step whose mn_metrics::loss_numerator is not finite, from 0; -1: none.
+    int64_t first_not_finite;
+    /// The sum of the steps' mn_metrics::loss_numerator, added in their order.
+    double loss_numerator;
+    /// The sum of the steps' mn_metrics::loss_denominator: for a mean, the steps' loss is
+    /// loss_numerator / loss_denominator, also where batches differ in what counts.
+    double loss_denominator;
 } mn_step_sums;
 
 /// A step as ::mn_trainer_step makes it, without waiting for it: a card computes while the caller
@@ -1413,7 +1431,7 @@ typedef struct mn_step_sums {
 MN_API mn_status mn_trainer_begin_step(mn_trainer trainer, const mn_batch* batch);
 
 /// Waits for the steps begun and gives the sums over all of them.
-/// @param restart 1: the sums start anew after this call; 0: they go on.
+/// @param restart 1: resets the sums after this call; 0: keeps them.
 /// @param sums_out receives the sums; its struct_size must be set.
 MN_API mn_status mn_trainer_step_sums(mn_trainer trainer, int32_t restart, mn_step_sums* sums_out);
 
@@ -1466,12 +1484,12 @@ MN_API mn_status mn_trainer_set_progress(mn_trainer trainer, const mn_training_p
 MN_API mn_status mn_trainer_input_gradient(mn_trainer trainer, int32_t node, float* values,
                                            uint64_t value_count);
 
-/// Makes a step as ::mn_trainer_step does and tells where the time goes, as ::mn_model_profile.
+/// Makes a step as ::mn_trainer_step does and measures it, as ::mn_model_profile.
 MN_API mn_status mn_trainer_profile(mn_trainer trainer, const mn_batch* batch,
                                     mn_profile_entry* entries, int32_t entry_count,
                                     int32_t* count_out);
 
-/// What the training plan and its model hold.
+/// The memory of the training plan and its model.
 MN_API mn_status mn_trainer_memory_plan(mn_trainer trainer, mn_memory_plan* plan_out);
 
 #ifdef __cplusplus

@@ -24,10 +24,11 @@ void check_images(const char* what, const void* images, uint64_t bytes, int64_t 
 }
 
 // Values that come with the batch: needed if `shape` has a rank, refused otherwise.
-void check_values(const char* name, const char* losses, const float* values, uint64_t value_count,
-                  int32_t count, const mn_shape& shape) {
+void check_values(const char* name, const float* values, uint64_t value_count, int32_t count,
+                  const mn_shape& shape) {
     if (shape.rank == 0) {
-        if (values) fail(MN_INVALID_ARGUMENT, "[batch] ", name, " are for ", losses);
+        if (values)
+            fail(MN_INVALID_ARGUMENT, "[batch] ", name, " were given, but no loss reads them");
         return;
     }
     if (!values) fail(MN_INVALID_ARGUMENT, "[batch] ", name, " are needed");
@@ -45,8 +46,20 @@ void check_labels(const CheckedBatch& batch, const LabelNeeds& needs) {
         if (needs.ignores && label == needs.ignore_index) continue;
         if (label < 0 || label >= needs.classes)
             fail(MN_INVALID_ARGUMENT, "[batch] the label of image ", at, " is ", label,
-                 ", the network has ", needs.classes, " classes");
+                 ", outside 0 to ", needs.classes - 1, " (the network has ", needs.classes,
+                 " classes)",
+                 needs.ignores ? text(" and not the ignored label ", needs.ignore_index)
+                               : text("; an ignored label is the loss's ignore_index"));
     }
+}
+
+// Bytes are divided by 255, and what is left is no index.
+void check_indices(const Graph& graph, const Node& input, int32_t dtype) {
+    if (dtype == MN_UINT8 && input.embedding >= 0)
+        fail(MN_INVALID_ARGUMENT, graph.node(input.embedding).label(), "takes the values of \"",
+             input.name,
+             "\" for indices: they must be float32, got bytes "
+             "(uint8), which are divided by 255");
 }
 
 // What the inputs after the first get. Every one must get something, whatever the losses or outputs
@@ -69,6 +82,7 @@ void check_further_inputs(const mn_batch& batch, const Graph& graph, CheckedBatc
         if (further.input.images)
             fail(MN_INVALID_ARGUMENT, "[batch] inputs[", i, "] feeds \"", node.name,
                  "\" a second time");
+        check_indices(graph, node, given.dtype);
         const std::string what = text("batch, input \"", node.name, "\"");
         check_images(what.c_str(), given.images, given.images_bytes, batch.count, node.shape,
                      given.dtype);
@@ -181,12 +195,11 @@ CheckedBatch check_batch(const mn_batch& batch, std::shared_ptr<const Dataset> d
         checked.host_labels = batch.labels;
     }
 
+    check_indices(graph, graph.node(0), checked.input.dtype);
     check_further_inputs(batch, graph, checked);
-    check_values("output_gradients", "a loss of kind MN_LOSS_OUTPUT_GRADIENT",
-                 batch.output_gradients, batch.output_gradient_count, batch.count,
-                 needs.output_gradients);
-    check_values("targets", "losses that compare with values", batch.targets, batch.target_count,
-                 batch.count, needs.targets);
+    check_values("output_gradients", batch.output_gradients, batch.output_gradient_count,
+                 batch.count, needs.output_gradients);
+    check_values("targets", batch.targets, batch.target_count, batch.count, needs.targets);
     if (needs.targets.rank) checked.target_elements = element_count(needs.targets);
     for (const LabelNeeds& labels : needs.labels) check_labels(checked, labels);
     return checked;

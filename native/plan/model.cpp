@@ -172,7 +172,9 @@ mn_metrics Model::evaluate(const mn_batch& batch, std::shared_ptr<const Dataset>
         execution->post_losses(count);
     }
     while (execution->posted() > 0) sum.take(*execution);
-    return sum.metrics();
+    mn_metrics metrics = sum.metrics();
+    metrics.labels = counted_labels(loss, checked);
+    return metrics;
 }
 
 mn_memory_plan Model::memory_plan() {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <type_traits>
 
+#include "graph/ops.h"
 #include "plan/stop_watch.h"
 
 namespace mn {
@@ -72,17 +73,25 @@ int64_t Plan::loss_elements(int32_t op) const {
 bool Plan::moves_statistics() const {
     if (!program_.training) return false;
     for (const Operation& operation : program_.operations)
-        if (operation.op == MN_OP_BATCH_NORM) return true;
+        if (traits_of(operation.op).statistics_moved) return true;
     return false;
 }
 
 void Plan::check_count(int32_t count) const {
-    if (count > 1 || !program_.training) return;
+    if (!program_.training) return;
     for (const Operation& operation : program_.operations) {
-        if (operation.op != MN_OP_BATCH_NORM) continue;
+        const Traits& traits = traits_of(operation.op);
+        if (!traits.statistics_moved && !traits.groups_an_image) continue;
         const mnb_tensor& source = program_.values[operation.sources[0]].tensor;
-        if (source.flat || source.h * source.w == 1)
-            fail(MN_INVALID_ARGUMENT, "[batch_norm \"", operation.name,
+        const int64_t pixels = source.flat ? 1 : source.h * source.w;
+        const int64_t channels = source.c * source.h * source.w / pixels;
+        const int64_t groups = traits.groups_an_image ? traits.groups_an_image(operation.desc) : 0;
+        if (groups && channels * pixels == groups)
+            fail(MN_INVALID_ARGUMENT, "[", op_info(operation.op).name, " \"", operation.name,
+                 "\"] expects more than 1 value per group when training, got ", channels,
+                 " channels of ", pixels, " in ", groups, " groups");
+        if (!groups && count * pixels == 1)
+            fail(MN_INVALID_ARGUMENT, "[", op_info(operation.op).name, " \"", operation.name,
                  "\"] expects more than 1 value per channel when training, got a batch of 1");
     }
 }

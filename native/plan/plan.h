@@ -54,7 +54,8 @@ private:
         int64_t packed = -1;  // offset
     };
 
-    // Refuses a batch from which a batch normalisation cannot learn, before anything has run.
+    // Refuses a batch from which a normalisation cannot learn, since all that it gives would be
+    // zeros, before anything has run.
     void check_count(int32_t count) const;
     // Rebuilds what was derived from parameters that have changed since.
     void refresh();

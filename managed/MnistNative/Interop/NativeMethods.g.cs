@@ -78,7 +78,7 @@ internal enum MnDeviceReason
     /// <summary>A library that the plugin needs is missing or too old.</summary>
     LibraryMissing = 8,
 
-    /// <summary>The instruction set asked for is not one this processor has.</summary>
+    /// <summary>The processor lacks the requested instruction set.</summary>
     InstructionSet = 9,
 }
 
@@ -195,7 +195,7 @@ internal enum MnActivationKind
     Softplus = 12,
 }
 
-/// <summary>What a padding is filled with.</summary>
+/// <summary>Values of the padding.</summary>
 internal enum MnPadMode
 {
     /// <summary>Zeros.</summary>
@@ -211,7 +211,7 @@ internal enum MnPadMode
     Circular = 3,
 }
 
-/// <summary>How values between pixels are made.</summary>
+/// <summary>Interpolation of the values between pixels.</summary>
 internal enum MnUpsampleMode
 {
     /// <summary>The nearest pixel.</summary>
@@ -275,7 +275,9 @@ internal enum MnModelFlag : uint
     NoInit = 2,
 }
 
-/// <summary>What <see cref="NativeMethods.ModelRead"/> and <see cref="NativeMethods.ModelWrite"/> copy.</summary>
+/// <summary>
+/// The parts of a parameter that <see cref="NativeMethods.ModelRead"/> and <see cref="NativeMethods.ModelWrite"/> copy.
+/// </summary>
 internal enum MnParameterPart
 {
     /// <summary>The parameter itself.</summary>
@@ -353,7 +355,9 @@ internal enum MnProfileDirection
     Forward = 0,
     Backward = 1,
 
-    /// <summary>What a training step does to parameters: the optimizer's update, and forms derived from them.</summary>
+    /// <summary>
+    /// The work of a training step on parameters: the optimizer's update, and forms derived from them.
+    /// </summary>
     Update = 2,
 }
 
@@ -380,7 +384,7 @@ internal enum MnTrainerFlag : uint
     InputGradient = 1,
 }
 
-/// <summary>What is known about the last failed call of this thread besides its text.</summary>
+/// <summary>Details of this thread's last failed call.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnErrorInfo
 {
@@ -435,7 +439,7 @@ internal unsafe struct MnDeviceDesc
     public byte* PluginPath;
 }
 
-/// <summary>What an open device is.</summary>
+/// <summary>Description of an open device.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnDeviceInfo
 {
@@ -448,13 +452,13 @@ internal unsafe struct MnDeviceInfo
     /// <summary>Which of the devices of that kind.</summary>
     public int Index;
 
-    /// <summary>Threads that compute; on a card its multiprocessors.</summary>
+    /// <summary>Computing threads; on a GPU its multiprocessors.</summary>
     public int Threads;
 
     /// <summary>Memory of the device in bytes, 0 if unknown.</summary>
     public long MemoryBytes;
 
-    /// <summary>Name of the processor or card.</summary>
+    /// <summary>Name of the processor or GPU.</summary>
     public fixed byte Name[256];
 
     /// <summary>
@@ -477,18 +481,18 @@ internal unsafe struct MnDeviceInfo
     public uint Reserved;
 
     /// <summary>
-    /// What convolutions are computed by: "cudnn", or "cublas" (columns and matrix products); empty for the CPU.
+    /// Implementation of convolutions: "cudnn", or "cublas" (columns and matrix products); empty for the CPU.
     /// </summary>
     public fixed byte Tier[256];
 
     /// <summary>
-    /// Libraries opened at run time, with paths and versions, separated by "; "; last why cuDNN is not used, if so.
-    /// Empty for the CPU.
+    /// Libraries opened at run time, with paths and versions, separated by "; "; if cuDNN is not used, the last entry
+    /// is the reason. Empty for the CPU.
     /// </summary>
     public fixed byte Libraries[1024];
 }
 
-/// <summary>What a device can do at best.</summary>
+/// <summary>Peak rates of a device.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnDevicePeak
 {
@@ -676,7 +680,7 @@ internal unsafe struct MnActivationDesc
     /// <summary>Leaky ReLU: slope below 0 (PyTorch's default is 0.01). ELU: alpha (1). Softplus: beta (1).</summary>
     public float Alpha;
 
-    /// <summary>Softplus: where it becomes the identity (20).</summary>
+    /// <summary>Softplus: alpha x above which it is the identity (20).</summary>
     public float Threshold;
 }
 
@@ -877,7 +881,8 @@ internal unsafe struct MnLocalResponseNormDesc
 
 /// <summary>
 /// Inverted dropout: in training a unit becomes zero with the given probability and is divided by 1 - probability
-/// otherwise; nothing happens without training. Drawn from the model's seed, the layer and the number of the step.
+/// otherwise; nothing happens without training. Drawn from the model's seed, the layer and the number of the step. With
+/// a probability of 1 all results and gradients are zeros.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnDropoutDesc
@@ -885,7 +890,7 @@ internal unsafe struct MnDropoutDesc
     /// <summary>Size of this struct in bytes.</summary>
     public uint StructSize;
 
-    /// <summary>Probability of a unit to be dropped, in [0, 1).</summary>
+    /// <summary>Probability of a unit to be dropped, in [0, 1].</summary>
     public float Probability;
 
     /// <summary>An <see cref="MnDropoutUnit"/>.</summary>
@@ -936,7 +941,7 @@ internal unsafe struct MnScaleDesc
     public byte* ParameterName;
 }
 
-/// <summary>Channels dealt out anew, as ShuffleNet has it: groups x (C / groups) channels transposed.</summary>
+/// <summary>Channel shuffle, as in ShuffleNet: groups x (C / groups) channels transposed.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnChannelShuffleDesc
 {
@@ -949,7 +954,8 @@ internal unsafe struct MnChannelShuffleDesc
 
 /// <summary>
 /// Vectors for words: source {L} of whole numbers in [0, count), result {D, L} (PyTorch's Embedding followed by
-/// transpose(1, 2)). NAME.weight is count x D, drawn from N(0, 1).
+/// transpose(1, 2)). NAME.weight is count x D, drawn from N(0, 1). An input that feeds it is float32: batches of bytes,
+/// which are divided by 255, are refused.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnEmbeddingDesc
@@ -1048,7 +1054,7 @@ internal unsafe struct MnDatasetDesc
     public uint Reserved;
 }
 
-/// <summary>What a batch feeds to one of a network's inputs after the first.</summary>
+/// <summary>The part of a batch for one of the network's inputs after the first.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnBatchInput
 {
@@ -1072,8 +1078,8 @@ internal unsafe struct MnBatchInput
 }
 
 /// <summary>
-/// One batch: either contiguous images, or indices into a data set. Both feed the network's first input; what the
-/// others get stands in <c>inputs</c>.
+/// One batch: either contiguous images, or indices into a data set. Both feed the network's first input; <c>inputs</c>
+/// has the images of the others.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnBatch
@@ -1253,8 +1259,17 @@ internal unsafe struct MnMetrics
     /// </summary>
     public double LossDenominator;
 
-    /// <summary>Images whose largest output (the first of equals) is that of their label, by the first loss.</summary>
+    /// <summary>
+    /// Images whose largest output (the first of equals) is that of their label, by the first loss; an output with a
+    /// NaN has no largest.
+    /// </summary>
     public long Correct;
+
+    /// <summary>
+    /// Images whose label counts by the first loss, that is, is not ignored: what <c>correct</c> is out of. 0 where the
+    /// loss takes no labels.
+    /// </summary>
+    public long Labels;
 }
 
 /// <summary>Bytes that a model, or a trainer with its model, has planned.</summary>
@@ -1447,7 +1462,7 @@ internal unsafe struct MnTrainerDesc
     /// <summary>The optimizer.</summary>
     public MnOptimizerDesc* Optimizer;
 
-    /// <summary>Parameters that are trained otherwise than the optimizer says, each at most once; or null.</summary>
+    /// <summary>Parameters with settings of their own, each at most once; or null.</summary>
     public MnParameterOptions* Options;
 
     /// <summary>Number of <c>options</c>.</summary>
@@ -1484,8 +1499,20 @@ internal unsafe struct MnStepSums
     /// <summary>The sum of the steps' <see cref="MnMetrics.Correct"/>.</summary>
     public long Correct;
 
-    /// <summary>The sum of the steps' <see cref="MnMetrics.Loss"/>, added in their order.</summary>
-    public double Loss;
+    /// <summary>The sum of the steps' <see cref="MnMetrics.Labels"/>.</summary>
+    public long Labels;
+
+    /// <summary>The first step whose <see cref="MnMetrics.LossNumerator"/> is not finite, from 0; -1: none.</summary>
+    public long FirstNotFinite;
+
+    /// <summary>The sum of the steps' <see cref="MnMetrics.LossNumerator"/>, added in their order.</summary>
+    public double LossNumerator;
+
+    /// <summary>
+    /// The sum of the steps' <see cref="MnMetrics.LossDenominator"/>: for a mean, the steps' loss is loss_numerator /
+    /// loss_denominator, also where batches differ in what counts.
+    /// </summary>
+    public double LossDenominator;
 }
 
 /// <summary>
@@ -1521,6 +1548,12 @@ internal static class NativeConstants
 
     /// <summary>Most dimensions of a shape without N.</summary>
     public const int MaxRank = 4;
+
+    /// <summary>Most sources of a node.</summary>
+    public const int MaxSources = 8;
+
+    /// <summary>Most parameters of a node, running statistics among them.</summary>
+    public const int MaxParameters = 8;
 
     /// <summary>Bytes of a name in an info struct, with the closing zero.</summary>
     public const int NameCapacity = 256;
@@ -1854,7 +1887,7 @@ internal static unsafe partial class NativeMethods
 
     /// <summary>Runs the network without training (inference).</summary>
     /// <param name="batch">the images; labels are not read.</param>
-    /// <param name="outputs">which results are wanted, and where they go.</param>
+    /// <param name="outputs">the requested results and their buffers.</param>
     /// <param name="outputCount">number of them.</param>
     [LibraryImport(LibraryName, EntryPoint = "mn_model_forward")]
     public static partial MnStatus ModelForward(ulong model, MnBatch* batch, MnOutput* outputs, int outputCount);
@@ -1867,11 +1900,11 @@ internal static unsafe partial class NativeMethods
     public static partial MnStatus ModelEvaluate(ulong model, MnBatch* batch, MnLossDesc* loss, MnMetrics* metricsOut);
 
     /// <summary>
-    /// Runs a batch as <see cref="NativeMethods.ModelForward"/> does and tells where the time goes: one entry for each
-    /// operation, in the order of execution. Each is waited for, which costs a little.
+    /// Runs a batch as <see cref="NativeMethods.ModelForward"/> does and measures it: one entry for each operation, in
+    /// the order of execution. Waiting for each operation costs a little.
     /// </summary>
     /// <param name="entries">
-    /// receives them, the struct_size of each must be set; null: nothing is run, only their number is told.
+    /// receives them, the struct_size of each must be set; null: nothing runs, and only their number is returned.
     /// </param>
     /// <param name="entryCount">number of <paramref name="entries"/>: as many as the model has.</param>
     /// <param name="countOut">receives the number that the model has.</param>
@@ -1882,7 +1915,7 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName, EntryPoint = "mn_model_profile")]
     public static partial MnStatus ModelProfile(ulong model, MnBatch* batch, MnProfileEntry* entries, int entryCount, int* countOut);
 
-    /// <summary>What the model's inference plan holds (one execution of it).</summary>
+    /// <summary>The memory of the model's inference plan (of one execution).</summary>
     [LibraryImport(LibraryName, EntryPoint = "mn_model_memory_plan")]
     public static partial MnStatus ModelMemoryPlan(ulong model, MnMemoryPlan* planOut);
 
@@ -1920,7 +1953,7 @@ internal static unsafe partial class NativeMethods
     public static partial MnStatus TrainerBeginStep(ulong trainer, MnBatch* batch);
 
     /// <summary>Waits for the steps begun and gives the sums over all of them.</summary>
-    /// <param name="restart">1: the sums start anew after this call; 0: they go on.</param>
+    /// <param name="restart">1: resets the sums after this call; 0: keeps them.</param>
     /// <param name="sumsOut">receives the sums; its struct_size must be set.</param>
     [LibraryImport(LibraryName, EntryPoint = "mn_trainer_step_sums")]
     public static partial MnStatus TrainerStepSums(ulong trainer, int restart, MnStepSums* sumsOut);
@@ -1974,13 +2007,13 @@ internal static unsafe partial class NativeMethods
     public static partial MnStatus TrainerInputGradient(ulong trainer, int node, float* values, ulong valueCount);
 
     /// <summary>
-    /// Makes a step as <see cref="NativeMethods.TrainerStep"/> does and tells where the time goes, as
+    /// Makes a step as <see cref="NativeMethods.TrainerStep"/> does and measures it, as
     /// <see cref="NativeMethods.ModelProfile"/>.
     /// </summary>
     [LibraryImport(LibraryName, EntryPoint = "mn_trainer_profile")]
     public static partial MnStatus TrainerProfile(ulong trainer, MnBatch* batch, MnProfileEntry* entries, int entryCount, int* countOut);
 
-    /// <summary>What the training plan and its model hold.</summary>
+    /// <summary>The memory of the training plan and its model.</summary>
     [LibraryImport(LibraryName, EntryPoint = "mn_trainer_memory_plan")]
     public static partial MnStatus TrainerMemoryPlan(ulong trainer, MnMemoryPlan* planOut);
 }

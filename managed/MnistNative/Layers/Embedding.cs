@@ -42,7 +42,8 @@ internal sealed record EmbeddingLayer(int Count, int Features, string? Name) : L
 public sealed partial class Sequential
 {
     /// <summary>
-    /// Vectors for words: L whole numbers from 0 to count − 1, given as floats, become a D×L sequence for
+    /// Vectors for words: L whole numbers from 0 to count − 1, given as floats (bytes are refused, since they
+    /// are divided by 255), become a D×L sequence for
     /// <see cref="Conv1d"/>; see <see cref="Input(int)"/>. Parameter: <c>weight</c> of count×D, drawn from N(0, 1).
     /// PyTorch: <c>nn.Embedding(count, D)</c> and <c>transpose(1, 2)</c>; Keras: <c>Embedding</c> and <c>Permute</c>.
     /// </summary>

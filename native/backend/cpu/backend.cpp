@@ -180,7 +180,8 @@ const Implementation* choose(const Device& device, const mnb_node& node, int dir
         support = mnb_support{};
         support.struct_size = sizeof support;
         if (i->query(device, node, direction, support)) {
-            // The parts of a fused node are fast where the whole would run on the reference.
+            // Refuse a fused node that only the reference kernel takes: unfused, its parts have
+            // fast kernels.
             const bool fused = node.activation != 0 || node.has_pool;
             const bool only = i == implementations(node.op);
             if (last && !only && fused && !device.reference_only) break;

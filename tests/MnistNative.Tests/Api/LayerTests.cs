@@ -127,7 +127,7 @@ public sealed class LayerTests
     public void ImpossibleNumbersAreRefusedAtOnce()
     {
         Assert.Throws<ArgumentOutOfRangeException>(() => Image.Conv2d(1, 1, paddingMode: (PaddingMode)9));
-        Assert.Throws<ArgumentOutOfRangeException>(() => Image.Dropout(1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Image.Dropout(1.001f));
         Assert.Throws<ArgumentOutOfRangeException>(() => Image.BatchNorm2d(momentum: 2));
         Assert.Throws<ArgumentOutOfRangeException>(() => Image.GroupNorm(0));
         Assert.Throws<ArgumentOutOfRangeException>(() => Image.LeakyReLU(float.NaN));

@@ -45,6 +45,10 @@ inline bool is_dense_3x3(const ConvShape& s) {
     return s.kh == 3 && s.kw == 3 && s.sh * s.sw * s.dh * s.dw * s.groups == 1;
 }
 
+// Remembers, in a line of what is packed, whether some weights (in panels) are not finite.
+constexpr int64_t kNotFiniteFloats = 16;
+void look_at_weights(Device& device, const ConvShape& s, const float* weights, float* not_finite);
+
 class ConvForwardKernel : public Kernel {
 public:
     ConvForwardKernel(const mnb_node& node, int direction);
@@ -108,20 +112,30 @@ protected:
     ConvDiffWeights(const mnb_node& node, const Workspace& workspace)
         : ConvGradient(node, workspace), has_bias_(node.desc.conv2d.bias != 0) {}
 
-    // Reserves the buffers; `floats` of weights a chunk.
-    void plan_chunks(Workspace& workspace, int64_t max_batch, int64_t column_tasks, int64_t floats);
+    // Reserves the buffers; `floats` of weights a chunk, to each of which `sums` sums are added.
+    void plan_chunks(Workspace& workspace, int64_t max_batch, int64_t column_tasks, int64_t floats,
+                     int64_t sums);
+    // Most images of a chunk.
+    static int64_t chunk_images(int64_t max_batch, int64_t column_tasks) {
+        return ceil_div(max_batch, chunk_count(max_batch, column_tasks));
+    }
+    static constexpr int64_t kManySums = kProductParts + 1;
     virtual void run_task(Device&, const ConvBackward&, int task, float* scratch) = 0;
     virtual void sum(Device&, const ConvBackward&, int64_t chunks, float* diff_weights,
                      bool accumulate);
 
     bool has_bias_;
+    // No product is left out, and none is with a border; else sums that are not finite are made
+    // directly.
+    bool is_exact_ = false;
 
 private:
-    int64_t chunk_count(int64_t images) const {
-        return std::min(images, ceil_div(kTasks, column_tasks_));
+    static int64_t chunk_count(int64_t images, int64_t column_tasks) {
+        return std::min(images, ceil_div(kTasks, column_tasks));
     }
 
     int64_t column_tasks_ = 1, weight_floats_ = 0, weights_ = 0, bias_ = 0;
+    int64_t sums_ = -1;  // -1: they are few
 };
 
 // Null where the way does not suit the node. Each file conv2d_*.cpp is one way.

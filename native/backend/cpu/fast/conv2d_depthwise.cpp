@@ -78,10 +78,11 @@ public:
     DepthwiseDiffWeights(const mnb_node& node, Workspace& workspace)
         : ConvDiffWeights(node, workspace) {
         const ConvShape& s = shape_;
+        is_exact_ = true;
         rows_per_strip_ =
             rows_that_fit(s.oh, [&](int64_t rows) { return gradient_floats(s, rows); });
         workspace.need_scratch(gradient_floats(s, rows_per_strip_));
-        plan_chunks(workspace, node.max_batch, 1, round_up(s.oc, 16) * s.kh * s.kw);
+        plan_chunks(workspace, node.max_batch, 1, round_up(s.oc, 16) * s.kh * s.kw, kManySums);
     }
 
 protected:

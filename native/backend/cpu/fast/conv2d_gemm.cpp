@@ -48,6 +48,7 @@ public:
                 taps_.push_back((kh * s.dh * strip_width(s) + kw * s.dw) * s.ic);
             }
         }
+        if (!needs_no_border(s)) packed_floats_ = kNotFiniteFloats;
         op_.taps = taps_.data();
         op_.tap_count = static_cast<int64_t>(taps_.size());
     }
@@ -64,10 +65,16 @@ public:
         op.columns_per_task = s.groups == 1 ? ceil_div(blocks, shares) * kBlock : s.oc;
         op.column_tasks = ceil_div(s.oc, op.columns_per_task);
         const int64_t tasks = run.count * op.row_tasks * op.column_tasks;
+        op.not_finite = packed_floats_ && *static_cast<const float*>(run.packed) != 0;
         op.stream = !s.has_pool && is_streamed(run.dst, run.count * s.oh * s.ow * s.oc, s.oc);
         device.pool.parallel_for(static_cast<int>(tasks), [&](int task, int worker) {
             device.table->f32_conv2d_gemm_forward(op, task, workspace_.scratch(run, worker));
         });
+    }
+
+protected:
+    void pack(Device& device, const float* weights, float* packed) override {
+        if (packed_floats_) look_at_weights(device, op_.shape, weights, packed);
     }
 
 private:
@@ -97,6 +104,8 @@ public:
             for (int64_t x = 0; x < std::min(s.sw, s.iw); x++) add_phase(y, x);
         }
         tap_ids_.push_back(0);  // so that a phase without taps has an address
+        looks_ = s.kh * s.kw * s.sh * s.sw > 1;
+        if (looks_) packed_floats_ += kNotFiniteFloats;
     }
 
     void refresh(Device& device, const float* weights, float* packed) override {
@@ -106,6 +115,8 @@ public:
                                                    phase.tap_count, panel, packed + phase.weights);
             }
         });
+        if (looks_)
+            look_at_weights(device, shape_, weights, packed + packed_floats_ - kNotFiniteFloats);
     }
 
     void run(Device& device, const mnb_run& run, ConvBackward op) override {
@@ -113,6 +124,7 @@ public:
         op.phase_count = static_cast<int64_t>(phases_.size());
         op.taps = taps_.data();
         op.weights = run.param[0];
+        op.not_finite = looks_ && op.packed[packed_floats_ - kNotFiniteFloats] != 0;
         op.in_place = in_place_;
         op.diff_dst_pixel = pixel_;
         op.first_column = first_column_;
@@ -151,6 +163,7 @@ private:
     std::vector<ConvPhase> phases_;
     int64_t pixel_;  // floats from a pixel of the gradient to the next
     bool in_place_;  // the gradient is read where it stands
+    bool looks_;     // for weights that are not finite, since there is a border
     int64_t first_column_, strip_width_, most_rows_, panels_;
 };
 
@@ -164,10 +177,12 @@ public:
         rows_per_strip_ = rows_that_fit(
             s.oh, [&](int64_t rows) { return source_floats(s, rows) + gradient(rows); });
         strip_floats_ = source_floats(s, rows_per_strip_);
+        is_exact_ = needs_no_border(s);
         workspace.need_scratch(strip_floats_ + gradient(rows_per_strip_));
         const int64_t blocks = s.groups * ceil_div(s.oc / s.groups, kBlock);
         plan_chunks(workspace, node.max_batch, blocks,
-                    round_up(s.oc, 16) * s.kh * s.kw * (s.ic / s.groups));
+                    round_up(s.oc, 16) * s.kh * s.kw * (s.ic / s.groups),
+                    chunk_images(node.max_batch, blocks) * ceil_div(s.oh, rows_per_strip_));
         for (int64_t y = 0; y < rows_per_strip_; y++)
             row_taps_.push_back(y * s.sh * strip_width(s) * s.ic);
     }

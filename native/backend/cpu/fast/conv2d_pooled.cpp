@@ -20,17 +20,19 @@ public:
             rows_that_fit(shape_.ih, [&](int64_t rows) { return image(rows) + masks(rows); });
         strip_floats_ = image(most_rows_);
         workspace.need_scratch(strip_floats_ + masks(most_rows_));
-        packed_floats_ = round_up(shape_.ic, 16) * shape_.oc * 9;
+        packed_floats_ = round_up(shape_.ic, 16) * shape_.oc * 9 + kNotFiniteFloats;
     }
 
     void refresh(Device& device, const float* weights, float* packed) override {
         device.pool.parallel_for(static_cast<int>(ceil_div(shape_.ic, 16)), [&](int panel, int) {
             device.table->f32_conv2d_sparse_pack(shape_, weights, panel, packed);
         });
+        look_at_weights(device, shape_, weights, packed + packed_floats_ - kNotFiniteFloats);
     }
 
     void run(Device& device, const mnb_run& run, ConvBackward op) override {
         op.strip_floats = strip_floats_;
+        op.not_finite = op.packed[packed_floats_ - kNotFiniteFloats] != 0;
         op.rows_per_task = std::min(most_rows_, ceil_div(shape_.ih, ceil_div(kTasks, run.count)));
         op.row_tasks = ceil_div(shape_.ih, op.rows_per_task);
         device.pool.parallel_for(
@@ -61,8 +63,12 @@ public:
         strip_floats_ = source(rows_per_strip_);
         workspace.need_scratch(strip_floats_ + entries(rows_per_strip_));
         const int64_t pieces = s.dw == 1 ? s.kh : s.kh * s.kw;
-        plan_chunks(workspace, node.max_batch, ceil_div(s.oc, kBlock),
-                    s.oc * pieces * round_up(s.dw == 1 ? s.kw * s.ic : s.ic, 16));
+        const int64_t blocks = ceil_div(s.oc, kBlock);
+        const int64_t sums = ceil_div(s.pool.oh, rows_per_strip_) *
+                             ceil_div(rows_per_strip_ * s.pool.ow, kProductTerms);
+        plan_chunks(workspace, node.max_batch, blocks,
+                    s.oc * pieces * round_up(s.dw == 1 ? s.kw * s.ic : s.ic, 16),
+                    chunk_images(node.max_batch, blocks) * sums);
     }
 
 protected:
@@ -96,6 +102,7 @@ public:
         const auto strip = [&](int64_t rows) { return (2 * rows + 2) * (2 * s.pool.ow + 2); };
         most_rows_ = rows_that_fit(s.pool.oh, strip);
         workspace_.need_scratch(strip(most_rows_));
+        packed_floats_ = kNotFiniteFloats;
     }
 
     void run(Device& device, const mnb_run& run) override {
@@ -103,10 +110,16 @@ public:
         const int64_t rows = op.shape.pool.oh;
         op.rows_per_task = std::min(most_rows_, ceil_div(rows, ceil_div(kTasks, run.count)));
         op.row_tasks = ceil_div(rows, op.rows_per_task);
+        op.not_finite = *static_cast<const float*>(run.packed) != 0;
         device.pool.parallel_for(
             static_cast<int>(run.count * op.row_tasks), [&](int task, int worker) {
                 device.table->f32_conv2d_image_forward(op, task, workspace_.scratch(run, worker));
             });
+    }
+
+protected:
+    void pack(Device& device, const float* weights, float* packed) override {
+        look_at_weights(device, op_.shape, weights, packed);
     }
 
 private:
@@ -120,7 +133,7 @@ public:
     ImageDiffWeights(const mnb_node& node, Workspace& workspace)
         : ConvDiffWeights(node, workspace) {
         workspace.need_scratch((2 * shape_.pool.oh + 2) * (2 * shape_.pool.ow + 2));
-        plan_chunks(workspace, node.max_batch, 1, shape_.oc * 9);
+        plan_chunks(workspace, node.max_batch, 1, shape_.oc * 9, kManySums);
     }
 
 protected:
@@ -137,8 +150,10 @@ bool is_grey_image(const ConvShape& s) {
 }  // namespace
 
 std::unique_ptr<ConvGradient> make_sparse_diff_src(const mnb_node& node, Workspace& workspace) {
+    // One float adds up what blocks of 64 channels give.
+    constexpr int64_t kMostChannels = 1024;
     const ConvShape s = conv_shape(node);
-    if (!is_dense_3x3(s) || !pools_by_two(s)) return nullptr;
+    if (!is_dense_3x3(s) || !pools_by_two(s) || s.oc > kMostChannels) return nullptr;
     return std::make_unique<SparseDiffSrc>(node, workspace);
 }
 

@@ -136,6 +136,7 @@ public:
 
     void run(Device& device, const mnb_run& run, ConvBackward op) override {
         const WinogradShape w = tiles_.split(run.count);
+        op.weights = run.param[0];
         const int64_t tasks = run.count * w.row_tasks * w.column_tasks;
         device.pool.parallel_for(static_cast<int>(tasks), [&](int task, int worker) {
             device.table->f32_conv2d_winograd_diff_src(op, w, task,
@@ -164,8 +165,10 @@ public:
         sums_.tiles = std::max<int64_t>(sums_.tile_columns, 64);
         sums_.stride = sums_.tiles * sums_.block + 16;
         workspace.need_scratch((12 * sums_.tile_columns + 8) * sums_.block + 32 * sums_.stride);
-        plan_chunks(workspace, node.max_batch, sums_.in_blocks * sums_.out_blocks,
-                    16 * element_floats(s.oc, s.ic));
+        const int64_t blocks = sums_.in_blocks * sums_.out_blocks;
+        const int64_t rows = chunk_images(node.max_batch, blocks) * sums_.tile_rows;
+        plan_chunks(workspace, node.max_batch, blocks, 16 * element_floats(s.oc, s.ic),
+                    ceil_div(rows, sums_.tiles / sums_.tile_columns));
     }
 
 protected:

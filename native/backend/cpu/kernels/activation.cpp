@@ -102,8 +102,9 @@ struct GeluTanh {
     MN_INLINE static Vec forward(const ActivationRun&, Vec x) { return x * inner(x).value; }
     MN_INLINE static Vec backward(const ActivationRun&, Vec x, Vec g) {
         const Logistic s = inner(x);
-        const Vec slope = kTwoBeta * (1.0f + 3.0f * kKappa * x * x);
-        return g * (s.value + x * (s.value * s.rest) * slope);
+        // Of both ends nothing is left before x^2 overflows.
+        const Vec bump = x * (s.value * s.rest);
+        return g * (s.value + kTwoBeta * (bump + 3.0f * kKappa * (bump * x) * x));
     }
 };
 

@@ -6,9 +6,14 @@
 // - gradient by the source: the same on the gradient of the result, with weights transposed. With a
 //   stride, pixels fall into phases by their remainder; each phase sees its own taps.
 // - gradient by the weights: rows are (kernel column, channel), depth is pixels.
+//
+// The zeros of a border are no part of the sums: a NaN that comes of one times a value that is not
+// finite is summed directly (conv_direct.h).
 
+#include "backend/cpu/kernels/conv_direct.h"
 #include "backend/cpu/kernels/gemm.h"
 #include "backend/cpu/kernels/image.h"
+#include "backend/cpu/kernels/sums.h"
 #include "backend/cpu/kernels/transpose.h"
 
 namespace mn::cpu::MN_ISA {
@@ -16,6 +21,42 @@ namespace mn::cpu::MN_ISA {
 namespace {
 
 constexpr int64_t kBlock = 32;  // output channels at a time, two panels
+
+// Calls redo(vector, first channel) for the vectors of `channels` that are not finite; what it
+// leaves is stored.
+template <class Redo>
+void redo_pixel(float* pixel, int64_t channels, Redo&& redo) {
+    for (int64_t c = 0; c < channels; c += kLanes) {
+        const size_t bytes = sizeof(float) * min_of(kLanes, channels - c);
+        float part[kLanes] = {};
+        memcpy(part, pixel + c, bytes);
+        Vec v = load(part);
+        if (all_finite(v)) continue;
+        redo(v, c);
+        store(part, v);
+        memcpy(pixel + c, part, bytes);
+    }
+}
+
+// Row y of results, `columns` channels from o on, where they read the border.
+void redo_border(const ConvForward& op, int64_t n, int64_t y, int64_t o, const Product& p,
+                 int64_t columns) {
+    const ConvShape& s = op.shape;
+    const auto inside = [](int64_t first, int64_t reach, int64_t size) {
+        return first >= 0 && first + reach < size;
+    };
+    const bool row_inside = inside(y * s.sh - s.pt, (s.kh - 1) * s.dh, s.ih);
+    for (int64_t x = 0; x < s.ow; x++) {
+        if (row_inside && inside(x * s.sw - s.pl, (s.kw - 1) * s.dw, s.iw)) continue;
+        redo_pixel(p.c + x * p.c_row, columns, [&](Vec& v, int64_t c) {
+            Vec again = v;
+            redo_results(op, n, y, x, 1, o + c, &again);
+            if (op.bias) again += load(op.bias + o + c);
+            if (p.relu) again = relu(again);
+            v = v - v != Vec{} ? again : v;
+        });
+    }
+}
 
 }  // namespace
 
@@ -72,6 +113,7 @@ void f32_conv2d_gemm_forward(const ConvForward& op, int64_t task, float* scratch
             p.c = s.has_pool ? before_pool + (y - y0) * s.ow * kBlock
                              : op.dst + ((n * s.oh + y) * s.ow) * s.oc + o;
             multiply(p);
+            if (op.not_finite) redo_border(op, n, y, o, p, columns);
         }
         if (s.has_pool) {
             const int64_t pixel = row0 * dst_w;
@@ -129,6 +171,14 @@ void f32_conv2d_gemm_diff_src(const ConvBackward& op, int64_t task, float* scrat
                     p.c = op.diff_src + ((n * s.ih + phase.y + j * s.sh) * s.iw + phase.x) * s.ic +
                           g * group_in + c;
                     multiply(p);
+                    if (!op.not_finite) continue;
+                    const GradientStrip strip = {gradient, top, op.first_column, op.strip_width,
+                                                 pixel};
+                    for (int64_t x = 0; x < p.rows; x++)
+                        redo_pixel(p.c + x * p.c_row, p.columns, [&](Vec& v, int64_t i) {
+                            redo_diff_src(op, strip, phase.y + j * s.sh, phase.x + x * s.sw, 1,
+                                          g * group_in + c + i, &v);
+                        });
                 }
                 p.b += kBlock / kPanel * panel_floats;
             }
@@ -168,7 +218,13 @@ void f32_conv2d_gemm_diff_weights(const ConvBackward& op, int64_t task, float* s
     p.columns = padded;
 
     float* weights = op.chunk_weights + chunk * op.chunk_weights_stride + o / kPanel * panel_floats;
-    Vec bias[kBlock / kLanes] = {};
+    Addends sums = {};
+    sums.floats = weights;
+    if (op.chunk_sums) sums.doubles = op.chunk_sums + (weights - op.chunk_weights);
+    sums.rows = sums.pieces = 1;
+    sums.count = padded / kPanel * panel_floats;
+    double* bias = op.chunk_bias ? op.chunk_bias + chunk * op.chunk_bias_stride + o : nullptr;
+    if (bias) memset(bias, 0, sizeof(double) * padded);
     const int64_t end = min_of((chunk + 1) * op.images_per_chunk, op.count);
     for (int64_t n = chunk * op.images_per_chunk; n < end; n++) {
         const float* image = op.src + n * s.ih * s.iw * s.ic;
@@ -178,6 +234,7 @@ void f32_conv2d_gemm_diff_weights(const ConvBackward& op, int64_t task, float* s
             p.b = direct ? op.diff_dst + (n * s.oh + y0) * s.ow * s.oc + o : copy;
             if (!direct) gradient_before_pool(op, n, y0, y1, 0, s.ow, o, columns, padded, copy);
             p.tap_count = y1 - y0;
+            p.accumulate = !sums.begin();
             for (int64_t kh = 0; kh < s.kh; kh++) {
                 for (int64_t kw = 0; kw < (merged ? 1 : s.kw); kw++) {
                     p.a = src + (kh * s.dh * width + kw * s.dw) * s.ic + group * group_in;
@@ -185,18 +242,10 @@ void f32_conv2d_gemm_diff_weights(const ConvBackward& op, int64_t task, float* s
                     multiply(p);
                 }
             }
-            p.accumulate = true;
-            if (!op.chunk_bias) continue;
-            const float* g = p.b;
-            for (int64_t i = 0; i < (y1 - y0) * s.ow; i++, g += p.b_k) {
-                for (int64_t v = 0; v < padded / kLanes; v++) bias[v] += load(g + v * kLanes);
-            }
+            if (bias) add_pixels(p.b, p.b_k, (y1 - y0) * s.ow, padded, bias);
         }
     }
-    if (op.chunk_bias) {
-        float* out = op.chunk_bias + chunk * op.chunk_bias_stride + o;
-        for (int64_t v = 0; v < padded / kLanes; v++) store(out + v * kLanes, bias[v]);
-    }
+    sums.finish();
 }
 
 void f32_conv2d_gemm_pack(const ConvShape& s, const float* weights, const int64_t* taps,

@@ -16,10 +16,15 @@
 // for the tile's gradient e: again 16 products, whose depth are the tiles of many images. The grid
 // of tiles starts at the image's corner whatever the strips are, so results do not depend on the
 // split.
+//
+// An infinite pixel, or one near the largest number, spoils all of its tile: what is not finite is
+// summed directly instead (conv_direct.h).
 
+#include "backend/cpu/kernels/conv_direct.h"
 #include "backend/cpu/kernels/gemm.h"
 #include "backend/cpu/kernels/image.h"
 #include "backend/cpu/kernels/kernels.h"
+#include "backend/cpu/kernels/sums.h"
 #include "backend/cpu/kernels/transpose.h"
 
 namespace mn::cpu::MN_ISA {
@@ -169,6 +174,32 @@ MN_INLINE void results_of_tile(const float* products, int64_t stride, Vec (&r)[M
     for (int y = 0; y < M; y++) transform_result(t[y], r[y]);
 }
 
+// If all lanes of all results are finite, so is their sum, but for an overflow, which does no harm.
+template <int M>
+MN_INLINE bool is_finite(const Vec (&r)[M][M]) {
+    Vec sum[M];
+    MN_UNROLL
+    for (int y = 0; y < M; y++) {
+        sum[y] = r[y][0] + r[y][1];
+        MN_UNROLL
+        for (int x = 2; x < M; x++) sum[y] += r[y][x];
+    }
+    MN_UNROLL
+    for (int y = 1; y < M; y++) sum[0] += sum[y];
+    return all_finite(sum[0]);
+}
+
+// Calls redo(results) on a copy, so that r itself stays in registers.
+template <int M, class Redo>
+MN_INLINE void redo_tile(Vec (&r)[M][M], Redo&& redo) {
+    Vec copy[M * M];
+    MN_UNROLL
+    for (int i = 0; i < M * M; i++) copy[i] = r[i / M][i % M];
+    redo(copy);
+    MN_UNROLL
+    for (int i = 0; i < M * M; i++) r[i / M][i % M] = copy[i];
+}
+
 MN_INLINE void store_part(float* out, Vec v, int64_t lanes) {
     if (lanes >= kLanes) {
         store(out, v);
@@ -204,6 +235,8 @@ void store_strip(const ConvForward& op, const WinogradShape& w, int64_t n, int64
             for (int64_t x = 0; x < w.tile_columns; x++, from += kBlock) {
                 Vec r[M][M];
                 results_of_tile(from, w.product_stride, r);
+                if (!is_finite(r))
+                    redo_tile(r, [&](Vec* v) { redo_results(op, n, M * y, M * x, M, o + c, v); });
                 MN_UNROLL
                 for (int i = 0; i < M * M; i++) {
                     r[i / M][i % M] += bias;
@@ -248,6 +281,8 @@ void pool_strip(const ConvForward& op, const WinogradShape& w, int64_t n, int64_
             for (int64_t x = 0; x < w.tile_columns; x++, from += kBlock) {
                 Vec r[M][M];
                 results_of_tile(from, w.product_stride, r);
+                if (!is_finite(r))
+                    redo_tile(r, [&](Vec* v) { redo_results(op, n, M * y, M * x, M, o + c, v); });
                 MN_UNROLL
                 for (int i = 0; i < M; i += 2) {
                     MN_UNROLL
@@ -359,6 +394,7 @@ void diff_src(const ConvBackward& op, const WinogradShape& w, int64_t task, floa
                          left + M * w.tile_columns + 2, 0, s.oc, w.padded, scratch);
     transform_strip<M>(scratch, row1 - row0, w.tile_columns, w.padded, w.transformed_stride,
                        transformed);
+    const GradientStrip strip = {scratch, top, left, M * w.tile_columns + 2, w.padded};
     float* image = op.diff_src + n * s.ih * s.iw * s.ic;
     const int64_t end = min_of((column_task + 1) * w.columns_per_task, s.ic);
     for (int64_t i = column_task * w.columns_per_task; i < end; i += kBlock) {
@@ -371,6 +407,10 @@ void diff_src(const ConvBackward& op, const WinogradShape& w, int64_t task, floa
                 for (int64_t x = 0; x < w.tile_columns; x++, from += kBlock) {
                     Vec r[M][M];
                     results_of_tile(from, w.product_stride, r);
+                    if (!is_finite(r))
+                        redo_tile(r, [&](Vec* v) {
+                            redo_diff_src(op, strip, M * y, M * x, M, i + c, v);
+                        });
                     store_tile(r, y, x, s.ih, s.iw, s.ic, columns - c, image + i + c);
                 }
             }
@@ -454,9 +494,15 @@ void f32_conv2d_winograd_diff_weights(const ConvBackward& op, const WinogradSums
     p.columns = out_floats;
 
     const bool wants_bias = op.chunk_bias && in_block == 0;
-    float* bias = op.chunk_bias + chunk * op.chunk_bias_stride + o0;
-    if (wants_bias) memset(bias, 0, sizeof(float) * out_floats);
-    float* sums = op.chunk_weights + chunk * op.chunk_weights_stride + o0 * s.ic + i0 * kPanel;
+    double* bias = wants_bias ? op.chunk_bias + chunk * op.chunk_bias_stride + o0 : nullptr;
+    if (wants_bias) memset(bias, 0, sizeof(double) * out_floats);
+    Addends sums = {};
+    const int64_t at = chunk * op.chunk_weights_stride + o0 * s.ic + i0 * kPanel;
+    sums.floats = op.chunk_weights + at;
+    if (op.chunk_sums) sums.doubles = op.chunk_sums + at;
+    sums.rows = 16, sums.row = element;
+    sums.pieces = out_floats / kPanel, sums.piece = s.ic * kPanel;
+    sums.count = inputs * kPanel;
     const int64_t first = chunk * op.images_per_chunk;
     const int64_t rows = (min_of(first + op.images_per_chunk, op.count) - first) * w.tile_rows;
     for (int64_t row = 0; row < rows; row++) {
@@ -471,24 +517,18 @@ void f32_conv2d_winograd_diff_weights(const ConvBackward& op, const WinogradSums
         transform_gradient(gradient, w.tile_columns, out_floats, w.stride,
                            gradients + p.inner * out_floats);
         p.inner += w.tile_columns;
-        if (wants_bias) {
-            for (int64_t c = 0; c < out_floats; c += kLanes) {
-                Vec sum = load(bias + c);
-                for (int64_t i = 0; i < 4 * w.tile_columns; i++)
-                    sum += load(gradient + i * out_floats + c);
-                store(bias + c, sum);
-            }
-        }
+        if (wants_bias) add_pixels(gradient, out_floats, 4 * w.tile_columns, out_floats, bias);
         if (row + 1 < rows && p.inner + w.tile_columns <= w.tiles) continue;
+        p.accumulate = !sums.begin();
         for (int i = 0; i < 16; i++) {
             p.a = sources + i * w.stride;
             p.b = gradients + i * w.stride;
-            p.c = sums + i * element;
+            p.c = sums.floats + i * element;
             multiply(p);
         }
-        p.accumulate = true;
         p.inner = 0;
     }
+    sums.finish();
 }
 
 void f32_conv2d_winograd_sum_filters(const ConvBackward& op, int64_t chunks, int64_t panel,
@@ -504,20 +544,21 @@ void f32_conv2d_winograd_sum_filters(const ConvBackward& op, int64_t chunks, int
             for (int x = 0; x < 4; x++) {
                 Vec m[4];
                 MN_UNROLL
-                for (int y = 0; y < 4; y++) {
-                    const float* at = from + (4 * y + x) * element;
-                    m[y] = load(at);
-                    for (int64_t j = 1; j < chunks; j++)
-                        m[y] += load(at + j * op.chunk_weights_stride);
-                }
+                for (int y = 0; y < 4; y++)
+                    m[y] = sum_of(from + (4 * y + x) * element, chunks, op.chunk_weights_stride);
                 t[0][x] = m[0] + half * (m[1] + m[2]);
                 t[1][x] = half * (m[1] - m[2]);
                 t[2][x] = half * (m[1] + m[2]) + m[3];
             }
             MN_UNROLL
             for (int y = 0; y < 3; y++) {
-                const Vec g[3] = {t[y][0] + half * (t[y][1] + t[y][2]), half * (t[y][1] - t[y][2]),
-                                  half * (t[y][1] + t[y][2]) + t[y][3]};
+                Vec g[3] = {t[y][0] + half * (t[y][1] + t[y][2]), half * (t[y][1] - t[y][2]),
+                            half * (t[y][1] + t[y][2]) + t[y][3]};
+                if (!all_finite(g[0] + g[1] + g[2])) {
+                    MN_UNROLL
+                    for (int x = 0; x < 3; x++)
+                        g[x] = redo_filter(op, panel * kPanel + c, 3 * y + x, i, g[x]);
+                }
                 MN_UNROLL
                 for (int x = 0; x < 3; x++) {
                     float* to = diff_weights + ((panel * 9 + 3 * y + x) * s.ic + i) * kPanel + c;

@@ -2,8 +2,32 @@
 
 namespace mn::cpu::MN_ISA {
 
+namespace {
+
+Vec copy_and_look(const float* from, int64_t count, float* to, Vec seen) {
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) {
+        const Vec v = load(from + i);
+        seen += v * 0.0f;
+        store(to + i, v);
+    }
+    if (i < count && count >= kLanes) {
+        const Vec v = load(from + count - kLanes);
+        seen += v * 0.0f;
+        store(to + count - kLanes, v);
+        return seen;
+    }
+    for (; i < count; i++) {
+        seen[0] += from[i] * 0.0f;
+        to[i] = from[i];
+    }
+    return seen;
+}
+
+}  // namespace
+
 void copy_with_border(const ImageView& view, int64_t padded, int64_t y0, int64_t y1, int64_t x0,
-                      int64_t x1, float* out) {
+                      int64_t x1, float* out, Vec* seen) {
     const int64_t left = min_of(max_of(-x0, 0), x1 - x0);
     const int64_t right = max_of(min_of(x1, view.w), x0 + left);  // end of the columns that exist
     const int64_t inside = right - (x0 + left), channels = view.channels;
@@ -15,7 +39,9 @@ void copy_with_border(const ImageView& view, int64_t padded, int64_t y0, int64_t
         const float* from = view.image + (y * view.w + x0 + left) * view.pixel;
         float* to = out + left * padded;
         memset(out, 0, sizeof(float) * left * padded);
-        if (padded == view.pixel && channels == view.pixel) {
+        if (padded == view.pixel && channels == view.pixel && seen) {
+            *seen = copy_and_look(from, inside * channels, to, *seen);
+        } else if (padded == view.pixel && channels == view.pixel) {
             memcpy(to, from, sizeof(float) * inside * channels);
         } else {
             for (int64_t x = 0; x < inside; x++, from += view.pixel) {

@@ -17,9 +17,10 @@ struct ImageView {
 };
 
 // Rows [y0, y1) and columns [x0, x1), with zeros where there is no image and in channels from the
-// view's up to `padded`.
+// view's up to `padded`. `seen`, for views without padding and other channels only: becomes a NaN
+// where something that is copied is not finite.
 void copy_with_border(const ImageView& view, int64_t padded, int64_t y0, int64_t y1, int64_t x0,
-                      int64_t x1, float* out);
+                      int64_t x1, float* out, Vec* seen = nullptr);
 
 // The source strip that rows [y0, y1) of the convolution read: where it stands, or copied with its
 // border, pixels `pixel` floats apart. Its rows are strip_width pixels long.

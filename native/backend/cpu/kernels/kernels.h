@@ -44,6 +44,9 @@ void f32_batch_norm_sum_sources(const BatchNormPass&);
 void f32_batch_norm_scale(const BatchNormPass&);
 void f32_batch_norm_sum_gradients(const BatchNormPass&);
 void f32_batch_norm_diff_src(const BatchNormPass&);
+void f32_conv2d_sum_filters(const ConvBackward&, int64_t chunks, int64_t task, float* diff_weights,
+                            int64_t accumulate);
+int64_t f32_is_finite(const float* values, int64_t count);
 void f32_activation(const ActivationRun&);
 void f32_sum_chunks(const float* chunks, int64_t chunk_count, int64_t stride, float* dst,
                     int64_t count, int64_t accumulate);

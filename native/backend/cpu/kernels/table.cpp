@@ -40,6 +40,8 @@ const KernelTable table = {
     f32_batch_norm_scale,
     f32_batch_norm_sum_gradients,
     f32_batch_norm_diff_src,
+    f32_conv2d_sum_filters,
+    f32_is_finite,
     f32_activation,
     f32_sum_chunks,
     f32_dropout,

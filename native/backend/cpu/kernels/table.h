@@ -48,6 +48,7 @@ struct ConvForward {
     int64_t in_place;      // 1: the source needs no zero border and is read where it stands
     int64_t src_pixel;     // products: floats from a pixel of the source (strip) to the next
     int64_t strip_floats;  // part of the scratch for the strip with its border
+    int64_t not_finite;    // products, image: 1: some of the weights are not finite
 };
 
 // 3 x 3 convolutions with stride 1 as Winograd's F(tile x tile, 3 x 3): the image falls into tiles
@@ -74,6 +75,10 @@ struct WinogradSums {
     // rows of the gradient with `block` channels, then sources and gradients transformed.
     int64_t stride;
 };
+
+// How many products one float adds up, and how many such sums another, which then moves to a double
+// (sums.h).
+constexpr int64_t kProductTerms = 128, kProductParts = 64;
 
 // Input pixels (y + i * sh, x + j * sw): they share the taps that reach them.
 struct ConvPhase {
@@ -103,9 +108,11 @@ struct ConvBackward {
     int64_t count, images_per_chunk, column_tasks, columns_per_task, rows_per_strip;
     const int64_t* row_taps;  // where in the source strip each row of the result reads
     float* chunk_weights;
-    float* chunk_bias;  // null: no bias
+    double* chunk_sums;  // null where chunk_weights take at most kProductParts sums; laid out alike
+    double* chunk_bias;  // null: no bias
     int64_t chunk_weights_stride, chunk_bias_stride;
     int64_t in_place, strip_floats;  // in_place, by the source: the gradient needs no copy
+    int64_t not_finite;  // by the source, products and sparse: 1: some of the weights are not
 };
 
 struct PoolRun {
@@ -294,6 +301,12 @@ struct KernelTable {
     void (*f32_batch_norm_scale)(const BatchNormPass&);
     void (*f32_batch_norm_sum_gradients)(const BatchNormPass&);
     void (*f32_batch_norm_diff_src)(const BatchNormPass&);
+
+    // Adds up the chunks of one tap of a panel of outputs, task = panel * taps + tap, into or onto
+    // the layout that they share with the weights; sums that are not finite are made directly.
+    void (*f32_conv2d_sum_filters)(const ConvBackward&, int64_t chunks, int64_t task,
+                                   float* diff_weights, int64_t accumulate);
+    int64_t (*f32_is_finite)(const float* values, int64_t count);  // all of them: 1
 
     void (*f32_activation)(const ActivationRun&);
     // dst (+)= sum of `chunks` arrays that lie `stride` apart, in their order.

@@ -55,7 +55,8 @@ MN_INLINE void stream_end() {
     _mm_sfence();
 #endif
 }
-// x - 0 is x, also for -0, so that compilers leave a broadcast (0 + x is not).
+// Subtracting zero preserves every float including -0, so this compiles to a plain broadcast;
+// adding zero would turn -0 into +0.
 MN_INLINE Vec splat(float x) {
     return x - Vec{};
 }
@@ -105,6 +106,24 @@ MN_INLINE void store_bytes(uint8_t* p, IntVec v) {
 // max(0, x), but a NaN stays a NaN.
 MN_INLINE Vec relu(Vec v) {
     return v < Vec{} ? Vec{} : v;
+}
+
+// No lane is infinite or a NaN.
+MN_INLINE bool all_finite(Vec v) {
+    const Vec d = v - v;  // 0, or a NaN
+#if defined(__x86_64__) && MN_VEC_BYTES == 64
+    const __m512 lanes = reinterpret_cast<__m512>(d);
+    return _mm512_cmp_ps_mask(lanes, lanes, _CMP_UNORD_Q) == 0;
+#elif defined(__x86_64__) && MN_VEC_BYTES == 32
+    const __m256 lanes = reinterpret_cast<__m256>(d);
+    return _mm256_movemask_ps(_mm256_cmp_ps(lanes, lanes, _CMP_UNORD_Q)) == 0;
+#elif defined(__x86_64__)
+    const __m128 lanes = reinterpret_cast<__m128>(d);
+    return _mm_movemask_ps(_mm_cmpunord_ps(lanes, lanes)) == 0;
+#else
+    const float sum = (d[0] + d[1]) + (d[2] + d[3]);
+    return sum == 0.0f;
+#endif
 }
 
 MN_INLINE int64_t min_of(int64_t a, int64_t b) {

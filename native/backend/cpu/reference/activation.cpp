@@ -74,8 +74,9 @@ struct GeluTanh {
     }
     float backward(float x, float g) const {
         const float t = std::tanh(beta * (x + kappa * x * x * x));
-        const float inner = beta * (1.0f + 3.0f * kappa * x * x);
-        return g * (0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * inner);
+        // Of both ends nothing is left before x^2 overflows.
+        const float bump = x * (1.0f - t * t);
+        return g * (0.5f * (1.0f + t) + 0.5f * beta * (bump + 3.0f * kappa * (bump * x) * x));
     }
 };
 
@@ -106,7 +107,7 @@ struct Tanh {
 struct Hardswish {
     static constexpr bool uses_dst = false;
     explicit Hardswish(const mn_activation_desc&) {}
-    float forward(float x) const { return x * Relu6({}).forward(x + 3.0f) / 6.0f; }
+    float forward(float x) const { return x * (Relu6({}).forward(x + 3.0f) / 6.0f); }
     float backward(float x, float g) const {
         const float middle = g * (x / 3.0f + 0.5f);
         const float upper = x < 3.0f ? middle : g;
@@ -129,12 +130,11 @@ struct Softplus {
     float beta, threshold;
     explicit Softplus(const mn_activation_desc& d) : beta(d.alpha), threshold(d.threshold) {}
     float forward(float x) const {
-        return x * beta > threshold ? x : std::log1p(std::exp(x * beta)) / beta;
+        const float z = x * beta, above = z > 0.0f ? z : 0.0f;
+        return z > threshold ? x : (above + std::log1p(std::exp(-std::abs(z)))) / beta;
     }
     float backward(float x, float g) const {
-        if (x * beta > threshold) return g;
-        const float z = std::exp(x * beta);
-        return g * z / (z + 1.0f);
+        return x * beta > threshold ? g : g * sigmoid(x * beta);
     }
 };
 

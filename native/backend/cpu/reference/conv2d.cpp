@@ -2,13 +2,13 @@
 // node says so.
 //
 // Sources and gradients of sources are handled one image and group at a time in a dense copy in
-// double precision with the padding around it, so that the loops over the kernel need no tests at
-// the borders:
+// double precision with the padding around it:
 //
 //     conv[oh][ow] = sum over ic, kh, kw of weight * padded[ic][oh * sh + kh * dh][ow * sw + kw *
 //     dw]
 //
-// The two gradients are the same sum, solved for the other factors.
+// What lies in the padding is no part of the sum: an infinite weight has no product with it. The
+// two gradients are the same sum, solved for the other factors.
 
 #include <algorithm>
 
@@ -48,6 +48,15 @@ struct Geometry {
         const int64_t weights = image + plane + std::min(oc, channel_block) * (ic * kh * kw + 1);
         return std::max(source, weights);
     }
+};
+
+// The results, from begin to below end, whose tap lies inside the source.
+struct Inside {
+    int64_t begin, end;
+
+    Inside(int64_t tap, int64_t pad, int64_t stride, int64_t size, int64_t results)
+        : begin(tap < pad ? divide_up(pad - tap, stride) : 0),
+          end(size + pad - tap < 1 ? 0 : std::min(results, (size + pad - tap - 1) / stride + 1)) {}
 };
 
 // Four partial sums, so that the additions do not wait for each other.
@@ -123,6 +132,13 @@ private:
                         static_cast<double>(src[offset(t, n, group * g_.ic + c, h, w)]);
     }
 
+    Inside inside_rows(int64_t kh) const {
+        return Inside(kh * d_.dilation_h, d_.pad_top, d_.stride_h, node_.src[0].h, g_.oh);
+    }
+    Inside inside_columns(int64_t kw) const {
+        return Inside(kw * d_.dilation_w, d_.pad_left, d_.stride_w, node_.src[0].w, g_.ow);
+    }
+
     double weight(const mnb_run& run, int64_t o, int64_t i, int64_t kh, int64_t kw) const {
         return static_cast<double>(run.param[0][param_offset(node_.param[0], o, i, kh, kw)]);
     }
@@ -152,11 +168,13 @@ private:
 
     void add_shifted(const double* padded, int64_t ic, int64_t kh, int64_t kw, double weight,
                      double* sum) const {
-        for (int64_t oh = 0; oh < g_.oh; ++oh) {
+        const Inside rows = inside_rows(kh), columns = inside_columns(kw);
+        for (int64_t oh = rows.begin; oh < rows.end; ++oh) {
             const int64_t h = oh * d_.stride_h + kh * d_.dilation_h;
             const double* from = padded + (ic * g_.ph + h) * g_.pw + kw * d_.dilation_w;
             double* to = sum + oh * g_.ow;
-            for (int64_t ow = 0; ow < g_.ow; ++ow) to[ow] += weight * from[ow * d_.stride_w];
+            for (int64_t ow = columns.begin; ow < columns.end; ++ow)
+                to[ow] += weight * from[ow * d_.stride_w];
         }
     }
 
@@ -262,11 +280,13 @@ private:
 
     double dot_shifted(const double* gradient, const double* padded, int64_t ic, int64_t kh,
                        int64_t kw) const {
+        const Inside rows = inside_rows(kh), columns = inside_columns(kw);
         double sum = 0;
-        for (int64_t oh = 0; oh < g_.oh; ++oh) {
+        for (int64_t oh = rows.begin; oh < rows.end; ++oh) {
             const int64_t h = oh * d_.stride_h + kh * d_.dilation_h;
             const double* from = padded + (ic * g_.ph + h) * g_.pw + kw * d_.dilation_w;
-            sum += dot(gradient + oh * g_.ow, from, d_.stride_w, g_.ow);
+            sum += dot(gradient + oh * g_.ow + columns.begin, from + columns.begin * d_.stride_w,
+                       d_.stride_w, columns.end - columns.begin);
         }
         return sum;
     }

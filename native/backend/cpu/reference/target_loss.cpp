@@ -32,7 +32,9 @@ Term binary_cross_entropy(double x, double t, double) {
     // exp of a number that is not positive cannot overflow.
     const double e = std::exp(-std::abs(x));
     const double sigmoid = x < 0 ? e / (1 + e) : 1 / (1 + e);
-    return {(x > 0 ? x : 0) - x * t + std::log1p(e), sigmoid - t};
+    // How much of x counts; where it is none, an infinite x must not make a NaN of it.
+    const double part = x > 0 ? 1 - t : -t;
+    return {(part == 0 ? 0 : x * part) + std::log1p(e), sigmoid - t};
 }
 
 using TermFunction = Term (*)(double x, double t, double delta);

@@ -70,11 +70,12 @@ __device__ __forceinline__ float activate(const ActivationParams& p, float x) {
         case MN_ACTIVATION_TANH:
             return tanhf(x);
         case MN_ACTIVATION_HARDSWISH:
-            return x * cut6(x + 3.0f) / 6.0f;
+            return x * (cut6(x + 3.0f) / 6.0f);
         case MN_ACTIVATION_HARDSIGMOID:
             return cut6(x + 3.0f) / 6.0f;
         case MN_ACTIVATION_SOFTPLUS:
-            return x * p.alpha > p.threshold ? x : log1pf(expf(x * p.alpha)) / p.alpha;
+            if (x * p.alpha > p.threshold) return x;
+            return (fmaxf(x * p.alpha, 0.0f) + log1pf(expf(-fabsf(x * p.alpha)))) / p.alpha;
         default:
             return x < 0.0f ? 0.0f : x;
     }
@@ -93,8 +94,9 @@ __device__ __forceinline__ float gradient(const ActivationParams& p, float v, fl
             return g * (0.5f * (1.0f + erff(v * kRootHalf)) + v * kDensity * expf(-0.5f * v * v));
         case MN_ACTIVATION_GELU_TANH: {
             const float t = tanhf(kBeta * (v + kKappa * v * v * v));
-            const float inner = kBeta * (1.0f + 3.0f * kKappa * v * v);
-            return g * (0.5f * (1.0f + t) + 0.5f * v * (1.0f - t * t) * inner);
+            // Of both ends nothing is left before v^2 overflows.
+            const float bump = v * (1.0f - t * t);
+            return g * (0.5f * (1.0f + t) + 0.5f * kBeta * (bump + 3.0f * kKappa * (bump * v) * v));
         }
         case MN_ACTIVATION_SILU: {
             const float s = sigmoid(v);
@@ -108,11 +110,8 @@ __device__ __forceinline__ float gradient(const ActivationParams& p, float v, fl
             return v <= -3.0f ? 0.0f : v < 3.0f ? g * (v / 3.0f + 0.5f) : g;
         case MN_ACTIVATION_HARDSIGMOID:
             return v > -3.0f && v < 3.0f ? g / 6.0f : 0.0f;
-        case MN_ACTIVATION_SOFTPLUS: {
-            if (v * p.alpha > p.threshold) return g;
-            const float z = expf(v * p.alpha);
-            return g * z / (z + 1.0f);
-        }
+        case MN_ACTIVATION_SOFTPLUS:
+            return v * p.alpha > p.threshold ? g : g * sigmoid(v * p.alpha);
         default:
             return v <= 0.0f ? 0.0f : g;
     }

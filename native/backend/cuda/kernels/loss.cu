@@ -112,7 +112,9 @@ MN_KERNEL(mn_target_loss, TargetLossParams, MN_BARRIERS) {
             case MN_LOSS_BCE_WITH_LOGITS: {
                 const double e = exp(-fabs(x));  // of a number that is not positive: no overflow
                 const double sigmoid = x < 0 ? e / (1 + e) : 1 / (1 + e);
-                loss = (x > 0 ? x : 0) - x * t + log1p(e);
+                // How much of x counts; where it is none, an infinite x must not make a NaN of it.
+                const double part = x > 0 ? 1 - t : -t;
+                loss = (part == 0 ? 0 : x * part) + log1p(e);
                 gradient = sigmoid - t;
                 break;
             }
