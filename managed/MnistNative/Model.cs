@@ -116,7 +116,7 @@ public sealed partial class Model : IDisposable
     internal Model WithEveryLayer()
     {
         using GraphBuilder graph = GraphBuilder.Build(Network);
-        ModelOptions options = _options with { Fusion = false, InferenceBatch = 1 };
+        ModelOptions options = _options with { Fusion = false, InferenceBatch = 1, DrawParameters = false };
         Model model = Create(Network, Seed, Device, _handle.Device, options, graph, [.. graph.RowNodes]);
         try
         {
@@ -150,7 +150,7 @@ public sealed partial class Model : IDisposable
             var desc = new MnModelDesc
             {
                 StructSize = (uint)sizeof(MnModelDesc),
-                Flags = options.Fusion ? 0 : (uint)MnModelFlag.NoFusion,
+                Flags = (options.Fusion ? 0 : (uint)MnModelFlag.NoFusion) | (options.DrawParameters ? 0 : (uint)MnModelFlag.NoInit),
                 Seed = seed,
                 Outputs = outputs,
                 OutputCount = nodes.Length,
@@ -229,6 +229,27 @@ public sealed partial class Model : IDisposable
         }
     }
 
+    /// <summary>A parameter as the native library describes it.</summary>
+    /// <exception cref="ArgumentException">It has more values than an array can hold.</exception>
+    internal static unsafe ParameterInfo ToParameter(MnParameterInfo info, IReadOnlySet<int> pixelLinears)
+    {
+        string name = Utf8.FromNative(info.Name);
+        long[] shape = NativeShape.ToArray(info.Shape);
+        if (pixelLinears.Contains(info.Node) && shape is [long outputs, long inputs, 1, 1])
+        {
+            shape = [outputs, inputs];
+        }
+
+        if (info.Count > Array.MaxLength)
+        {
+            throw new ArgumentException(
+                $"Parameter {name} {NativeShape.ToText(shape)} has {info.Count} values, at most {Array.MaxLength} are possible.");
+        }
+
+        bool isCounter = info.Trainable == 0 && name.EndsWith(".num_batches_tracked", StringComparison.Ordinal);
+        return new ParameterInfo(name, isCounter ? [] : shape, (int)info.Count, info.Trainable != 0) { IsCounter = isCounter };
+    }
+
     /// <summary>
     /// The first batch normalisation that has one value a channel and image and takes its statistics from the batch, so that
     /// one image is not enough; null if there is none.
@@ -273,19 +294,7 @@ public sealed partial class Model : IDisposable
         {
             var info = new MnParameterInfo { StructSize = (uint)sizeof(MnParameterInfo) };
             Native.Check(NativeMethods.ModelParameterDescribe(lease.Value, i, &info));
-            string name = Utf8.FromNative(info.Name);
-            long[] shape = NativeShape.ToArray(info.Shape);
-            if (pixelLinears.Contains(info.Node) && shape is [long outputs, long inputs, 1, 1])
-            {
-                shape = [outputs, inputs];
-            }
-
-            bool isCounter = info.Trainable == 0 && name.EndsWith(".num_batches_tracked", StringComparison.Ordinal);
-            parameters[i] = new ParameterInfo(
-                name, isCounter ? [] : shape, ToInt(info.Count, $"The parameter \"{name}\" has"), info.Trainable != 0)
-            {
-                IsCounter = isCounter,
-            };
+            parameters[i] = ToParameter(info, pixelLinears);
         }
 
         return parameters;

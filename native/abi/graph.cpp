@@ -242,3 +242,18 @@ mn_status mn_graph_describe(mn_graph graph, int32_t node, mn_node_info* info_out
         give(info_out, info);
     });
 }
+
+mn_status mn_graph_parameter_describe(mn_graph graph, int32_t node, int32_t index,
+                                      mn_parameter_info* info_out) {
+    return guard([&] {
+        require_size(info_out, "info_out");
+        const std::shared_ptr<GraphObject> object = get<GraphObject>(graph);
+        std::lock_guard lock(object->mutex);
+        const Node& n = object->graph.node(node);
+        const int32_t count = static_cast<int32_t>(n.parameters.size());
+        if (index < 0 || index >= count)
+            fail(MN_NOT_FOUND, "there is no parameter ", index, "; node ", node, " has ", count);
+        const ParameterSpec& spec = n.parameters[index];
+        give(info_out, describe(spec, n.id, n.parameter_name(spec)));
+    });
+}

@@ -84,13 +84,7 @@ mn_status mn_model_parameter_describe(mn_model model, int32_t index, mn_paramete
         require_size(info_out, "info_out");
         const std::shared_ptr<Model> object = get<Model>(model);
         const Parameter& parameter = object->parameter(index);
-        mn_parameter_info info{};
-        info.trainable = parameter.spec.trainable;
-        info.node = parameter.node;
-        info.shape = parameter.spec.shape;
-        info.count = element_count(parameter.spec.shape);
-        copy_name(info.name, parameter.name);
-        give(info_out, info);
+        give(info_out, describe(parameter.spec, parameter.node, parameter.name));
     });
 }
 

@@ -27,6 +27,10 @@ std::string Node::label() const {
     return text("[", op_info(op).name, " \"", name, "\"] ");
 }
 
+std::string Node::parameter_name(const ParameterSpec& spec) const {
+    return spec.whole_name ? spec.suffix : name + "." + spec.suffix;
+}
+
 int64_t element_count(const mn_shape& shape) {
     int64_t count = 1;
     for (int i = 0; i < shape.rank; i++) count *= shape.dims[i];

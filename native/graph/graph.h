@@ -40,6 +40,9 @@ struct Node {
 
     // "[conv2d "conv1"] ", the beginning of every message about the node.
     std::string label() const;
+
+    // "0.weight"
+    std::string parameter_name(const ParameterSpec& spec) const;
 };
 
 class Graph {

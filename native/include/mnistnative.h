@@ -706,6 +706,24 @@ typedef struct mn_node_info {
     char name[MN_NAME_CAPACITY];
 } mn_node_info;
 
+/// A parameter of a graph's node, or of a model.
+typedef struct mn_parameter_info {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// 1: changed by an optimizer; 0: a running statistic.
+    int32_t trainable;
+    /// Id of the graph's node it belongs to.
+    int32_t node;
+    /// Always 0.
+    int32_t reserved;
+    /// Shape in PyTorch's layout.
+    mn_shape shape;
+    /// Number of values.
+    int64_t count;
+    /// Name, such as "0.weight".
+    char name[MN_NAME_CAPACITY];
+} mn_parameter_info;
+
 /// Makes an empty graph.
 /// @param graph_out receives the handle; give it back with ::mn_graph_destroy.
 MN_API mn_status mn_graph_create(mn_graph* graph_out);
@@ -861,6 +879,15 @@ MN_API mn_status mn_graph_embedding(mn_graph graph, int32_t source, const mn_emb
 /// @param info_out receives the description; its struct_size must be set.
 MN_API mn_status mn_graph_describe(mn_graph graph, int32_t node, mn_node_info* info_out);
 
+/// Describes a parameter that a model of the graph would have, without making the model. In the
+/// order of nodes, and of a node's parameters, they are those of ::mn_model_parameter_describe.
+/// @param node id of the node.
+/// @param index which of the node's parameters, from 0; the running statistics come last.
+/// @param info_out receives the description; its struct_size must be set.
+/// Errors: ::MN_NOT_FOUND when there is no such node, or it has no such parameter.
+MN_API mn_status mn_graph_parameter_describe(mn_graph graph, int32_t node, int32_t index,
+                                             mn_parameter_info* info_out);
+
 // ---------------------------------------------------------------------------------------------
 // Data sets and batches
 // ---------------------------------------------------------------------------------------------
@@ -1003,24 +1030,6 @@ typedef struct mn_model_desc {
     /// Always 0.
     int32_t reserved;
 } mn_model_desc;
-
-/// A parameter of a model.
-typedef struct mn_parameter_info {
-    /// Size of this struct in bytes.
-    uint32_t struct_size;
-    /// 1: changed by an optimizer; 0: a running statistic.
-    int32_t trainable;
-    /// Id of the graph's node it belongs to.
-    int32_t node;
-    /// Always 0.
-    int32_t reserved;
-    /// Shape in PyTorch's layout.
-    mn_shape shape;
-    /// Number of values.
-    int64_t count;
-    /// Name, such as "0.weight".
-    char name[MN_NAME_CAPACITY];
-} mn_parameter_info;
 
 /// The parts of a parameter that ::mn_model_read and ::mn_model_write copy.
 enum mn_parameter_part {

@@ -211,6 +211,7 @@ void check_errors_of_graphs(void) {
     mn_graph stale, graph;
     mn_shape shape;
     mn_node_info info;
+    mn_parameter_info parameter;
     mn_linear_desc linear = {sizeof linear, 4, 1};
     mn_activation_desc activation = {sizeof activation, MN_ACTIVATION_RELU, 0, 0};
     mn_conv2d_desc conv = conv_3x3(4);
@@ -303,6 +304,16 @@ void check_errors_of_graphs(void) {
     UNTOUCHED_STRUCT(info);
     info.struct_size = 8;
     FAILS(mn_graph_describe(g, 0, &info), MN_INVALID_ARGUMENT, "struct_size");
+
+    TAINT_STRUCT(parameter);
+    FAILS(mn_graph_parameter_describe(g, 99, 0, &parameter), MN_NOT_FOUND, "99");
+    FAILS(mn_graph_parameter_describe(g, 0, 0, &parameter), MN_NOT_FOUND, "node 0 has 0");
+    FAILS(mn_graph_parameter_describe(g, 0, -1, &parameter), MN_NOT_FOUND, "-1");
+    FAILS(mn_graph_parameter_describe(g, 0, 0, NULL), MN_INVALID_ARGUMENT, "info_out");
+    REFUSES_HANDLES(mn_graph_parameter_describe(h, 0, 0, &parameter), device, stale);
+    UNTOUCHED_STRUCT(parameter);
+    parameter.struct_size = 8;
+    FAILS(mn_graph_parameter_describe(g, 0, 0, &parameter), MN_INVALID_ARGUMENT, "struct_size");
 
     CHECK(graph_size() == first_size);
     OK(mn_graph_linear(g, features, &linear, NULL, &node)); /* and goes on */

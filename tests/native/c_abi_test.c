@@ -76,6 +76,15 @@ static void check_descriptions(const toy* t) {
     CHECK(strcmp(parameter.name, "4.bias") == 0 && parameter.count == kClasses);
     CHECK(parameter.node == t->logits && parameter.shape.rank == 1);
 
+    /* The graph alone knows them, too. */
+    memset(&parameter, 0, sizeof parameter);
+    parameter.struct_size = sizeof parameter;
+    OK(mn_graph_parameter_describe(t->graph, t->logits, 1, &parameter));
+    CHECK(strcmp(parameter.name, "4.bias") == 0 && parameter.count == kClasses);
+    CHECK(parameter.node == t->logits && parameter.trainable == 1 && parameter.shape.rank == 1);
+    OK(mn_graph_parameter_describe(t->graph, t->conv, 0, &parameter));
+    CHECK(strcmp(parameter.name, "0.weight") == 0 && parameter.count == 36);
+
     memset(&plan, 0, sizeof plan);
     plan.struct_size = sizeof plan;
     OK(mn_model_memory_plan(t->model, &plan));

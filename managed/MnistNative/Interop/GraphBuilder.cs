@@ -48,6 +48,24 @@ internal sealed unsafe class GraphBuilder : IDisposable
     /// <summary>Convolutions that are linear layers over channels, whose weights have two dimensions.</summary>
     public IReadOnlySet<int> PixelLinears => _pixelLinears;
 
+    /// <summary>The parameters that a model of the network would have, in its order.</summary>
+    /// <exception cref="ArgumentException">One has more values than an array can hold.</exception>
+    public IReadOnlyList<ParameterInfo> DescribeParameters()
+    {
+        var parameters = new List<ParameterInfo>();
+        var node = new MnNodeInfo { StructSize = (uint)sizeof(MnNodeInfo) };
+        var info = new MnParameterInfo { StructSize = (uint)sizeof(MnParameterInfo) };
+        for (int id = 0; NativeMethods.GraphDescribe(Value, id, &node) == 0; id++)
+        {
+            for (int i = 0; NativeMethods.GraphParameterDescribe(Value, id, i, &info) == 0; i++)
+            {
+                parameters.Add(Model.ToParameter(info, _pixelLinears));
+            }
+        }
+
+        return parameters;
+    }
+
     /// <summary>Builds the graph of a network.</summary>
     /// <exception cref="ArgumentException">A layer does not fit what comes before it; the text names it.</exception>
     public static GraphBuilder Build(Sequential network)

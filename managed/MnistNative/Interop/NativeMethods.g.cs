@@ -996,6 +996,32 @@ internal unsafe struct MnNodeInfo
     public fixed byte Name[256];
 }
 
+/// <summary>A parameter of a graph's node, or of a model.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnParameterInfo
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>1: changed by an optimizer; 0: a running statistic.</summary>
+    public int Trainable;
+
+    /// <summary>Id of the graph's node it belongs to.</summary>
+    public int Node;
+
+    /// <summary>Always 0.</summary>
+    public int Reserved;
+
+    /// <summary>Shape in PyTorch's layout.</summary>
+    public MnShape Shape;
+
+    /// <summary>Number of values.</summary>
+    public long Count;
+
+    /// <summary>Name, such as "0.weight".</summary>
+    public fixed byte Name[256];
+}
+
 /// <summary>Images and labels to be held by a device.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnDatasetDesc
@@ -1151,32 +1177,6 @@ internal unsafe struct MnModelDesc
 
     /// <summary>Always 0.</summary>
     public int Reserved;
-}
-
-/// <summary>A parameter of a model.</summary>
-[StructLayout(LayoutKind.Sequential)]
-internal unsafe struct MnParameterInfo
-{
-    /// <summary>Size of this struct in bytes.</summary>
-    public uint StructSize;
-
-    /// <summary>1: changed by an optimizer; 0: a running statistic.</summary>
-    public int Trainable;
-
-    /// <summary>Id of the graph's node it belongs to.</summary>
-    public int Node;
-
-    /// <summary>Always 0.</summary>
-    public int Reserved;
-
-    /// <summary>Shape in PyTorch's layout.</summary>
-    public MnShape Shape;
-
-    /// <summary>Number of values.</summary>
-    public long Count;
-
-    /// <summary>Name, such as "0.weight".</summary>
-    public fixed byte Name[256];
 }
 
 /// <summary>One result of <see cref="NativeMethods.ModelForward"/>.</summary>
@@ -1802,6 +1802,19 @@ internal static unsafe partial class NativeMethods
     /// <param name="infoOut">receives the description; its struct_size must be set.</param>
     [LibraryImport(LibraryName, EntryPoint = "mn_graph_describe")]
     public static partial MnStatus GraphDescribe(ulong graph, int node, MnNodeInfo* infoOut);
+
+    /// <summary>
+    /// Describes a parameter that a model of the graph would have, without making the model. In the order of nodes, and
+    /// of a node's parameters, they are those of <see cref="NativeMethods.ModelParameterDescribe"/>.
+    /// </summary>
+    /// <param name="node">id of the node.</param>
+    /// <param name="index">which of the node's parameters, from 0; the running statistics come last.</param>
+    /// <param name="infoOut">receives the description; its struct_size must be set.</param>
+    /// <remarks>
+    /// Errors: <see cref="MnStatus.NotFound"/> when there is no such node, or it has no such parameter.
+    /// </remarks>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_parameter_describe")]
+    public static partial MnStatus GraphParameterDescribe(ulong graph, int node, int index, MnParameterInfo* infoOut);
 
     /// <summary>Hands images and labels to a device.</summary>
     /// <param name="device">the device that will hold them.</param>

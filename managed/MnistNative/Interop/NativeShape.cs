@@ -43,6 +43,6 @@ internal static unsafe class NativeShape
         return dimensions;
     }
 
-    /// <summary>For example <c>32×28×28</c>.</summary>
-    public static string ToText(IReadOnlyList<long> shape) => string.Join('×', shape);
+    /// <summary>For example <c>32×28×28</c>, and <c>[]</c> for a scalar.</summary>
+    public static string ToText(IReadOnlyList<long> shape) => shape.Count == 0 ? "[]" : string.Join('×', shape);
 }
