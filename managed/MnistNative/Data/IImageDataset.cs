@@ -6,7 +6,7 @@ namespace MnistNative;
 /// </summary>
 /// <remarks>
 /// The library calls <see cref="Read"/> from one thread at a time, though not always the same thread. When a training or
-/// evaluation is cancelled or fails while <see cref="Read"/> runs, that call is waited for a quarter of a second, then left
+/// evaluation is cancelled or fails while <see cref="Read"/> runs, that call is waited for a tenth of a second, then left
 /// alone; only then may another training call <see cref="Read"/> beside it. The other members must give the same answers for
 /// the lifetime of the object.
 /// </remarks>

@@ -142,7 +142,7 @@ internal sealed unsafe class PulledBatchSource : BatchSource
     private const int BufferCount = 2;
 
     // How long a read that nobody waits for any more may take before it is left alone.
-    private static readonly TimeSpan s_patience = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan s_patience = TimeSpan.FromMilliseconds(100);
 
     private readonly IImageDataset _data;
     private readonly int _imageLength;

@@ -122,6 +122,22 @@ public sealed class CountingTests
     }
 
     [Fact]
+    public void LossesWithNumbersThatMakeNoSenseAreRefused()
+    {
+        foreach (float smoothing in new[] { -0.1f, 1f, float.NaN })
+        {
+            Assert.Throws<ArgumentOutOfRangeException>("labelSmoothing", () => Loss.CrossEntropy(labelSmoothing: smoothing));
+        }
+
+        foreach (float number in new[] { -1f, float.NaN, float.PositiveInfinity })
+        {
+            Assert.Throws<ArgumentOutOfRangeException>("classWeights", () => Loss.CrossEntropy(classWeights: [1, number]));
+            Assert.Throws<ArgumentOutOfRangeException>("classWeights", () => Loss.Nll(classWeights: [1, number]));
+            Assert.Throws<ArgumentOutOfRangeException>("delta", () => Loss.Huber(number));
+        }
+    }
+
+    [Fact]
     public void ARowWithNaNIsNeverRight()
     {
         using Model model = Sequential.Input(3, 1, 1).Scale(1).Flatten().Build();
