@@ -38,10 +38,24 @@ Node Graph::make(int32_t op, const char* name) const {
     if (node.name.size() >= MN_NAME_CAPACITY - 16)
         fail(MN_INVALID_ARGUMENT, "a node's name takes at most ", MN_NAME_CAPACITY - 17,
              " bytes, got ", node.name.size());
-    for (const Node& other : nodes_)
-        if (other.name == node.name)
-            fail(MN_INVALID_ARGUMENT, node.label(), "the name is taken by node ", other.id);
+    const auto taken = ids_.find(node.name);
+    if (taken != ids_.end())
+        fail(MN_INVALID_ARGUMENT, node.label(), "the name is taken by node ", taken->second);
     return node;
+}
+
+int32_t Graph::keep(Node node) {
+    const int32_t id = node.id;
+    const auto named = ids_.emplace(node.name, id).first;
+    try {
+        if (node.op == MN_OP_INPUT) inputs_.push_back(id);
+        nodes_.push_back(std::move(node));
+    } catch (...) {
+        ids_.erase(named);
+        if (!inputs_.empty() && inputs_.back() == id) inputs_.pop_back();
+        throw;
+    }
+    return id;
 }
 
 int32_t Graph::add_input(const mn_shape& shape, const char* name) {
@@ -55,9 +69,7 @@ int32_t Graph::add_input(const mn_shape& shape, const char* name) {
     node.shape.rank = shape.rank;
     std::copy_n(shape.dims, shape.rank, node.shape.dims);
     check_size(node);
-    inputs_.push_back(node.id);
-    nodes_.push_back(std::move(node));
-    return size() - 1;
+    return keep(std::move(node));
 }
 
 int32_t Graph::add(int32_t op, const std::vector<int32_t>& sources, const mn_op_desc& desc,
@@ -75,8 +87,7 @@ int32_t Graph::add(int32_t op, const std::vector<int32_t>& sources, const mn_op_
     }
     op_info(op).infer(node, nodes.data());
     check_size(node);
-    nodes_.push_back(std::move(node));
-    return size() - 1;
+    return keep(std::move(node));
 }
 
 const Node& Graph::node(int32_t id) const {

@@ -9,9 +9,11 @@ namespace mn {
 
 void fold_batch_norm(Program& program, const BackendQuery& backend) {
     if (program.training) return;
+    const Readers readers(program);
+    std::vector<bool> gone(program.operations.size());
     for (size_t i = 0; i < program.operations.size(); i++) {
         if (program.operations[i].op != MN_OP_CONV2D) continue;
-        const int32_t reader = only_reader(program, program.operations[i].dst);
+        const int32_t reader = readers.only(program.operations[i].dst);
         if (reader < 0 || program.operations[reader].op != MN_OP_BATCH_NORM) continue;
         const Operation& norm = program.operations[reader];
         Operation folded = program.operations[i];
@@ -24,8 +26,9 @@ void fold_batch_norm(Program& program, const BackendQuery& backend) {
         folded.dst = norm.dst;
         if (!backend.query(program.node(folded), MNB_FORWARD_INFERENCE).supported) continue;
         program.operations[i] = std::move(folded);
-        program.operations.erase(program.operations.begin() + reader);
+        gone[reader] = true;
     }
+    remove_operations(program, gone);
 }
 
 }  // namespace mn

@@ -13,10 +13,15 @@ namespace {
 
 class Fuser {
 public:
-    Fuser(Program& program, const BackendQuery& backend) : program_(program), backend_(backend) {}
+    Fuser(Program& program, const BackendQuery& backend)
+        : program_(program),
+          backend_(backend),
+          readers_(program),
+          gone_(program.operations.size()) {}
 
     void run() {
         for (size_t i = 0; i < program_.operations.size(); i++) {
+            if (gone_[i]) continue;
             const int32_t op = program_.operations[i].op;
             if (op != MN_OP_CONV2D && op != MN_OP_LINEAR && op != MN_OP_BATCH_NORM &&
                 op != MNB_OP_FROZEN_BATCH_NORM)
@@ -24,12 +29,13 @@ public:
             absorb(i, MN_OP_ACTIVATION);
             if (op == MN_OP_CONV2D) absorb(i, MN_OP_MAX_POOL2D);
         }
+        remove_operations(program_, gone_);
     }
 
 private:
     // Tries to take the only reader of operation i's result into it.
     void absorb(size_t i, int32_t op) {
-        const int32_t reader = only_reader(program_, program_.operations[i].dst);
+        const int32_t reader = readers_.only(program_.operations[i].dst);
         if (reader < 0 || program_.operations[reader].op != op) return;
         const Operation& next = program_.operations[reader];
         Operation fused = program_.operations[i];
@@ -45,7 +51,7 @@ private:
         fused.dst = next.dst;
         if (!supported(fused)) return;
         program_.operations[i] = std::move(fused);
-        program_.operations.erase(program_.operations.begin() + reader);
+        gone_[reader] = true;
     }
 
     bool supported(const Operation& operation) const {
@@ -58,6 +64,8 @@ private:
 
     Program& program_;
     const BackendQuery& backend_;
+    const Readers readers_;
+    std::vector<bool> gone_;
 };
 
 }  // namespace
