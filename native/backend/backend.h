@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define MNB_VERSION 1
+#define MNB_VERSION 2
 #define MNB_MAX_SOURCES 8
 #define MNB_MAX_PARAMS 8
 #define MNB_KERNEL_NAME 64
@@ -202,6 +202,9 @@ typedef struct mnb_update {
     int64_t count;  // storage elements
     float learning_rate_factor;
     float weight_decay;  // instead of the optimizer's
+    int64_t step;        // which update of this parameter it is, from 1
+    // Adam and AdamW: 1 - beta1^step and 1 - beta2^step.
+    double correction1, correction2;
 } mnb_update;
 
 // The gradient g of the optimizer's formulas is: scale * gradient, then cut to +- clip_value (if
@@ -211,7 +214,6 @@ typedef struct mnb_update_options {
     float clip_norm;
     float clip_value;
     double scale;
-    int64_t step;  // from 1
 } mnb_update_options;
 
 // What the device can do at best, as measured; 0: unknown.
