@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using MnistNative.Interop;
@@ -38,13 +39,32 @@ public sealed partial class Sequential
     // In how many branches and blocks the layers are.
     private readonly int _nesting;
 
+    // The network that this one continues by one layer, so that adding a layer copies none; the array is made of them when
+    // it is asked for.
+    private readonly Sequential? _before;
+    private readonly Layer? _last;
+    private readonly int _count;
+    private ImmutableArray<Layer> _layers;
+
     private Sequential(ImageShape inputShape, ImmutableArray<Layer> layers, object? part = null, int nesting = 0)
     {
         InputShape = inputShape;
-        Layers = layers;
+        _layers = layers;
+        _count = layers.Length;
         EndsInSoftmax = Layer.EndInSoftmax(layers);
         _part = part;
         _nesting = nesting;
+    }
+
+    private Sequential(Sequential before, Layer last)
+    {
+        InputShape = before.InputShape;
+        _before = before;
+        _last = last;
+        _count = before._count + 1;
+        EndsInSoftmax = last is HeadLayer ? before.EndsInSoftmax : last.EndsInSoftmax;
+        _part = before._part;
+        _nesting = before._nesting;
     }
 
     /// <summary>Shape of the images that the network takes.</summary>
@@ -54,7 +74,18 @@ public sealed partial class Sequential
     internal static string TooDeep => $"Branches and blocks may be nested {MaxNesting} deep, these are deeper.";
 
     /// <summary>The layers in order.</summary>
-    internal ImmutableArray<Layer> Layers { get; }
+    internal ImmutableArray<Layer> Layers
+    {
+        get
+        {
+            if (_layers.IsDefault)
+            {
+                ImmutableInterlocked.InterlockedInitialize(ref _layers, CollectLayers());
+            }
+
+            return _layers;
+        }
+    }
 
     /// <summary>Whether the output is probabilities, not raw scores.</summary>
     internal bool EndsInSoftmax { get; }
@@ -171,5 +202,19 @@ public sealed partial class Sequential
             ? this
             : throw new InvalidOperationException("A branch or block is a part of a network, which cannot be built alone.");
 
-    private Sequential Add(Layer layer) => new(InputShape, Layers.Add(layer), _part, _nesting);
+    private Sequential Add(Layer layer) => new(this, layer);
+
+    private ImmutableArray<Layer> CollectLayers()
+    {
+        var layers = new Layer[_count];
+        Sequential network = this;
+        while (network._layers.IsDefault)
+        {
+            layers[network._count - 1] = network._last!;
+            network = network._before!;
+        }
+
+        network._layers.CopyTo(layers);
+        return ImmutableCollectionsMarshal.AsImmutableArray(layers);
+    }
 }

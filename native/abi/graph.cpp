@@ -8,9 +8,11 @@ using namespace mn::abi;
 
 namespace {
 
-mn_status add_node(mn_graph graph, int32_t op, const std::vector<int32_t>& sources,
-                   const mn_op_desc& desc, const char* name, int32_t* node_out,
-                   const mn_shape* shape = nullptr) {
+// A list, not a vector: whatever takes memory happens inside the guard.
+using Sources = std::initializer_list<int32_t>;
+
+mn_status add_node(mn_graph graph, int32_t op, Sources sources, const mn_op_desc& desc,
+                   const char* name, int32_t* node_out, const mn_shape* shape = nullptr) {
     return guard([&] {
         require(node_out, "node_out");
         const std::shared_ptr<GraphObject> object = get<GraphObject>(graph);
@@ -21,9 +23,8 @@ mn_status add_node(mn_graph graph, int32_t op, const std::vector<int32_t>& sourc
 
 // As above, for ops whose struct the caller gives.
 template <typename Desc>
-mn_status add_node(mn_graph graph, int32_t op, const std::vector<int32_t>& sources,
-                   Desc mn_op_desc::*member, const Desc* desc, const char* name,
-                   int32_t* node_out) {
+mn_status add_node(mn_graph graph, int32_t op, Sources sources, Desc mn_op_desc::*member,
+                   const Desc* desc, const char* name, int32_t* node_out) {
     mn_op_desc op_desc{};
     const mn_status status = guard([&] { op_desc.*member = take(desc, "desc"); });
     return status == MN_OK ? add_node(graph, op, sources, op_desc, name, node_out) : status;
@@ -34,7 +35,7 @@ mn_status add_node(mn_graph graph, int32_t op, const std::vector<int32_t>& sourc
 mn_status mn_graph_create(mn_graph* graph_out) {
     return guard([&] {
         require(graph_out, "graph_out");
-        *graph_out = HandleTable::instance().add(std::make_shared<GraphObject>());
+        *graph_out = HandleTable::instance().make<GraphObject>();
     });
 }
 
@@ -208,15 +209,17 @@ mn_status mn_graph_binary(mn_graph graph, int32_t left, int32_t right, const mn_
 
 mn_status mn_graph_concat(mn_graph graph, const int32_t* sources, int32_t source_count,
                           const char* name, int32_t* node_out) {
-    std::vector<int32_t> list;
-    const mn_status status = guard([&] {
+    return guard([&] {
+        require(node_out, "node_out");
         require(sources, "sources");
         if (source_count < 2 || source_count > MNB_MAX_SOURCES)
             fail(MN_INVALID_ARGUMENT, "[concat] takes 2 to ", MNB_MAX_SOURCES, " sources, got ",
                  source_count);
-        list.assign(sources, sources + source_count);
+        const std::vector<int32_t> list(sources, sources + source_count);
+        const std::shared_ptr<GraphObject> object = get<GraphObject>(graph);
+        std::lock_guard lock(object->mutex);
+        *node_out = object->graph.add(MN_OP_CONCAT, list, {}, name);
     });
-    return status == MN_OK ? add_node(graph, MN_OP_CONCAT, list, {}, name, node_out) : status;
 }
 
 mn_status mn_graph_reshape(mn_graph graph, int32_t source, const mn_shape* shape, const char* name,

@@ -64,7 +64,7 @@ mn_status mn_model_create(mn_device device, mn_graph graph, const mn_model_desc*
         const std::shared_ptr<Device> on = get<Device>(device);
         const std::shared_ptr<GraphObject> object = get<GraphObject>(graph);
         std::lock_guard lock(object->mutex);
-        *model_out = HandleTable::instance().add(std::make_shared<Model>(on, object->graph, d));
+        *model_out = HandleTable::instance().make<Model>(on, object->graph, d);
     });
 }
 
@@ -166,7 +166,7 @@ mn_status mn_trainer_create(mn_model model, const mn_trainer_desc* desc, mn_trai
                  d.option_count);
         for (int32_t i = 0; i < d.option_count; i++)
             require_size(d.options + i, "desc->options[i]");
-        *trainer_out = HandleTable::instance().add(std::make_shared<Trainer>(get<Model>(model), d));
+        *trainer_out = HandleTable::instance().make<Trainer>(get<Model>(model), d);
     });
 }
 
@@ -226,6 +226,21 @@ mn_status mn_trainer_get_progress(mn_trainer trainer, mn_training_progress* prog
 
 mn_status mn_trainer_set_progress(mn_trainer trainer, const mn_training_progress* progress) {
     return guard([&] { get<Trainer>(trainer)->set_progress(take(progress, "progress")); });
+}
+
+mn_status mn_trainer_get_updates(mn_trainer trainer, int64_t* updates, int32_t parameter_count) {
+    return guard([&] {
+        require(updates, "updates");
+        get<Trainer>(trainer)->read_updates(updates, parameter_count);
+    });
+}
+
+mn_status mn_trainer_set_updates(mn_trainer trainer, const int64_t* updates,
+                                 int32_t parameter_count) {
+    return guard([&] {
+        require(updates, "updates");
+        get<Trainer>(trainer)->write_updates(updates, parameter_count);
+    });
 }
 
 mn_status mn_trainer_input_gradient(mn_trainer trainer, int32_t node, float* values,

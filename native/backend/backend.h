@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define MNB_VERSION 1
+#define MNB_VERSION 2
 #define MNB_MAX_SOURCES MN_MAX_SOURCES
 #define MNB_MAX_PARAMS MN_MAX_PARAMETERS
 #define MNB_KERNEL_NAME 64
@@ -175,6 +175,9 @@ typedef struct mnb_update {
     int64_t count;  // storage elements
     float learning_rate_factor;
     float weight_decay;  // instead of the optimizer's
+    int64_t step;        // which update of this parameter it is, from 1
+    // Adam and AdamW: 1 - beta1^step and 1 - beta2^step.
+    double correction1, correction2;
 } mnb_update;
 
 // The gradient g of the optimizer's formulas is: scale * gradient, then cut to +- clip_value (if
@@ -184,7 +187,6 @@ typedef struct mnb_update_options {
     float clip_norm;
     float clip_value;
     double scale;
-    int64_t step;  // from 1
 } mnb_update_options;
 
 // What the device can do at best, as measured; 0: unknown.

@@ -45,10 +45,24 @@ Node Graph::make(int32_t op, const char* name) const {
     if (node.name.size() >= MN_NAME_CAPACITY - 16)
         fail(MN_INVALID_ARGUMENT, "a node's name takes at most ", MN_NAME_CAPACITY - 17,
              " bytes, got ", node.name.size());
-    for (const Node& other : nodes_)
-        if (other.name == node.name)
-            fail(MN_INVALID_ARGUMENT, node.label(), "the name is taken by node ", other.id);
+    const auto taken = ids_.find(node.name);
+    if (taken != ids_.end())
+        fail(MN_INVALID_ARGUMENT, node.label(), "the name is taken by node ", taken->second);
     return node;
+}
+
+int32_t Graph::keep(Node node) {
+    const int32_t id = node.id;
+    const auto named = ids_.emplace(node.name, id).first;
+    try {
+        if (node.op == MN_OP_INPUT) inputs_.push_back(id);
+        nodes_.push_back(std::move(node));
+    } catch (...) {
+        ids_.erase(named);
+        if (!inputs_.empty() && inputs_.back() == id) inputs_.pop_back();
+        throw;
+    }
+    return id;
 }
 
 int32_t Graph::add_input(const mn_shape& shape, const char* name) {
@@ -70,10 +84,9 @@ int32_t Graph::add(int32_t op, const std::vector<int32_t>& sources, const mn_op_
     }
     op_info(op).infer(node, nodes.data());
     check_size(node);
-    if (op == MN_OP_INPUT) inputs_.push_back(node.id);
-    nodes_.push_back(std::move(node));
+    const int32_t id = keep(std::move(node));
     if (op == MN_OP_EMBEDDING) mark_indices(nodes_.back());
-    return size() - 1;
+    return id;
 }
 
 // Sources come before their readers.

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "graph/error.h"
@@ -62,8 +63,11 @@ public:
 private:
     Node make(int32_t op, const char* name) const;
     void mark_indices(const Node& embedding);
+    // Takes in a finished node, as a whole or not at all.
+    int32_t keep(Node node);
 
     std::vector<Node> nodes_;
+    std::unordered_map<std::string, int32_t> ids_;  // of the nodes' names
     std::vector<int32_t> inputs_;
 };
 

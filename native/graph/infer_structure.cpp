@@ -156,10 +156,12 @@ void reshape(Node& node, Sources sources) {
         if (node.shape.dims[i] < 1 || node.shape.dims[i] > (int64_t{1} << 31))
             fail(MN_SHAPE_MISMATCH, node.label(), "dimension ", i, " must be at least 1, got ",
                  node.shape.dims[i]);
-    if (element_count(node.shape) != element_count(sources[0]->shape))
+    int64_t count = 1;
+    for (int i = 0; i < node.shape.rank; i++) count = saturated_product(count, node.shape.dims[i]);
+    if (count != element_count(sources[0]->shape))
         fail(MN_SHAPE_MISMATCH, node.label(), text_of(sources[0]->shape), " has ",
              element_count(sources[0]->shape), " values, ", text_of(node.shape), " has ",
-             element_count(node.shape));
+             count == INT64_MAX ? "too many" : text(count));
 }
 
 void embedding(Node& node, Sources sources) {

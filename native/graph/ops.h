@@ -39,8 +39,8 @@ struct Traits {
     bool image_seen = false;                // weights know the image that was flattened
     // How many means an image gives, each of which takes more than one value; null: none.
     int64_t (*groups_an_image)(const mn_op_desc& desc) = nullptr;
-    int32_t frozen_op = -1;                 // what it is where its statistics are frozen
-    int32_t recompute_op = -1;              // what makes its result once more while training
+    int32_t frozen_op = -1;     // what it is where its statistics are frozen
+    int32_t recompute_op = -1;  // what makes its result once more while training
     // Whether the result is the source as it is; null: never.
     bool (*is_identity)(const mn_op_desc& desc, bool training) = nullptr;
     // Whether the gradient by a source is that of the result as it is; null: never.

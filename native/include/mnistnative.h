@@ -1454,14 +1454,15 @@ MN_API mn_status mn_trainer_clear(mn_trainer trainer);
 /// @param learning_rate finite and not negative.
 MN_API mn_status mn_trainer_set_learning_rate(mn_trainer trainer, float learning_rate);
 
-/// How far a training has come. With the parameters and the optimizer's moments (::mn_model_read)
-/// it is all that another trainer of another model needs to go on with the same bits.
+/// How far a training has come. With the parameters, the optimizer's moments (::mn_model_read) and
+/// the parameters' own counters (::mn_trainer_get_updates) it is all that another trainer of
+/// another model needs to go on with the same bits.
 typedef struct mn_training_progress {
     /// Size of this struct in bytes.
     uint32_t struct_size;
     /// The learning rate, finite and not negative.
     float learning_rate;
-    /// Updates made, not negative; Adam's corrections follow from it.
+    /// Updates made, not negative.
     int64_t updates;
     /// Batches seen, not negative; the random numbers of dropout follow from it and the model's
     /// seed.
@@ -1473,8 +1474,25 @@ typedef struct mn_training_progress {
 MN_API mn_status mn_trainer_get_progress(mn_trainer trainer, mn_training_progress* progress_out);
 
 /// Sets how far a training has come: what ::mn_trainer_get_progress told of another trainer. The
-/// moments are written with ::mn_model_write. Accumulated gradients stay.
+/// moments are written with ::mn_model_write. Accumulated gradients stay. Every parameter counts as
+/// updated so often; ::mn_trainer_set_updates says otherwise.
 MN_API mn_status mn_trainer_set_progress(mn_trainer trainer, const mn_training_progress* progress);
+
+/// Tells how often each parameter was updated, as PyTorch's optimizers keep it: Adam's corrections
+/// follow from a parameter's own number, which stands still while it is frozen. 0 for a running
+/// statistic.
+/// @param updates receives a number for each of the model's parameters.
+/// @param parameter_count their number, as ::mn_model_parameter_count tells.
+MN_API mn_status mn_trainer_get_updates(mn_trainer trainer, int64_t* updates,
+                                        int32_t parameter_count);
+
+/// Sets how often each parameter was updated: what ::mn_trainer_get_updates told of another
+/// trainer. Call it after ::mn_trainer_set_progress.
+/// @param updates a number for each of the model's parameters, not negative; 0 for a running
+/// statistic.
+/// @param parameter_count their number.
+MN_API mn_status mn_trainer_set_updates(mn_trainer trainer, const int64_t* updates,
+                                        int32_t parameter_count);
 
 /// Copies the gradient of the last batch's loss by an input, count x shape of the input, taken
 /// after its normalisation. Needs ::MN_TRAINER_INPUT_GRADIENT.

@@ -35,8 +35,11 @@ public:
         gradients_.resize(program_.storage_count);
         recomputed_.assign(program_.storage_count, -1);
         requires_.assign(program_.storage_count, false);
-        for (const Operation& operation : program_.operations) {
+        makers_.assign(program_.storage_count, -1);
+        for (size_t i = 0; i < count; i++) {
+            const Operation& operation = program_.operations[i];
             if (operation.dst < 0) continue;
+            makers_[storage(operation.dst)] = static_cast<int32_t>(i);
             bool required =
                 std::any_of(operation.wants_diff_params.begin(), operation.wants_diff_params.end(),
                             [](bool b) { return b; });
@@ -162,10 +165,7 @@ private:
     }
 
     int32_t make_recomputed(int32_t from) {
-        int32_t maker = -1;
-        for (size_t i = 0; i < program_.operations.size(); i++)
-            if (program_.operations[i].dst >= 0 && storage(program_.operations[i].dst) == from)
-                maker = static_cast<int32_t>(i);
+        const int32_t maker = makers_[from];
         if (maker < 0) return -1;
         Operation operation = program_.operations[maker];
         operation.op = traits_of(operation.op).recompute_op;
@@ -182,6 +182,7 @@ private:
 
     Program& program_;
     const BackendQuery& backend_;
+    std::vector<int32_t> makers_;                  // of a storage: the operation that fills it
     std::vector<int32_t> recomputed_;              // of a storage: its recomputed value, or -1
     std::vector<std::vector<int32_t>> gradients_;  // of a storage, one a reader
     std::vector<bool> requires_;                   // of a storage: does it need a gradient?

@@ -13,7 +13,7 @@ namespace {
 class LayoutPass {
 public:
     LayoutPass(Program& program, const BackendQuery& backend)
-        : program_(program), backend_(backend) {}
+        : program_(program), backend_(backend), values_(values_by_storage(program)) {}
 
     void run() {
         std::vector<Operation> operations = std::move(program_.operations);
@@ -49,10 +49,10 @@ private:
     }
 
     void set_layout(int32_t value, int32_t layout) {
-        const int32_t storage = program_.values[value].storage;
-        for (Value& v : program_.values)
-            if (v.storage == storage)
-                v.tensor = dense_tensor(v.tensor.c, v.tensor.h, v.tensor.w, v.tensor.flat, layout);
+        for (int32_t of : values_[program_.values[value].storage]) {
+            mnb_tensor& t = program_.values[of].tensor;
+            t = dense_tensor(t.c, t.h, t.w, t.flat, layout);
+        }
     }
 
     // The value itself, a view with another label, or the result of a reorder put before.
@@ -80,6 +80,8 @@ private:
 
     Program& program_;
     const BackendQuery& backend_;
+    // As the pass finds them. What it adds is made after the layout of its storage is set.
+    const std::vector<std::vector<int32_t>> values_;
     std::map<std::pair<int32_t, int32_t>, int32_t> reordered_;
 };
 

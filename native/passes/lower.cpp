@@ -2,9 +2,6 @@
 // operation reads pixels; a flattening becomes a view of its source, and so do a dropout that drops
 // nothing and a reshaping that moves nothing.
 
-#include <algorithm>
-#include <cstddef>
-
 #include "graph/ops.h"
 #include "passes/program.h"
 
@@ -65,23 +62,28 @@ int32_t loss_op(int32_t kind) {
 // a view. Not where its source has other readers: the sum of their gradients would be of two
 // shapes.
 void view_reshapes(Program& program) {
-    for (size_t i = 0; i < program.operations.size();) {
+    Readers readers(program);
+    std::vector<std::vector<int32_t>> values = values_by_storage(program);
+    std::vector<bool> gone(program.operations.size());
+    const auto is_row = [&](int32_t value) {
+        return layout_is_trivial(program.values[value].tensor);
+    };
+    for (size_t i = 0; i < program.operations.size(); i++) {
         const Operation& operation = program.operations[i];
-        const auto is_row = [&](int32_t value) {
-            return layout_is_trivial(program.values[value].tensor);
-        };
         if (!traits_of(operation.op).order_kept || !is_row(operation.sources[0]) ||
-            !is_row(operation.dst) ||
-            only_reader(program, operation.sources[0]) != static_cast<int32_t>(i)) {
-            i++;
+            !is_row(operation.dst) || readers.only(operation.sources[0]) != static_cast<int32_t>(i))
             continue;
-        }
         const int32_t from = program.values[operation.dst].storage;
         const int32_t to = program.values[operation.sources[0]].storage;
-        for (Value& value : program.values)
-            if (value.storage == from) value.storage = to;
-        program.operations.erase(program.operations.begin() + static_cast<std::ptrdiff_t>(i));
+        for (int32_t value : values[from]) {
+            program.values[value].storage = to;
+            values[to].push_back(value);
+        }
+        values[from].clear();
+        readers.hand_over(from, to);
+        gone[i] = true;
     }
+    remove_operations(program, gone);
 }
 
 }  // namespace
@@ -95,6 +97,10 @@ Program lower(const Graph& graph, const LowerOptions& options) {
     const std::vector<bool> needed = needed_nodes(graph, options);
 
     std::vector<int32_t> value_of(graph.size(), -1);
+    std::vector<int32_t> load_of(graph.size(), -1);   // of an input: its operation
+    std::vector<int32_t> input_of(graph.size(), -1);  // of an input: which it is
+    for (size_t i = 0; i < graph.inputs().size(); i++)
+        input_of[graph.inputs()[i]] = static_cast<int32_t>(i);
     int32_t next_param = 0;
     for (int32_t id = 0; id < graph.size(); id++) {
         const Node& node = graph.node(id);
@@ -119,10 +125,7 @@ Program lower(const Graph& graph, const LowerOptions& options) {
 
         if (traits.lowering == Lowering::kNormalizedLoad) {
             // The load is the input's. Its value, unnormalised, may be wanted as well.
-            Operation load = *std::find_if(
-                program.operations.begin(), program.operations.end(), [&](const Operation& other) {
-                    return other.op == MNB_OP_LOAD && other.node == node.sources[0];
-                });
+            Operation load = program.operations[load_of[node.sources[0]]];
             load.mean = node.mean;
             load.std = node.std;
             load.desc.normalize.channels = static_cast<int32_t>(node.mean.size());
@@ -139,10 +142,10 @@ Program lower(const Graph& graph, const LowerOptions& options) {
         operation.desc = node.desc;
         operation.name = node.name;
         operation.node = id;
-        if (is_load)
-            operation.input =
-                static_cast<int32_t>(std::find(graph.inputs().begin(), graph.inputs().end(), id) -
-                                     graph.inputs().begin());
+        if (is_load) {
+            operation.input = input_of[id];
+            load_of[id] = static_cast<int32_t>(program.operations.size());
+        }
         for (int32_t source : node.sources) operation.sources.push_back(value_of[source]);
         for (const ParameterSpec& spec : node.parameters)
             operation.params.push_back(
@@ -179,22 +182,13 @@ Program lower(const Graph& graph, const LowerOptions& options) {
     }
 
     // The load of an input that is only read normalised is not needed.
-    const auto is_read = [&](int32_t value) {
-        // Through a view, too.
-        const auto same = [&](int32_t other) {
-            return program.values[other].storage == program.values[value].storage;
-        };
+    if (!options.whole_graph) {
+        const Readers readers(program);
+        std::vector<bool> gone;
         for (const Operation& operation : program.operations)
-            if (std::any_of(operation.sources.begin(), operation.sources.end(), same)) return true;
-        return std::any_of(program.outputs.begin(), program.outputs.end(), same);
-    };
-    if (!options.whole_graph)
-        program.operations.erase(
-            std::remove_if(program.operations.begin(), program.operations.end(),
-                           [&](const Operation& operation) {
-                               return operation.op == MNB_OP_LOAD && !is_read(operation.dst);
-                           }),
-            program.operations.end());
+            gone.push_back(operation.op == MNB_OP_LOAD && !readers.any(operation.dst));
+        remove_operations(program, gone);
+    }
     view_reshapes(program);
     return program;
 }

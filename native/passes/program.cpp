@@ -44,18 +44,42 @@ mnb_node Program::node(const Operation& operation) const {
     return node;
 }
 
-int32_t only_reader(const Program& program, int32_t value) {
-    const int32_t storage = program.values[value].storage;
-    for (int32_t output : program.outputs)
-        if (program.values[output].storage == storage) return -1;
-    int32_t reader = -1;
+Readers::Readers(const Program& program) : program_(program), of_(program.storage_count) {
     for (size_t i = 0; i < program.operations.size(); i++)
-        for (int32_t source : program.operations[i].sources)
-            if (program.values[source].storage == storage) {
-                if (reader >= 0 || source != value) return -1;
-                reader = static_cast<int32_t>(i);
-            }
-    return reader;
+        for (int32_t source : program.operations[i].sources) {
+            Reads& reads = of_[program.values[source].storage];
+            reads.count++;
+            reads.operation = static_cast<int32_t>(i);
+            reads.value = source;
+        }
+    for (int32_t output : program.outputs) of_[program.values[output].storage].after = true;
+}
+
+int32_t Readers::only(int32_t value) const {
+    const Reads& reads = of_[program_.values[value].storage];
+    return reads.count == 1 && reads.value == value && !reads.after ? reads.operation : -1;
+}
+
+bool Readers::any(int32_t value) const {
+    const Reads& reads = of_[program_.values[value].storage];
+    return reads.count > 0 || reads.after;
+}
+
+void remove_operations(Program& program, const std::vector<bool>& gone) {
+    size_t kept = 0;
+    for (size_t i = 0; i < program.operations.size(); i++) {
+        if (gone[i]) continue;
+        if (kept != i) program.operations[kept] = std::move(program.operations[i]);
+        kept++;
+    }
+    program.operations.resize(kept);
+}
+
+std::vector<std::vector<int32_t>> values_by_storage(const Program& program) {
+    std::vector<std::vector<int32_t>> result(program.storage_count);
+    for (size_t v = 0; v < program.values.size(); v++)
+        result[program.values[v].storage].push_back(static_cast<int32_t>(v));
+    return result;
 }
 
 mnb_tensor dense_tensor(int64_t c, int64_t h, int64_t w, bool flat, int32_t layout) {

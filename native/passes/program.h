@@ -108,9 +108,38 @@ Program lower(const Graph& graph, const LowerOptions& options);
 void fold_batch_norm(Program& program, const BackendQuery& backend);
 void fuse(Program& program, const BackendQuery& backend);
 
-// The only operation that reads the value or a view of it; -1 if there are others or none, or if
-// it is read after the run.
-int32_t only_reader(const Program& program, int32_t value);
+// Who reads which storage. Passes that fold an operation into another go by it: the operation that
+// is gone was the only reader, so all else stays as it was.
+class Readers {
+public:
+    explicit Readers(const Program& program);
+
+    // The only operation that reads the value or a view of it; -1 if there are others or none, or
+    // if it is read after the run.
+    int32_t only(int32_t value) const;
+
+    // Whether anything reads the value or a view of it, after the run too.
+    bool any(int32_t value) const;
+
+    // The readers of storage `from` now read `to`, which had none but the one that is gone.
+    void hand_over(int32_t from, int32_t to) { of_[to] = of_[from]; }
+
+private:
+    struct Reads {
+        int32_t count = 0;
+        int32_t operation = -1, value = -1;  // of the last
+        bool after = false;
+    };
+
+    const Program& program_;
+    std::vector<Reads> of_;  // a storage
+};
+
+// Takes operations out; `gone` has an entry for each.
+void remove_operations(Program& program, const std::vector<bool>& gone);
+
+// The values that live in each storage.
+std::vector<std::vector<int32_t>> values_by_storage(const Program& program);
 void assign_layouts(Program& program, const BackendQuery& backend);
 void schedule_inference(Program& program, const BackendQuery& backend);
 void schedule_training(Program& program, const BackendQuery& backend, bool input_gradient);

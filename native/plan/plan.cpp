@@ -323,18 +323,18 @@ void Execution::read_value(int32_t value, int32_t count, float* values) {
     const mnb_tensor& t = plan_.program_.values[value].tensor;
     const float* stored =
         arena_.at<float>(plan_.memory_.storage[plan_.program_.values[value].storage]);
-    const size_t size = static_cast<size_t>(count * t.sn);
+    const size_t size = static_cast<size_t>(t.sn);
     if (t.layout == MNB_NCHW || layout_is_trivial(t)) {
-        plan_.device_->copy_out(values, stored, size * sizeof(float));
+        plan_.device_->copy_out(values, stored, count * size * sizeof(float));
         return;
     }
     std::vector<float> copy(size);
-    plan_.device_->copy_out(copy.data(), stored, size * sizeof(float));
-    for (int64_t n = 0; n < count; n++)
+    for (int64_t n = 0; n < count; n++) {
+        plan_.device_->copy_out(copy.data(), stored + n * t.sn, size * sizeof(float));
         for (int64_t c = 0; c < t.c; c++)
             for (int64_t h = 0; h < t.h; h++)
-                for (int64_t w = 0; w < t.w; w++)
-                    *values++ = copy[n * t.sn + c * t.sc + h * t.sh + w * t.sw];
+                for (int64_t w = 0; w < t.w; w++) *values++ = copy[c * t.sc + h * t.sh + w * t.sw];
+    }
 }
 
 void Execution::read_output(int32_t output, int32_t count, float* values) {

@@ -163,7 +163,9 @@ protected:
                 gradient[p] = random.floats(static_cast<int64_t>(value[p].size()));
                 updates.push_back({value[p].data(), gradient[p].data(), moment1[p].data(),
                                    moment2[p].data(), nullptr,
-                                   static_cast<int64_t>(value[p].size()), 1.0f, desc.weight_decay});
+                                   static_cast<int64_t>(value[p].size()), 1.0f, desc.weight_decay,
+                                   step, 1 - std::pow(double{desc.beta1}, step),
+                                   1 - std::pow(double{desc.beta2}, step)});
                 for (size_t i = 0; i < value[p].size(); ++i)
                     step_one(step, static_cast<double>(gradient[p][i]) * scale, v[p][i], m1[p][i],
                              m2[p][i]);
@@ -172,7 +174,6 @@ protected:
             mnb_update_options options{};
             options.struct_size = sizeof options;
             options.scale = scale;
-            options.step = step;
             ASSERT_EQ(cpu_backend()->update(device.handle(), &desc, updates.data(),
                                             static_cast<int32_t>(updates.size()), &options, &error),
                       MN_OK)

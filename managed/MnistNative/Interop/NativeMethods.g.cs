@@ -1516,8 +1516,9 @@ internal unsafe struct MnStepSums
 }
 
 /// <summary>
-/// How far a training has come. With the parameters and the optimizer's moments (<see cref="NativeMethods.ModelRead"/>)
-/// it is all that another trainer of another model needs to go on with the same bits.
+/// How far a training has come. With the parameters, the optimizer's moments (<see cref="NativeMethods.ModelRead"/>)
+/// and the parameters' own counters (<see cref="NativeMethods.TrainerGetUpdates"/>) it is all that another trainer of
+/// another model needs to go on with the same bits.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnTrainingProgress
@@ -1528,7 +1529,7 @@ internal unsafe struct MnTrainingProgress
     /// <summary>The learning rate, finite and not negative.</summary>
     public float LearningRate;
 
-    /// <summary>Updates made, not negative; Adam's corrections follow from it.</summary>
+    /// <summary>Updates made, not negative.</summary>
     public long Updates;
 
     /// <summary>
@@ -1991,10 +1992,31 @@ internal static unsafe partial class NativeMethods
 
     /// <summary>
     /// Sets how far a training has come: what <see cref="NativeMethods.TrainerGetProgress"/> told of another trainer.
-    /// The moments are written with <see cref="NativeMethods.ModelWrite"/>. Accumulated gradients stay.
+    /// The moments are written with <see cref="NativeMethods.ModelWrite"/>. Accumulated gradients stay. Every parameter
+    /// counts as updated so often; <see cref="NativeMethods.TrainerSetUpdates"/> says otherwise.
     /// </summary>
     [LibraryImport(LibraryName, EntryPoint = "mn_trainer_set_progress")]
     public static partial MnStatus TrainerSetProgress(ulong trainer, MnTrainingProgress* progress);
+
+    /// <summary>
+    /// Tells how often each parameter was updated, as PyTorch's optimizers keep it: Adam's corrections follow from a
+    /// parameter's own number, which stands still while it is frozen. 0 for a running statistic.
+    /// </summary>
+    /// <param name="updates">receives a number for each of the model's parameters.</param>
+    /// <param name="parameterCount">their number, as <see cref="NativeMethods.ModelParameterCount"/> tells.</param>
+    [LibraryImport(LibraryName, EntryPoint = "mn_trainer_get_updates")]
+    public static partial MnStatus TrainerGetUpdates(ulong trainer, long* updates, int parameterCount);
+
+    /// <summary>
+    /// Sets how often each parameter was updated: what <see cref="NativeMethods.TrainerGetUpdates"/> told of another
+    /// trainer. Call it after <see cref="NativeMethods.TrainerSetProgress"/>.
+    /// </summary>
+    /// <param name="updates">
+    /// a number for each of the model's parameters, not negative; 0 for a running statistic.
+    /// </param>
+    /// <param name="parameterCount">their number.</param>
+    [LibraryImport(LibraryName, EntryPoint = "mn_trainer_set_updates")]
+    public static partial MnStatus TrainerSetUpdates(ulong trainer, long* updates, int parameterCount);
 
     /// <summary>
     /// Copies the gradient of the last batch's loss by an input, count x shape of the input, taken after its

@@ -95,6 +95,6 @@ public sealed partial class Sequential
         }
 
         var layer = new NormalizeLayer(mean.ToArray(), std.ToArray(), null);
-        return Layers is [InputViewLayer] ? new Sequential(InputShape, Layers.Insert(0, layer), _part) : Add(layer);
+        return _count == 1 && Layers is [InputViewLayer] ? new Sequential(InputShape, Layers.Insert(0, layer), _part) : Add(layer);
     }
 }

@@ -296,15 +296,26 @@ public sealed unsafe class Trainer : IDisposable
         using NativeHandle.Lease lease = _handle.Use();
         var progress = new MnTrainingProgress { StructSize = (uint)sizeof(MnTrainingProgress) };
         Native.Check(NativeMethods.TrainerGetProgress(lease.Value, &progress));
-        Checkpoint.Write(path, _model, _optimizer, progress, state);
+        long[] updates = new long[_model.Parameters.Count];
+        fixed (long* pointer = updates)
+        {
+            Native.Check(NativeMethods.TrainerGetUpdates(lease.Value, pointer, updates.Length));
+        }
+
+        Checkpoint.Write(path, _model, _optimizer, progress, updates, state);
     }
 
     internal void LoadCheckpoint(string path, out FitState state)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         using NativeHandle.Lease lease = _handle.Use();
-        MnTrainingProgress progress = Checkpoint.Read(path, _model, _optimizer, out state);
+        MnTrainingProgress progress = Checkpoint.Read(path, _model, _optimizer, out long[] updates, out state);
         Native.Check(NativeMethods.TrainerSetProgress(lease.Value, &progress));
+        fixed (long* pointer = updates)
+        {
+            Native.Check(NativeMethods.TrainerSetUpdates(lease.Value, pointer, updates.Length));
+        }
+
         _learningRate = progress.LearningRate;
         Clear();
     }
