@@ -18,17 +18,6 @@ struct GraphObject {
     Graph graph;
 };
 
-inline mn_parameter_info describe(const ParameterSpec& spec, int32_t node,
-                                  const std::string& name) {
-    mn_parameter_info info{};
-    info.trainable = spec.trainable;
-    info.node = node;
-    info.shape = spec.shape;
-    info.count = element_count(spec.shape);
-    copy_name(info.name, name);
-    return info;
-}
-
 // A trainer is used by one thread at a time; its own state is guarded by its model's lock.
 enum class HandleType : uint32_t { kDevice = 1, kGraph, kDataset, kModel, kTrainer };
 

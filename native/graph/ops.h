@@ -41,6 +41,8 @@ struct Traits {
     int64_t (*groups_an_image)(const mn_op_desc& desc) = nullptr;
     int32_t frozen_op = -1;     // what it is where its statistics are frozen
     int32_t recompute_op = -1;  // what makes its result once more while training
+    // Adds sources that follow from those given; null: none do.
+    void (*complete_sources)(const Graph& graph, Node& node) = nullptr;
     // Whether the result is the source as it is; null: never.
     bool (*is_identity)(const mn_op_desc& desc, bool training) = nullptr;
     // Whether the gradient by a source is that of the result as it is; null: never.
@@ -63,6 +65,9 @@ struct Traits {
     constexpr Traits recomputed(int32_t op) const { return with(&Traits::recompute_op, op); }
     constexpr Traits means_of(int64_t (*value)(const mn_op_desc&)) const {
         return with(&Traits::groups_an_image, value);
+    }
+    constexpr Traits sources_completed_by(void (*value)(const Graph&, Node&)) const {
+        return with(&Traits::complete_sources, value);
     }
     constexpr Traits identity_if(bool (*value)(const mn_op_desc&, bool)) const {
         return with(&Traits::is_identity, value);
