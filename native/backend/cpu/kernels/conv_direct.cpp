@@ -105,12 +105,7 @@ Vec redo_filter(const ConvBackward& op, int64_t o, int64_t tap, int64_t i, Vec v
 }
 
 int64_t f32_is_finite(const float* values, int64_t count) {
-    Vec sum = {};
-    int64_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) sum += load(values + i) * 0.0f;
-    float rest = 0;
-    for (; i < count; i++) rest += values[i] * 0.0f;
-    return all_finite(sum) && rest == 0;
+    return all_finite(look_at(values, count, Vec{}));
 }
 
 void f32_conv2d_sum_filters(const ConvBackward& op, int64_t chunks, int64_t task,
