@@ -1,7 +1,5 @@
 #include "graph/graph.h"
 
-#include <algorithm>
-
 #include "graph/ops.h"
 
 namespace mn {
@@ -16,11 +14,6 @@ void check_size(const Node& node) {
     if (count > kMaxElements)
         fail(MN_SHAPE_MISMATCH, node.label(), "the result ", text_of(node.shape),
              " has more than 2^31 elements an image");
-}
-
-bool moves_values(int32_t op) {
-    return op == MN_OP_FLATTEN || op == MN_OP_RESHAPE || op == MN_OP_SLICE || op == MN_OP_CONCAT ||
-           op == MN_OP_CHANNEL_SHUFFLE;
 }
 
 }  // namespace
@@ -50,19 +43,7 @@ Node Graph::make(int32_t op, const char* name) const {
 }
 
 int32_t Graph::add_input(const mn_shape& shape, const char* name) {
-    Node node = make(MN_OP_INPUT, name);
-    if (shape.rank != 1 && shape.rank != 3)
-        fail(MN_SHAPE_MISMATCH, node.label(), "takes {C, H, W} or {F}, got rank ", shape.rank);
-    for (int i = 0; i < shape.rank; i++)
-        if (shape.dims[i] < 1 || shape.dims[i] > (1 << 24))
-            fail(MN_SHAPE_MISMATCH, node.label(), "dimension ", i, " must be 1 to 2^24, got ",
-                 shape.dims[i]);
-    node.shape.rank = shape.rank;
-    std::copy_n(shape.dims, shape.rank, node.shape.dims);
-    check_size(node);
-    inputs_.push_back(node.id);
-    nodes_.push_back(std::move(node));
-    return size() - 1;
+    return add(MN_OP_INPUT, {}, {}, name, &shape);
 }
 
 int32_t Graph::add(int32_t op, const std::vector<int32_t>& sources, const mn_op_desc& desc,
@@ -80,8 +61,9 @@ int32_t Graph::add(int32_t op, const std::vector<int32_t>& sources, const mn_op_
     }
     op_info(op).infer(node, nodes.data());
     check_size(node);
+    if (op == MN_OP_INPUT) inputs_.push_back(node.id);
     nodes_.push_back(std::move(node));
-    if (op == MN_OP_EMBEDDING) mark_indices(nodes_.back());
+    if (traits_of(op).rows_gathered) mark_indices(nodes_.back());
     return size() - 1;
 }
 
@@ -89,7 +71,7 @@ int32_t Graph::add(int32_t op, const std::vector<int32_t>& sources, const mn_op_
 void Graph::mark_indices(const Node& embedding) {
     nodes_[embedding.sources[0]].embedding = embedding.id;
     for (int32_t id = embedding.sources[0]; id >= 0; id--)
-        if (nodes_[id].embedding == embedding.id && moves_values(nodes_[id].op))
+        if (nodes_[id].embedding == embedding.id && traits_of(nodes_[id].op).values_kept)
             for (int32_t source : nodes_[id].sources) nodes_[source].embedding = embedding.id;
 }
 

@@ -53,6 +53,14 @@ void group_norm(Node& node, Sources sources) {
     if (d.affine) add_affine(node, shape_of({channels}));
 }
 
+int64_t batch_norm_statistics(const mn_op_desc&, int64_t, int64_t channels) {
+    return channels;
+}
+
+int64_t group_norm_statistics(const mn_op_desc& desc, int64_t images, int64_t) {
+    return images * desc.group_norm.groups;
+}
+
 void local_response_norm(Node& node, Sources sources) {
     const mn_local_response_norm_desc& d = node.desc.local_response_norm;
     expect_image(node, *sources[0]);
@@ -70,6 +78,10 @@ void dropout(Node& node, Sources sources) {
              d.probability);
     expect_range(node, "unit", d.unit, MN_DROPOUT_ELEMENT, MN_DROPOUT_IMAGE);
     same_shape(node, sources);
+}
+
+bool dropout_is_identity(const mn_op_desc& desc, bool training) {
+    return !training || desc.dropout.probability == 0;
 }
 
 void scale(Node& node, Sources sources) {
@@ -102,6 +114,12 @@ void binary(Node& node, Sources sources) {
              text_of(left), " from \"", sources[0]->name, "\" and ", text_of(right), " from \"",
              sources[1]->name, "\"");
     same_shape(node, sources);
+}
+
+// Sums hand their gradient on.
+bool binary_aliases_gradient(const mn_op_desc& desc, size_t source) {
+    const int32_t kind = desc.binary.kind;
+    return kind == MN_BINARY_ADD || (kind == MN_BINARY_SUBTRACT && source == 0);
 }
 
 void concat(Node& node, Sources sources) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "graph/ops.h"
 #include "passes/program.h"
 
 namespace mn {
@@ -30,13 +31,13 @@ std::vector<bool> needed_nodes(const Graph& graph, const LowerOptions& options) 
 
 // Logical dimensions of a parameter; its layout is chosen later. The weights of a linear layer see
 // the image that was flattened.
-mnb_param param_of(const ParameterSpec& spec, const mnb_tensor& source, bool linear) {
+mnb_param param_of(const ParameterSpec& spec, const mnb_tensor& source, bool image_seen) {
     mnb_param param{};
     param.layout = MNB_PARAM_PLAIN;
     param.role = !spec.trainable ? MNB_STATISTIC : spec.bias ? MNB_BIAS : MNB_WEIGHT;
     param.o = spec.shape.dims[0];
     param.i = param.h = param.w = 1;
-    if (linear && !spec.bias) {
+    if (image_seen && !spec.bias) {
         param.i = source.c, param.h = source.h, param.w = source.w;
         return param;
     }
@@ -45,11 +46,6 @@ mnb_param param_of(const ParameterSpec& spec, const mnb_tensor& source, bool lin
     if (spec.shape.rank == 3) param.w = spec.shape.dims[2];
     if (spec.shape.rank == 4) param.h = spec.shape.dims[2], param.w = spec.shape.dims[3];
     return param;
-}
-
-bool keeps_view(int32_t op) {
-    return op == MN_OP_ACTIVATION || op == MN_OP_SOFTMAX || op == MN_OP_LOG_SOFTMAX ||
-           op == MN_OP_DROPOUT;
 }
 
 // What of the backend's ops computes a loss.
@@ -74,7 +70,7 @@ void view_reshapes(Program& program) {
         const auto is_row = [&](int32_t value) {
             return layout_is_trivial(program.values[value].tensor);
         };
-        if (operation.op != MN_OP_RESHAPE || !is_row(operation.sources[0]) ||
+        if (!traits_of(operation.op).order_kept || !is_row(operation.sources[0]) ||
             !is_row(operation.dst) ||
             only_reader(program, operation.sources[0]) != static_cast<int32_t>(i)) {
             i++;
@@ -106,7 +102,8 @@ Program lower(const Graph& graph, const LowerOptions& options) {
         next_param += static_cast<int32_t>(node.parameters.size());
         if (!needed[id]) continue;
 
-        if (node.op == MN_OP_FLATTEN) {
+        const Traits& traits = traits_of(node.op);
+        if (traits.lowering == Lowering::kView) {
             const int32_t source = value_of[node.sources[0]];
             mnb_tensor view = program.values[source].tensor;
             view.flat = 1;
@@ -114,13 +111,13 @@ Program lower(const Graph& graph, const LowerOptions& options) {
             continue;
         }
 
-        if (node.op == MN_OP_DROPOUT && (!options.training || node.desc.dropout.probability == 0)) {
+        if (traits.is_identity && traits.is_identity(node.desc, options.training)) {
             const int32_t source = value_of[node.sources[0]];
             value_of[id] = program.add_view(mnb_tensor(program.values[source].tensor), source);
             continue;
         }
 
-        if (node.op == MN_OP_NORMALIZE) {
+        if (traits.lowering == Lowering::kNormalizedLoad) {
             // The load is the input's. Its value, unnormalised, may be wanted as well.
             Operation load = *std::find_if(
                 program.operations.begin(), program.operations.end(), [&](const Operation& other) {
@@ -136,33 +133,32 @@ Program lower(const Graph& graph, const LowerOptions& options) {
             continue;
         }
 
+        const bool is_load = traits.lowering == Lowering::kLoad;
         Operation operation;
-        operation.op = node.op == MN_OP_INPUT ? static_cast<int32_t>(MNB_OP_LOAD) : node.op;
+        operation.op = is_load ? static_cast<int32_t>(MNB_OP_LOAD) : node.op;
         operation.desc = node.desc;
         operation.name = node.name;
         operation.node = id;
-        if (node.op == MN_OP_INPUT)
+        if (is_load)
             operation.input =
                 static_cast<int32_t>(std::find(graph.inputs().begin(), graph.inputs().end(), id) -
                                      graph.inputs().begin());
         for (int32_t source : node.sources) operation.sources.push_back(value_of[source]);
         for (const ParameterSpec& spec : node.parameters)
-            operation.params.push_back(param_of(spec, program.values[operation.sources[0]].tensor,
-                                                node.op == MN_OP_LINEAR));
+            operation.params.push_back(
+                param_of(spec, program.values[operation.sources[0]].tensor, traits.image_seen));
         for (size_t p = 0; p < node.parameters.size(); p++) {
             const size_t index = static_cast<size_t>(first_param) + p;
             const bool frozen = index < options.frozen.size() && options.frozen[index];
             operation.param_ids.push_back(static_cast<int32_t>(index));
             operation.wants_diff_params.push_back(node.parameters[p].trainable && !frozen);
-            if (node.op == MN_OP_BATCH_NORM && !node.parameters[p].trainable && frozen)
-                operation.op = MNB_OP_FROZEN_BATCH_NORM;
+            if (traits.frozen_op >= 0 && !node.parameters[p].trainable && frozen)
+                operation.op = traits.frozen_op;
         }
         operation.dst = program.add_value(tensor_of(node.shape));
-        if (node.op != MN_OP_INPUT) {
-            // Elementwise ops keep their source's view of features.
+        if (traits.view_kept) {
             mnb_tensor& dst = program.values[operation.dst].tensor;
-            const mnb_tensor& src = program.values[operation.sources[0]].tensor;
-            if (dst.flat && keeps_view(node.op)) dst = src;
+            if (dst.flat) dst = program.values[operation.sources[0]].tensor;
         }
         value_of[id] = operation.dst;
         program.operations.push_back(std::move(operation));

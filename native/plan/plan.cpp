@@ -5,6 +5,7 @@
 #include <optional>
 #include <type_traits>
 
+#include "graph/ops.h"
 #include "plan/stop_watch.h"
 
 namespace mn {
@@ -72,25 +73,24 @@ int64_t Plan::loss_elements(int32_t op) const {
 bool Plan::moves_statistics() const {
     if (!program_.training) return false;
     for (const Operation& operation : program_.operations)
-        if (operation.op == MN_OP_BATCH_NORM) return true;
+        if (traits_of(operation.op).statistics_moved) return true;
     return false;
 }
 
 void Plan::check_count(int32_t count) const {
     if (!program_.training) return;
     for (const Operation& operation : program_.operations) {
-        const bool by_group = operation.op == MN_OP_GROUP_NORM;
-        if (!by_group && operation.op != MN_OP_BATCH_NORM) continue;
+        const OpInfo& op = op_info(operation.op);
+        if (!op.traits.statistics) continue;
         const mnb_tensor& source = program_.values[operation.sources[0]].tensor;
-        const int64_t pixels = source.flat ? 1 : source.h * source.w;
-        const int64_t channels = source.c * source.h * source.w / pixels;
-        if (by_group && channels * pixels == operation.desc.group_norm.groups)
-            fail(MN_INVALID_ARGUMENT, "[group_norm \"", operation.name,
-                 "\"] expects more than 1 value per group when training, got ", channels,
-                 " channels of ", pixels, " in ", operation.desc.group_norm.groups, " groups");
-        if (!by_group && count * pixels == 1)
-            fail(MN_INVALID_ARGUMENT, "[batch_norm \"", operation.name,
-                 "\"] expects more than 1 value per channel when training, got a batch of 1");
+        const int64_t values = source.c * source.h * source.w;
+        const int64_t channels = source.flat ? values : source.c;
+        if (count * values == op.traits.statistics(operation.desc, count, channels))
+            fail(MN_INVALID_ARGUMENT, "[", op.name, " \"", operation.name,
+                 "\"] expects more than 1 value per ",
+                 op.traits.statistics_moved ? "channel" : "group",
+                 " when training, got a batch of ", count, " with ", channels, " channels of ",
+                 values / channels);
     }
 }
 
