@@ -16,11 +16,6 @@ void check_size(const Node& node) {
              " has more than 2^31 elements an image");
 }
 
-bool moves_values(int32_t op) {
-    return op == MN_OP_FLATTEN || op == MN_OP_RESHAPE || op == MN_OP_SLICE || op == MN_OP_CONCAT ||
-           op == MN_OP_CHANNEL_SHUFFLE;
-}
-
 }  // namespace
 
 std::string Node::label() const {
@@ -106,7 +101,7 @@ int32_t Graph::add(int32_t op, const std::vector<int32_t>& sources, const mn_op_
     info.infer(node, nodes.data());
     check_size(node);
     const int32_t id = keep(std::move(node));
-    if (op == MN_OP_EMBEDDING) mark_indices(nodes_.back());
+    if (traits_of(op).rows_gathered) mark_indices(nodes_.back());
     return id;
 }
 
@@ -114,7 +109,7 @@ int32_t Graph::add(int32_t op, const std::vector<int32_t>& sources, const mn_op_
 void Graph::mark_indices(const Node& embedding) {
     nodes_[embedding.sources[0]].embedding = embedding.id;
     for (int32_t id = embedding.sources[0]; id >= 0; id--)
-        if (nodes_[id].embedding == embedding.id && moves_values(nodes_[id].op))
+        if (nodes_[id].embedding == embedding.id && traits_of(nodes_[id].op).values_kept)
             for (int32_t source : nodes_[id].sources) nodes_[source].embedding = embedding.id;
 }
 

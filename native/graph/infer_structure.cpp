@@ -53,6 +53,14 @@ void group_norm(Node& node, Sources sources) {
     if (d.affine) add_affine(node, shape_of({channels}));
 }
 
+int64_t batch_norm_statistics(const mn_op_desc&, int64_t, int64_t channels) {
+    return channels;
+}
+
+int64_t group_norm_statistics(const mn_op_desc& desc, int64_t images, int64_t) {
+    return images * desc.group_norm.groups;
+}
+
 void local_response_norm(Node& node, Sources sources) {
     const mn_local_response_norm_desc& d = node.desc.local_response_norm;
     expect_image(node, *sources[0]);
@@ -70,10 +78,6 @@ void dropout(Node& node, Sources sources) {
              d.probability);
     expect_range(node, "unit", d.unit, MN_DROPOUT_ELEMENT, MN_DROPOUT_IMAGE);
     same_shape(node, sources);
-}
-
-int64_t group_norm_groups(const mn_op_desc& desc) {
-    return desc.group_norm.groups;
 }
 
 bool dropout_is_identity(const mn_op_desc& desc, bool training) {

@@ -80,19 +80,17 @@ bool Plan::moves_statistics() const {
 void Plan::check_count(int32_t count) const {
     if (!program_.training) return;
     for (const Operation& operation : program_.operations) {
-        const Traits& traits = traits_of(operation.op);
-        if (!traits.statistics_moved && !traits.groups_an_image) continue;
+        const OpInfo& op = op_info(operation.op);
+        if (!op.traits.statistics) continue;
         const mnb_tensor& source = program_.values[operation.sources[0]].tensor;
-        const int64_t pixels = source.flat ? 1 : source.h * source.w;
-        const int64_t channels = source.c * source.h * source.w / pixels;
-        const int64_t groups = traits.groups_an_image ? traits.groups_an_image(operation.desc) : 0;
-        if (groups && channels * pixels == groups)
-            fail(MN_INVALID_ARGUMENT, "[", op_info(operation.op).name, " \"", operation.name,
-                 "\"] expects more than 1 value per group when training, got ", channels,
-                 " channels of ", pixels, " in ", groups, " groups");
-        if (!groups && count * pixels == 1)
-            fail(MN_INVALID_ARGUMENT, "[", op_info(operation.op).name, " \"", operation.name,
-                 "\"] expects more than 1 value per channel when training, got a batch of 1");
+        const int64_t values = source.c * source.h * source.w;
+        const int64_t channels = source.flat ? values : source.c;
+        if (count * values == op.traits.statistics(operation.desc, count, channels))
+            fail(MN_INVALID_ARGUMENT, "[", op.name, " \"", operation.name,
+                 "\"] expects more than 1 value per ",
+                 op.traits.statistics_moved ? "channel" : "group",
+                 " when training, got a batch of ", count, " with ", channels, " channels of ",
+                 values / channels);
     }
 }
 

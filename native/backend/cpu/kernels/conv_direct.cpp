@@ -1,6 +1,7 @@
 #include "backend/cpu/kernels/conv_direct.h"
 
 #include "backend/cpu/kernels/kernels.h"
+#include "backend/cpu/kernels/sums.h"
 
 namespace mn::cpu::MN_ISA {
 
@@ -85,7 +86,7 @@ Vec redo_filter(const ConvBackward& op, int64_t o, int64_t tap, int64_t i, Vec v
     if (lanes <= 0) return Vec{};  // padding
     const int64_t down = tap / s.kw * s.dh - s.pt, right = tap % s.kw * s.dw - s.pl;
     const float* source = op.src + o / (s.oc / s.groups) * (s.ic / s.groups) + i;
-    Vec sum = {};
+    LongSum sum;
     for (int64_t row = 0; row < op.count * s.oh; row++) {
         const int64_t n = row / s.oh, y = row % s.oh, iy = y * s.sh + down;
         if (iy < 0 || iy >= s.ih) continue;
@@ -96,21 +97,17 @@ Vec redo_filter(const ConvBackward& op, int64_t o, int64_t tap, int64_t i, Vec v
             for (int64_t x = x0; x < x1; x++) {
                 const int64_t ix = x * s.sw + right;
                 if (ix < 0 || ix >= s.iw) continue;
-                sum += load(gradient + (x - x0) * kLanes) *
-                       splat(source[((n * s.ih + iy) * s.iw + ix) * s.ic]);
+                sum.add(load(gradient + (x - x0) * kLanes) *
+                        splat(source[((n * s.ih + iy) * s.iw + ix) * s.ic]));
             }
         }
     }
-    return v - v != Vec{} ? sum : v;
+    const Vec again = sum.over(1);
+    return v - v != Vec{} ? again : v;
 }
 
 int64_t f32_is_finite(const float* values, int64_t count) {
-    Vec sum = {};
-    int64_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) sum += load(values + i) * 0.0f;
-    float rest = 0;
-    for (; i < count; i++) rest += values[i] * 0.0f;
-    return all_finite(sum) && rest == 0;
+    return all_finite(look_at(values, count, Vec{}));
 }
 
 void f32_conv2d_sum_filters(const ConvBackward& op, int64_t chunks, int64_t task,
@@ -121,8 +118,7 @@ void f32_conv2d_sum_filters(const ConvBackward& op, int64_t chunks, int64_t task
     const int64_t first = task * inputs * kPanel;
     for (int64_t at = 0; at < inputs * kPanel; at += kLanes) {
         const float* from = op.chunk_weights + first + at;
-        Vec sum = load(from);
-        for (int64_t j = 1; j < chunks; j++) sum += load(from + j * op.chunk_weights_stride);
+        Vec sum = sum_of(from, chunks, op.chunk_weights_stride);
         if (!all_finite(sum)) sum = redo_filter(op, o + at % kPanel, tap, at / kPanel, sum);
         float* to = diff_weights + first + at;
         store(to, accumulate ? load(to) + sum : sum);

@@ -229,7 +229,8 @@ void f32_conv2d_image_diff_weights(const ConvBackward& op, int64_t chunk, float*
     Vec seen = {};
     for (int64_t n = chunk * op.images_per_chunk; n < end; n++) {
         copy_with_border({op.src + n * s.ih * s.iw, s.ih, s.iw, 1, 1}, 1, -s.pt,
-                         2 * s.pool.oh + 2 - s.pt, -s.pl, width - s.pl, scratch, &seen);
+                         2 * s.pool.oh + 2 - s.pt, -s.pl, width - s.pl, scratch);
+        seen = look_at(op.src + n * s.ih * s.iw, s.ih * s.iw, seen);
         int64_t o = 0;
         for (; o + kVecs * kLanes <= s.oc; o += kVecs * kLanes)
             diff_weights_block<kVecs>(op, scratch, width, n, o, weights, bias);

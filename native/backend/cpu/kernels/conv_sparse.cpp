@@ -139,13 +139,18 @@ void f32_conv2d_sparse_diff_weights(const ConvBackward& op, int64_t task, float*
     const int64_t end = min_of((chunk + 1) * op.images_per_chunk, op.count);
     Vec seen = {};
     for (int64_t n = chunk * op.images_per_chunk; n < end; n++) {
+        const float* image = op.src + n * s.ih * s.iw * s.ic;
+        int64_t looked = 0;  // at rows of the image; some are before, between or behind all strips
         for (w.row0 = 0; w.row0 < pool.oh; w.row0 = w.row1) {
             w.row1 = min_of(w.row0 + op.rows_per_strip, pool.oh);
             w.y0 = max_of(w.row0 * pool.sh - pool.ph, 0);
             const int64_t y1 = min_of((w.row1 - 1) * pool.sh - pool.ph + pool.kh, s.oh);
-            copy_with_border({op.src + n * s.ih * s.iw * s.ic, s.ih, s.iw, s.ic, s.ic}, s.ic,
-                             w.y0 * s.sh - s.pt, (y1 - 1) * s.sh - s.pt + (s.kh - 1) * s.dh + 1,
-                             -s.pl, w.width - s.pl, scratch, &seen);
+            const int64_t top = w.y0 * s.sh - s.pt;
+            const int64_t bottom = (y1 - 1) * s.sh - s.pt + (s.kh - 1) * s.dh + 1;
+            copy_with_border({image, s.ih, s.iw, s.ic, s.ic}, s.ic, top, bottom, -s.pl,
+                             w.width - s.pl, scratch, &seen);
+            seen = look_at(image + looked * s.iw * s.ic, (top - looked) * s.iw * s.ic, seen);
+            looked = min_of(max_of(bottom, looked), s.ih);
             mask_gradients(op, n, o0, o1 - o0, w, masked);
             const int64_t windows = (w.row1 - w.row0) * pool.ow;
             add_pixels(masked, kChannels, windows, o1 - o0, bias + o0);
@@ -169,6 +174,7 @@ void f32_conv2d_sparse_diff_weights(const ConvBackward& op, int64_t task, float*
                 }
             }
         }
+        seen = look_at(image + looked * s.iw * s.ic, (s.ih - looked) * s.iw * s.ic, seen);
     }
     sums.finish();
     if (all_finite(seen)) return;

@@ -276,6 +276,8 @@ void pool_strip(const ConvForward& op, const WinogradShape& w, int64_t n, int64_
     uint8_t* args = Saves ? op.saved + n * op.saved_image + o : nullptr;
     for (int64_t c = 0; c < columns; c += kLanes) {
         const Vec bias = op.bias ? load(op.bias + o + c) : Vec{};
+        // Added to the largest only, but to each where it makes all of them equal.
+        const bool early = !all_finite(bias);
         const float* from = products + c;
         for (int64_t y = row0; y < row1; y++) {
             for (int64_t x = 0; x < w.tile_columns; x++, from += kBlock) {
@@ -283,6 +285,10 @@ void pool_strip(const ConvForward& op, const WinogradShape& w, int64_t n, int64_
                 results_of_tile(from, w.product_stride, r);
                 if (!is_finite(r))
                     redo_tile(r, [&](Vec* v) { redo_results(op, n, M * y, M * x, M, o + c, v); });
+                if (early) {
+                    MN_UNROLL
+                    for (int i = 0; i < M * M; i++) r[i / M][i % M] += bias;
+                }
                 MN_UNROLL
                 for (int i = 0; i < M; i += 2) {
                     MN_UNROLL
@@ -293,7 +299,7 @@ void pool_strip(const ConvForward& op, const WinogradShape& w, int64_t n, int64_
                         IntVec best_at;
                         pool_window<Saves>(r, i, j, {2 * px + 1 < s.ow, 2 * py + 1 < s.oh}, best,
                                            best_at);
-                        best += bias;
+                        if (!early) best += bias;
                         if (s.relu) best = relu(best);
                         const int64_t at = (py * s.pool.ow + px) * s.oc + c;
                         store_part(image + at, best, columns - c);

@@ -26,6 +26,13 @@ Vec copy_and_look(const float* from, int64_t count, float* to, Vec seen) {
 
 }  // namespace
 
+Vec look_at(const float* values, int64_t count, Vec seen) {
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) seen += load(values + i) * 0.0f;
+    for (; i < count; i++) seen[0] += values[i] * 0.0f;
+    return seen;
+}
+
 void copy_with_border(const ImageView& view, int64_t padded, int64_t y0, int64_t y1, int64_t x0,
                       int64_t x1, float* out, Vec* seen) {
     const int64_t left = min_of(max_of(-x0, 0), x1 - x0);

@@ -17,10 +17,13 @@ struct ImageView {
 };
 
 // Rows [y0, y1) and columns [x0, x1), with zeros where there is no image and in channels from the
-// view's up to `padded`. `seen`, for views without padding and other channels only: becomes a NaN
-// where something that is copied is not finite.
+// view's up to `padded`. `seen`: as look_at has it, of what is copied; only for views of whole
+// pixels that are not padded.
 void copy_with_border(const ImageView& view, int64_t padded, int64_t y0, int64_t y1, int64_t x0,
                       int64_t x1, float* out, Vec* seen = nullptr);
+
+// Returns `seen`, with a NaN in it if one of the values is not finite.
+Vec look_at(const float* values, int64_t count, Vec seen);
 
 // The source strip that rows [y0, y1) of the convolution read: where it stands, or copied with its
 // border, pixels `pixel` floats apart. Its rows are strip_width pixels long.
