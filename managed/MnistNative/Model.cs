@@ -271,9 +271,9 @@ public sealed partial class Model : IDisposable
     }
 
     /// <summary>Takes note of a training by <see cref="Fit"/>; a second one is told of.</summary>
-    internal void NoteFit()
+    internal void NoteFit(bool goesOn)
     {
-        if (_fitted)
+        if (_fitted && !goesOn)
         {
             MnistNativeLog.Write(
                 MnistNativeLogLevel.Information,

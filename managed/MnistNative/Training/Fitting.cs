@@ -55,7 +55,7 @@ internal sealed class Fitting
     public TrainingResult Run()
     {
         _total.Start();
-        _model.NoteFit();
+        _model.NoteFit(goesOn: _options.ResumeFrom is not null);
         try
         {
             _cancellation.ThrowIfCancellationRequested();
@@ -301,7 +301,7 @@ internal sealed class Fitting
             batches.CopyImages(images);
             return Divergence.FirstLayer(_model, images);
         }
-        catch (MnistNativeOutOfMemoryException)
+        catch (Exception e) when (e is MnistNativeOutOfMemoryException or OutOfMemoryException)
         {
             return null;
         }

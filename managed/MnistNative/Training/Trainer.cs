@@ -67,10 +67,6 @@ public sealed unsafe class Trainer : IDisposable
         {
             WarnOfLayersOfTraining(options.ParameterGroups);
         }
-        else
-        {
-            model.TrainedWith = (_loss as TargetLoss)?.Kind;
-        }
     }
 
     /// <summary>Largest batch that a step takes.</summary>
@@ -212,6 +208,7 @@ public sealed unsafe class Trainer : IDisposable
 
         Native.Check(NativeMethods.TrainerApply(lease.Value));
         _accumulated = 0;
+        NoteUpdate();
     }
 
     /// <summary>Forgets what was accumulated. PyTorch: <c>optimizer.zero_grad()</c>.</summary>
@@ -338,6 +335,7 @@ public sealed unsafe class Trainer : IDisposable
 
         _accumulated = 0;
         _lastCount = batch.Count;
+        NoteUpdate();
     }
 
     /// <summary>Waits for the steps begun and gives sums over them.</summary>
@@ -347,6 +345,15 @@ public sealed unsafe class Trainer : IDisposable
         using NativeHandle.Lease lease = _handle.Use();
         Native.Check(NativeMethods.TrainerStepSums(lease.Value, restart ? 1 : 0, &sums));
         return sums;
+    }
+
+    // The parameters are now of this loss; of one's own nothing is known.
+    private void NoteUpdate()
+    {
+        if (_loss is not OutputGradientLoss)
+        {
+            _model.TrainedWith = (_loss as TargetLoss)?.Kind;
+        }
     }
 
     // Forward, from which the gradient of the caller's own loss is taken, gives another output than the step.
@@ -506,6 +513,11 @@ public sealed unsafe class Trainer : IDisposable
 
         _accumulated = accumulate ? _accumulated + 1 : 0;
         _lastCount = batch.Count;
+        if (!accumulate)
+        {
+            NoteUpdate();
+        }
+
         return metrics;
     }
 
