@@ -1,6 +1,8 @@
 // Nodes become operations on values. Input and normalisation become one load, so that the first
-// operation reads pixels; a flattening becomes a view of its source, and so do a dropout that drops
-// nothing and a reshaping that moves nothing.
+// operation reads pixels; a dropout that drops nothing is its source.
+//
+// A flattening costs nothing where its reader takes the elements one by one: that reads the
+// flattening's source as it is, in whatever layout. Others read a reshaping.
 
 #include <algorithm>
 #include <cstddef>
@@ -9,14 +11,6 @@
 
 namespace mn {
 namespace {
-
-mnb_tensor tensor_of(const mn_shape& shape) {
-    // A sequence {C, L} is an image of one row.
-    if (shape.rank == 2) return dense_tensor(shape.dims[0], 1, shape.dims[1], false, MNB_NCHW);
-    return shape.rank == 3
-               ? dense_tensor(shape.dims[0], shape.dims[1], shape.dims[2], false, MNB_NCHW)
-               : dense_tensor(element_count(shape), 1, 1, true, MNB_NCHW);
-}
 
 std::vector<bool> needed_nodes(const Graph& graph, const LowerOptions& options) {
     std::vector<bool> needed(graph.size(), options.whole_graph);
@@ -28,28 +22,20 @@ std::vector<bool> needed_nodes(const Graph& graph, const LowerOptions& options) 
     return needed;
 }
 
-// Logical dimensions of a parameter; its layout is chosen later. The weights of a linear layer see
-// the image that was flattened.
-mnb_param param_of(const ParameterSpec& spec, const mnb_tensor& source, bool linear) {
-    mnb_param param{};
-    param.layout = MNB_PARAM_PLAIN;
-    param.role = !spec.trainable ? MNB_STATISTIC : spec.bias ? MNB_BIAS : MNB_WEIGHT;
-    param.o = spec.shape.dims[0];
-    param.i = param.h = param.w = 1;
-    if (linear && !spec.bias) {
-        param.i = source.c, param.h = source.h, param.w = source.w;
-        return param;
-    }
-    // The last dimension of a one-dimensional convolution's weights is the width.
-    if (spec.shape.rank > 1) param.i = spec.shape.dims[1];
-    if (spec.shape.rank == 3) param.w = spec.shape.dims[2];
-    if (spec.shape.rank == 4) param.h = spec.shape.dims[2], param.w = spec.shape.dims[3];
-    return param;
+// The shape that a parameter is stored in. A linear layer reads sources of any rank: its weights
+// O x I become O x C x H x W, so that they can be stored in the order of the source's elements.
+mn_shape stored_shape(const ParameterSpec& spec, const mnb_tensor& source, bool linear) {
+    mn_shape shape = spec.shape;
+    if (!linear || spec.bias || source.rank == 1) return shape;
+    shape.rank = 1 + source.rank;
+    std::copy_n(source.dims, source.rank, shape.dims + 1);
+    return shape;
 }
 
-bool keeps_view(int32_t op) {
-    return op == MN_OP_ACTIVATION || op == MN_OP_SOFTMAX || op == MN_OP_LOG_SOFTMAX ||
-           op == MN_OP_DROPOUT;
+// Ops whose result does not depend on how the elements of their source are arranged, but for the
+// result's own arrangement.
+bool is_elementwise(int32_t op) {
+    return op == MN_OP_ACTIVATION || op == MN_OP_DROPOUT;
 }
 
 // What of the backend's ops computes a loss.
@@ -65,142 +51,171 @@ int32_t loss_op(int32_t kind) {
     }
 }
 
-// A reshaping between values of one channel or one pixel, whose elements keep their places, becomes
-// a view. Not where its source has other readers: the sum of their gradients would be of two
-// shapes.
-void view_reshapes(Program& program) {
-    for (size_t i = 0; i < program.operations.size();) {
-        const Operation& operation = program.operations[i];
-        const auto is_row = [&](int32_t value) {
-            return layout_is_trivial(program.values[value].tensor);
-        };
-        if (operation.op != MN_OP_RESHAPE || !is_row(operation.sources[0]) ||
-            !is_row(operation.dst) ||
-            only_reader(program, operation.sources[0]) != static_cast<int32_t>(i)) {
-            i++;
-            continue;
-        }
-        const int32_t from = program.values[operation.dst].storage;
-        const int32_t to = program.values[operation.sources[0]].storage;
-        for (Value& value : program.values)
-            if (value.storage == from) value.storage = to;
-        program.operations.erase(program.operations.begin() + static_cast<std::ptrdiff_t>(i));
+class Lowering {
+public:
+    Lowering(const Graph& graph, const LowerOptions& options) : graph_(graph), options_(options) {
+        program_.training = options.training;
+        program_.max_batch = options.max_batch;
+        program_.precision = options.precision;
+        program_.input_gradients.assign(graph.inputs().size(), -1);
+        results_.resize(graph.size());
     }
-}
 
-}  // namespace
-
-Program lower(const Graph& graph, const LowerOptions& options) {
-    Program program;
-    program.training = options.training;
-    program.max_batch = options.max_batch;
-    program.precision = options.precision;
-    program.input_gradients.assign(graph.inputs().size(), -1);
-    const std::vector<bool> needed = needed_nodes(graph, options);
-
-    std::vector<int32_t> value_of(graph.size(), -1);
-    int32_t next_param = 0;
-    for (int32_t id = 0; id < graph.size(); id++) {
-        const Node& node = graph.node(id);
-        const int32_t first_param = next_param;
-        next_param += static_cast<int32_t>(node.parameters.size());
-        if (!needed[id]) continue;
-
-        if (node.op == MN_OP_FLATTEN) {
-            const int32_t source = value_of[node.sources[0]];
-            mnb_tensor view = program.values[source].tensor;
-            view.flat = 1;
-            value_of[id] = program.add_view(view, source);
-            continue;
+    Program run() {
+        const std::vector<bool> needed = needed_nodes(graph_, options_);
+        int32_t first_param = 0;
+        for (int32_t id = 0; id < graph_.size(); id++) {
+            const Node& node = graph_.node(id);
+            if (needed[id]) lower(node, first_param);
+            first_param += static_cast<int32_t>(node.parameters.size());
         }
+        for (int32_t output : options_.outputs) program_.outputs.push_back(results_[output].value);
+        for (const mn_loss_desc& loss : options_.losses) add_loss(loss);
+        if (!options_.whole_graph) remove_unread_loads();
+        return std::move(program_);
+    }
 
-        if (node.op == MN_OP_DROPOUT && (!options.training || node.desc.dropout.probability == 0)) {
-            const int32_t source = value_of[node.sources[0]];
-            value_of[id] = program.add_view(mnb_tensor(program.values[source].tensor), source);
-            continue;
-        }
+private:
+    // Where a node's result is: in a value of its shape, or of another, whose elements it is in
+    // order.
+    struct Result {
+        int32_t value = -1;
+        bool flattened = false;
+    };
 
-        if (node.op == MN_OP_NORMALIZE) {
-            // The load is the input's. Its value, unnormalised, may be wanted as well.
-            Operation load = *std::find_if(
-                program.operations.begin(), program.operations.end(), [&](const Operation& other) {
-                    return other.op == MNB_OP_LOAD && other.node == node.sources[0];
-                });
-            load.mean = node.mean;
-            load.std = node.std;
-            load.desc.normalize.channels = static_cast<int32_t>(node.mean.size());
-            load.name = node.name;
-            load.dst = program.add_value(tensor_of(node.shape));
-            value_of[id] = load.dst;
-            program.operations.push_back(std::move(load));
-            continue;
-        }
+    void lower(const Node& node, int32_t first_param) {
+        if (node.op == MN_OP_FLATTEN)
+            results_[node.id] = {results_[node.sources[0]].value, true};
+        else if (node.op == MN_OP_DROPOUT &&
+                 (!options_.training || node.desc.dropout.probability == 0))
+            results_[node.id] = results_[node.sources[0]];
+        else if (node.op == MN_OP_NORMALIZE)
+            add_normalized_load(node);
+        else
+            add_operation(node, first_param);
+    }
 
+    // The load is the input's. Its value, unnormalised, may be wanted as well.
+    void add_normalized_load(const Node& node) {
+        Operation load = *std::find_if(
+            program_.operations.begin(), program_.operations.end(), [&](const Operation& other) {
+                return other.op == MNB_OP_LOAD && other.node == node.sources[0];
+            });
+        load.mean = node.mean;
+        load.std = node.std;
+        load.desc.normalize.channels = static_cast<int32_t>(node.mean.size());
+        load.name = node.name;
+        load.dst = program_.add_value(dense_tensor(node.shape, MNB_NCHW));
+        results_[node.id].value = load.dst;
+        program_.operations.push_back(std::move(load));
+    }
+
+    void add_operation(const Node& node, int32_t first_param) {
         Operation operation;
         operation.op = node.op == MN_OP_INPUT ? static_cast<int32_t>(MNB_OP_LOAD) : node.op;
         operation.desc = node.desc;
         operation.name = node.name;
-        operation.node = id;
+        operation.node = node.id;
         if (node.op == MN_OP_INPUT)
-            operation.input =
-                static_cast<int32_t>(std::find(graph.inputs().begin(), graph.inputs().end(), id) -
-                                     graph.inputs().begin());
-        for (int32_t source : node.sources) operation.sources.push_back(value_of[source]);
-        for (const ParameterSpec& spec : node.parameters)
-            operation.params.push_back(param_of(spec, program.values[operation.sources[0]].tensor,
-                                                node.op == MN_OP_LINEAR));
-        for (size_t p = 0; p < node.parameters.size(); p++) {
-            const size_t index = static_cast<size_t>(first_param) + p;
-            const bool frozen = index < options.frozen.size() && options.frozen[index];
-            operation.param_ids.push_back(static_cast<int32_t>(index));
-            operation.wants_diff_params.push_back(node.parameters[p].trainable && !frozen);
-            if (node.op == MN_OP_BATCH_NORM && !node.parameters[p].trainable && frozen)
-                operation.op = MNB_OP_FROZEN_BATCH_NORM;
+            operation.input = static_cast<int32_t>(
+                std::find(graph_.inputs().begin(), graph_.inputs().end(), node.id) -
+                graph_.inputs().begin());
+        bool flattened = false;
+        for (int32_t source : node.sources) {
+            const bool any_order = is_elementwise(node.op) || node.op == MN_OP_LINEAR;
+            if (results_[source].flattened && !any_order) flatten(source);
+            flattened = results_[source].flattened;
+            operation.sources.push_back(results_[source].value);
         }
-        operation.dst = program.add_value(tensor_of(node.shape));
-        if (node.op != MN_OP_INPUT) {
-            // Elementwise ops keep their source's view of features.
-            mnb_tensor& dst = program.values[operation.dst].tensor;
-            const mnb_tensor& src = program.values[operation.sources[0]].tensor;
-            if (dst.flat && keeps_view(node.op)) dst = src;
+        add_params(node, first_param, operation);
+        mnb_tensor dst = dense_tensor(node.shape, MNB_NCHW);
+        if (flattened && is_elementwise(node.op)) {
+            dst = program_.values[operation.sources[0]].tensor;
+            results_[node.id].flattened = true;
+            // Of features, each is a channel.
+            if (node.op == MN_OP_DROPOUT && operation.desc.dropout.unit == MN_DROPOUT_CHANNEL)
+                operation.desc.dropout.unit = MN_DROPOUT_ELEMENT;
         }
-        value_of[id] = operation.dst;
-        program.operations.push_back(std::move(operation));
+        operation.dst = results_[node.id].value = program_.add_value(dst);
+        program_.operations.push_back(std::move(operation));
     }
 
-    for (int32_t output : options.outputs) program.outputs.push_back(value_of[output]);
-    for (const mn_loss_desc& loss : options.losses) {
+    void add_params(const Node& node, int32_t first_param, Operation& operation) const {
+        for (size_t p = 0; p < node.parameters.size(); p++) {
+            const ParameterSpec& spec = node.parameters[p];
+            const size_t index = static_cast<size_t>(first_param) + p;
+            const bool frozen = index < options_.frozen.size() && options_.frozen[index];
+            operation.params.push_back(
+                options_.parameters.empty()
+                    ? stored_param(stored_shape(spec, program_.values[operation.sources[0]].tensor,
+                                                node.op == MN_OP_LINEAR),
+                                   !spec.trainable ? MNB_STATISTIC
+                                   : spec.bias     ? MNB_BIAS
+                                                   : MNB_WEIGHT,
+                                   MNB_PARAM_ANY)
+                    : options_.parameters[index]);
+            operation.param_ids.push_back(static_cast<int32_t>(index));
+            operation.wants_diff_params.push_back(spec.trainable && !frozen);
+            if (node.op == MN_OP_BATCH_NORM && !spec.trainable && frozen)
+                operation.op = MNB_OP_FROZEN_BATCH_NORM;
+        }
+    }
+
+    // Makes a value of a flattened node's own shape.
+    void flatten(int32_t node) {
+        Operation reshape;
+        reshape.op = MN_OP_RESHAPE;
+        reshape.name = graph_.node(node).name;
+        reshape.node = node;
+        reshape.sources.push_back(results_[node].value);
+        reshape.dst = program_.add_value(dense_tensor(graph_.node(node).shape, MNB_NCHW));
+        results_[node] = {reshape.dst, false};
+        program_.operations.push_back(std::move(reshape));
+    }
+
+    void add_loss(const mn_loss_desc& loss) {
+        if (results_[loss.node].flattened) flatten(loss.node);
         Operation operation;
         operation.op = loss_op(loss.kind);
         operation.desc.loss = loss;
         if (loss.class_weights)
             operation.class_weights.assign(loss.class_weights,
                                            loss.class_weights + loss.class_weight_count);
-        operation.name = text("loss of ", graph.node(loss.node).name);
-        operation.sources.push_back(value_of[loss.node]);
-        operation.loss = program.loss_count++;
-        program.operations.push_back(std::move(operation));
+        operation.name = text("loss of ", graph_.node(loss.node).name);
+        operation.sources.push_back(results_[loss.node].value);
+        operation.loss = program_.loss_count++;
+        program_.operations.push_back(std::move(operation));
     }
 
     // The load of an input that is only read normalised is not needed.
-    const auto is_read = [&](int32_t value) {
-        // Through a view, too.
-        const auto same = [&](int32_t other) {
-            return program.values[other].storage == program.values[value].storage;
+    void remove_unread_loads() {
+        const auto is_read = [&](int32_t value) {
+            const std::vector<int32_t>& outputs = program_.outputs;
+            if (std::find(outputs.begin(), outputs.end(), value) != outputs.end()) return true;
+            for (const Operation& operation : program_.operations)
+                if (std::find(operation.sources.begin(), operation.sources.end(), value) !=
+                    operation.sources.end())
+                    return true;
+            return false;
         };
-        for (const Operation& operation : program.operations)
-            if (std::any_of(operation.sources.begin(), operation.sources.end(), same)) return true;
-        return std::any_of(program.outputs.begin(), program.outputs.end(), same);
-    };
-    if (!options.whole_graph)
-        program.operations.erase(
-            std::remove_if(program.operations.begin(), program.operations.end(),
+        program_.operations.erase(
+            std::remove_if(program_.operations.begin(), program_.operations.end(),
                            [&](const Operation& operation) {
                                return operation.op == MNB_OP_LOAD && !is_read(operation.dst);
                            }),
-            program.operations.end());
-    view_reshapes(program);
-    return program;
+            program_.operations.end());
+    }
+
+    const Graph& graph_;
+    const LowerOptions& options_;
+    Program program_;
+    std::vector<Result> results_;  // of the nodes
+};
+
+}  // namespace
+
+Program lower(const Graph& graph, const LowerOptions& options) {
+    return Lowering(graph, options).run();
 }
 
 }  // namespace mn

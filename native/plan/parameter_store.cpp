@@ -11,18 +11,17 @@ namespace {
 // Calls visit(PyTorch's index, storage index) for every value of a parameter.
 template <typename Visit>
 void for_each_value(const mnb_param& p, Visit visit) {
-    int64_t plain = 0;
-    for (int64_t o = 0; o < p.o; o++)
-        for (int64_t i = 0; i < p.i; i++)
-            for (int64_t h = 0; h < p.h; h++)
-                for (int64_t w = 0; w < p.w; w++, plain++) {
-                    if (p.layout == MNB_PARAM_PLAIN) {
-                        visit(plain, plain);
-                    } else {
-                        const int64_t row = ((o / MNB_PANEL * p.h + h) * p.w + w) * p.i + i;
-                        visit(plain, row * MNB_PANEL + o % MNB_PANEL);
-                    }
-                }
+    int64_t count = 1;
+    for (int32_t d = 0; d < p.rank; d++) count *= p.dims[d];
+    const int32_t last = p.rank - 1;
+    // The stride of the last dimension; a bias's elements are in order in panels, too.
+    const int64_t length = p.dims[last], stride = last == 0 ? 1 : p.strides[last];
+    int64_t x[MNB_MAX_RANK] = {};
+    for (int64_t plain = 0; plain < count;) {
+        const int64_t row = param_offset(p, x);
+        for (int64_t i = 0; i < length; i++) visit(plain++, row + i * stride);
+        for (int32_t d = last - 1; d >= 0 && ++x[d] == p.dims[d]; d--) x[d] = 0;
+    }
 }
 
 const char* part_name(int32_t part) {

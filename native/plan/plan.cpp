@@ -5,6 +5,7 @@
 #include <optional>
 #include <type_traits>
 
+#include "backend/image.h"
 #include "plan/stop_watch.h"
 
 namespace mn {
@@ -21,7 +22,10 @@ Plan::Plan(std::shared_ptr<const Device> device, const Graph& graph,
            std::shared_ptr<const ParameterStore> store, const PlanOptions& options)
     : device_(std::move(device)), store_(std::move(store)), seed_(options.seed) {
     StopWatch clock;
-    program_ = lower(graph, options.lower);
+    LowerOptions lowering = options.lower;
+    for (const Parameter& parameter : store_->parameters())
+        lowering.parameters.push_back(parameter.storage);
+    program_ = lower(graph, lowering);
     if (options.fuse) {
         fold_batch_norm(program_, *device_);
         fuse(program_, *device_);
@@ -62,10 +66,7 @@ std::vector<bool> Plan::trained_parameters() const {
 
 int64_t Plan::loss_elements(int32_t op) const {
     for (const Operation& operation : program_.operations)
-        if (operation.op == op) {
-            const mnb_tensor& t = program_.values[operation.sources[0]].tensor;
-            return t.c * t.h * t.w;
-        }
+        if (operation.op == op) return element_count(program_.values[operation.sources[0]].tensor);
     return 0;
 }
 
@@ -81,7 +82,7 @@ void Plan::check_count(int32_t count) const {
     for (const Operation& operation : program_.operations) {
         if (operation.op != MN_OP_BATCH_NORM) continue;
         const mnb_tensor& source = program_.values[operation.sources[0]].tensor;
-        if (source.flat || source.h * source.w == 1)
+        if (element_count(source) == source.dims[0])
             fail(MN_INVALID_ARGUMENT, "[batch_norm \"", operation.name,
                  "\"] expects more than 1 value per channel when training, got a batch of 1");
     }
@@ -93,12 +94,6 @@ void Plan::prepare_steps() {
     for (size_t i = 0; i < steps_.size(); i++) {
         const Step& step = program_.steps[i];
         const Operation& operation = program_.operations[step.operation];
-        for (size_t p = 0; p < operation.params.size(); p++) {
-            const mnb_param& stored = store_->parameters()[operation.param_ids[p]].storage;
-            if (stored.layout != operation.params[p].layout)
-                fail(MN_INTERNAL, "[", operation.name,
-                     "] the device asks for two layouts of one parameter");
-        }
         mnb_node node = program_.node(operation);
         for (size_t s = 0; s < step.diff_sources.size(); s++)
             node.wants_diff_src[s] = step.diff_sources[s] >= 0;
@@ -314,18 +309,19 @@ void Execution::read_value(int32_t value, int32_t count, float* values) {
     const mnb_tensor& t = plan_.program_.values[value].tensor;
     const float* stored =
         arena_.at<float>(plan_.memory_.storage[plan_.program_.values[value].storage]);
-    const size_t size = static_cast<size_t>(count * t.sn);
+    const size_t size = static_cast<size_t>(count * t.image_stride);
     if (t.layout == MNB_NCHW || layout_is_trivial(t)) {
         plan_.device_->copy_out(values, stored, size * sizeof(float));
         return;
     }
     std::vector<float> copy(size);
     plan_.device_->copy_out(copy.data(), stored, size * sizeof(float));
+    const ImageView image = image_of(t);
     for (int64_t n = 0; n < count; n++)
-        for (int64_t c = 0; c < t.c; c++)
-            for (int64_t h = 0; h < t.h; h++)
-                for (int64_t w = 0; w < t.w; w++)
-                    *values++ = copy[n * t.sn + c * t.sc + h * t.sh + w * t.sw];
+        for (int64_t c = 0; c < image.c; c++)
+            for (int64_t h = 0; h < image.h; h++)
+                for (int64_t w = 0; w < image.w; w++)
+                    *values++ = copy[n * image.sn + c * image.sc + h * image.sh + w * image.sw];
 }
 
 void Execution::read_output(int32_t output, int32_t count, float* values) {

@@ -4,7 +4,7 @@ namespace MnistNative.Interop;
 internal static unsafe class NativeShape
 {
     /// <summary>Dimensions that the native struct has room for.</summary>
-    private const int MaxRank = 4;
+    private const int MaxRank = NativeConstants.MaxRank;
 
     public static MnShape From(ImageShape shape)
     {

@@ -35,7 +35,6 @@ constexpr Implementation adaptive_max_pool2d[] = {MN_REFERENCE(adaptive_max_pool
 constexpr Implementation upsample[] = {MN_REFERENCE(upsample), MN_END};
 constexpr Implementation binary[] = {MN_FAST(binary), MN_REFERENCE(binary), MN_END};
 constexpr Implementation concat[] = {MN_FAST(concat), MN_REFERENCE(concat), MN_END};
-constexpr Implementation reshape[] = {MN_FAST(reshape), MN_REFERENCE(copy), MN_END};
 constexpr Implementation channel_shuffle[] = {MN_FAST(channel_shuffle), MN_REFERENCE(copy), MN_END};
 constexpr Implementation slice[] = {MN_FAST(slice), MN_REFERENCE(copy), MN_END};
 constexpr Implementation scale[] = {MN_FAST(scale), MN_REFERENCE(scale), MN_END};
@@ -96,8 +95,6 @@ const Implementation* implementations(int op) {
             return slice;
         case MN_OP_CHANNEL_SHUFFLE:
             return channel_shuffle;
-        case MN_OP_RESHAPE:
-            return reshape;
         case MN_OP_SCALE:
             return scale;
         case MN_OP_EMBEDDING:

@@ -13,9 +13,9 @@
 
 namespace mn::cpu::fast {
 
-#define MN_DECLARE(op)                                                            \
-    bool op##_query(const Device&, const mnb_node&, int direction, mnb_support&); \
-    std::unique_ptr<Kernel> op##_create(const Device&, const mnb_node&, int direction);
+#define MN_DECLARE(op)                                                             \
+    bool op##_query(const Device&, const ImageNode&, int direction, mnb_support&); \
+    std::unique_ptr<Kernel> op##_create(const Device&, const ImageNode&, int direction);
 
 MN_DECLARE(load)
 MN_DECLARE(label_loss)
@@ -30,7 +30,6 @@ MN_DECLARE(sum)
 MN_DECLARE(binary)
 MN_DECLARE(concat)
 MN_DECLARE(slice)
-MN_DECLARE(reshape)
 MN_DECLARE(reorder)
 MN_DECLARE(output_gradient)
 MN_DECLARE(target_loss)
@@ -58,7 +57,7 @@ inline bool is_streamed(const float* result, int64_t floats, int64_t channels) {
 }
 
 // NHWC in and out, parameters in panels.
-inline void take_fast_layouts(const mnb_node& node, mnb_support& support) {
+inline void take_fast_layouts(const ImageNode& node, mnb_support& support) {
     support.src_layout = MNB_NHWC;
     support.dst_layout = MNB_NHWC;
     for (int i = 0; i < node.param_count; i++) support.param_layout[i] = MNB_PARAM_PANEL16;
@@ -68,7 +67,7 @@ inline void set_kernel_name(mnb_support& support, const std::string& name) {
     std::snprintf(support.kernel, sizeof support.kernel, "%s", name.c_str());
 }
 
-inline bool only_relu(const mnb_node& node) {
+inline bool only_relu(const ImageNode& node) {
     return node.activation == 0 || node.activation == MN_ACTIVATION_RELU;
 }
 

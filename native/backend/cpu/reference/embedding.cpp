@@ -13,7 +13,7 @@ namespace {
 
 class Embedding : public Kernel {
 public:
-    Embedding(const Device&, const mnb_node& node, int direction)
+    Embedding(const Device&, const ImageNode& node, int direction)
         : node_(node),
           name_(node.name != nullptr ? node.name : ""),
           length_(feature_count(node.src[0])),
@@ -86,7 +86,7 @@ private:
             }
     }
 
-    mnb_node node_;
+    ImageNode node_;
     std::string name_;
     int64_t length_;
     int direction_;
@@ -94,14 +94,14 @@ private:
 
 }  // namespace
 
-bool embedding_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+bool embedding_query(const Device&, const ImageNode& node, int, mnb_support& support) {
     take_layouts(node, support);
     for (int i = 0; i < node.param_count; ++i) support.param_layout[i] = MNB_PARAM_PLAIN;
     support.backward_needs = MNB_NEEDS_SRC;
     return true;
 }
 
-std::unique_ptr<Kernel> embedding_create(const Device& device, const mnb_node& node,
+std::unique_ptr<Kernel> embedding_create(const Device& device, const ImageNode& node,
                                          int direction) {
     return std::make_unique<Embedding>(device, node, direction);
 }

@@ -10,9 +10,9 @@
 
 namespace mn::cpu::reference {
 
-#define MN_DECLARE(op)                                                            \
-    bool op##_query(const Device&, const mnb_node&, int direction, mnb_support&); \
-    std::unique_ptr<Kernel> op##_create(const Device&, const mnb_node&, int direction);
+#define MN_DECLARE(op)                                                             \
+    bool op##_query(const Device&, const ImageNode&, int direction, mnb_support&); \
+    std::unique_ptr<Kernel> op##_create(const Device&, const ImageNode&, int direction);
 
 MN_DECLARE(load)
 MN_DECLARE(conv2d)
@@ -33,7 +33,7 @@ MN_DECLARE(adaptive_max_pool2d)
 MN_DECLARE(upsample)
 MN_DECLARE(binary)
 MN_DECLARE(concat)
-MN_DECLARE(copy)  // slice, channel shuffle, reshape
+MN_DECLARE(copy)  // slice, channel shuffle
 MN_DECLARE(scale)
 MN_DECLARE(embedding)
 MN_DECLARE(reorder)
