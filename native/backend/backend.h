@@ -17,39 +17,12 @@ extern "C" {
 #endif
 
 #define MNB_VERSION 2
-#define MNB_MAX_SOURCES 8
-#define MNB_MAX_PARAMS 8
+#define MNB_MAX_SOURCES MN_MAX_SOURCES
+#define MNB_MAX_PARAMS MN_MAX_PARAMETERS
 #define MNB_KERNEL_NAME 64
 
 // Alignment of every buffer that the core hands to a kernel.
 #define MNB_ALIGNMENT 64
-
-// Ops that passes make, besides the public mn_op values.
-enum mnb_op {
-    // Reads the batch (uint8 or float32, by index or contiguous), normalises, writes float32.
-    MNB_OP_LOAD = 1000,
-    // Loss of src[0] by the labels (cross-entropy, NLL): writes mnb_loss_result, and in training
-    // diff_src[0]. Like all losses' it is the gradient of the numerator times the loss's weight
-    // times mnb_run::loss_scale.
-    MNB_OP_LABEL_LOSS = 1001,
-    // dst = src[0] in another layout.
-    MNB_OP_REORDER = 1002,
-    // dst = src[0] + src[1]; sums gradients where a value has several readers.
-    MNB_OP_SUM = 1003,
-    // Loss of src[0] whose gradient comes with the batch: writes mnb_loss_result, and in training
-    // diff_src[0].
-    MNB_OP_OUTPUT_GRADIENT = 1004,
-    // Loss of src[0] by the batch's targets (MSE, L1, Huber, BCE with logits): writes
-    // mnb_loss_result, and in training diff_src[0].
-    MNB_OP_TARGET_LOSS = 1005,
-    // A batch normalisation whose statistics are frozen: by the running statistics in training,
-    // too, which stay as they are.
-    MNB_OP_FROZEN_BATCH_NORM = 1006,
-    // The result of a batch normalisation of training once more, during the backward pass, with the
-    // same bits: from its source and `saved`. Runs as MNB_FORWARD_INFERENCE. A backend that does
-    // not support it keeps the result of the forward pass instead.
-    MNB_OP_BATCH_NORM_AGAIN = 1007
-};
 
 enum mnb_direction {
     MNB_FORWARD_INFERENCE = 0,

@@ -1,7 +1,5 @@
 #include "graph/graph.h"
 
-#include <algorithm>
-
 #include "graph/ops.h"
 
 namespace mn {
@@ -59,19 +57,7 @@ Node Graph::make(int32_t op, const char* name) const {
 }
 
 int32_t Graph::add_input(const mn_shape& shape, const char* name) {
-    Node node = make(MN_OP_INPUT, name);
-    if (shape.rank != 1 && shape.rank != 3)
-        fail(MN_SHAPE_MISMATCH, node.label(), "takes {C, H, W} or {F}, got rank ", shape.rank);
-    for (int i = 0; i < shape.rank; i++)
-        if (shape.dims[i] < 1 || shape.dims[i] > (1 << 24))
-            fail(MN_SHAPE_MISMATCH, node.label(), "dimension ", i, " must be 1 to 2^24, got ",
-                 shape.dims[i]);
-    node.shape.rank = shape.rank;
-    std::copy_n(shape.dims, shape.rank, node.shape.dims);
-    check_size(node);
-    inputs_.push_back(node.id);
-    nodes_.push_back(std::move(node));
-    return size() - 1;
+    return add(MN_OP_INPUT, {}, {}, name, &shape);
 }
 
 int32_t Graph::add(int32_t op, const std::vector<int32_t>& sources, const mn_op_desc& desc,
@@ -89,6 +75,7 @@ int32_t Graph::add(int32_t op, const std::vector<int32_t>& sources, const mn_op_
     }
     op_info(op).infer(node, nodes.data());
     check_size(node);
+    if (op == MN_OP_INPUT) inputs_.push_back(node.id);
     nodes_.push_back(std::move(node));
     return size() - 1;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <initializer_list>
 
 #include "graph/graph.h"
@@ -36,35 +37,18 @@ constexpr int64_t kMaxWindow = 1 << 15;
 
 using Sources = const Node* const*;
 
-void normalize(Node& node, Sources sources);
+// One function an op.
+#define MN_OP(id, name, desc, infer, sources, cpu, cuda, traits) \
+    void infer(Node&, const Node* const*);
+#include "graph/ops.def"
+
+// Sets the shape of the first source.
 void same_shape(Node& node, Sources sources);
-void linear(Node& node, Sources sources);
-void activation(Node& node, Sources sources);
-void flatten(Node& node, Sources sources);
-void softmax(Node& node, Sources sources);
 
-void conv2d(Node& node, Sources sources);
-void conv_transpose2d(Node& node, Sources sources);
-void pad2d(Node& node, Sources sources);
-
-void pool2d(Node& node, Sources sources);
-void global_avg_pool2d(Node& node, Sources sources);
-void adaptive_pool2d(Node& node, Sources sources);
-void max_unpool2d(Node& node, Sources sources);
-void upsample(Node& node, Sources sources);
-
-void batch_norm(Node& node, Sources sources);
-void layer_norm(Node& node, Sources sources);
-void group_norm(Node& node, Sources sources);
-void local_response_norm(Node& node, Sources sources);
-void dropout(Node& node, Sources sources);
-void scale(Node& node, Sources sources);
-
-void binary(Node& node, Sources sources);
-void concat(Node& node, Sources sources);
-void slice(Node& node, Sources sources);
-void channel_shuffle(Node& node, Sources sources);
-void reshape(Node& node, Sources sources);
-void embedding(Node& node, Sources sources);
+// Traits that depend on the descriptor.
+bool is_elementwise(const mn_op_desc& desc);
+bool dropout_is_elementwise(const mn_op_desc& desc);
+bool dropout_is_identity(const mn_op_desc& desc, bool training);
+bool binary_aliases_gradient(const mn_op_desc& desc, size_t source);
 
 }  // namespace mn::infer

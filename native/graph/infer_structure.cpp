@@ -72,6 +72,15 @@ void dropout(Node& node, Sources sources) {
     same_shape(node, sources);
 }
 
+// Channels are of one shape.
+bool dropout_is_elementwise(const mn_op_desc& desc) {
+    return desc.dropout.unit != MN_DROPOUT_CHANNEL;
+}
+
+bool dropout_is_identity(const mn_op_desc& desc, bool training) {
+    return !training || desc.dropout.probability == 0;
+}
+
 void scale(Node& node, Sources sources) {
     mn_scale_desc& d = node.desc.scale;
     expect_image(node, *sources[0]);
@@ -102,6 +111,12 @@ void binary(Node& node, Sources sources) {
              text_of(left), " from \"", sources[0]->name, "\" and ", text_of(right), " from \"",
              sources[1]->name, "\"");
     same_shape(node, sources);
+}
+
+// Sums hand their gradient on.
+bool binary_aliases_gradient(const mn_op_desc& desc, size_t source) {
+    const int32_t kind = desc.binary.kind;
+    return kind == MN_BINARY_ADD || (kind == MN_BINARY_SUBTRACT && source == 0);
 }
 
 void concat(Node& node, Sources sources) {

@@ -6,28 +6,16 @@
 
 #include "mnistnative.h"
 
-// Which member counts follows from the op.
+// Which member counts follows from the op: a column of ops.def.
 typedef union mn_op_desc {
-    mn_conv2d_desc conv2d;
-    mn_pool2d_desc pool2d;
-    mn_linear_desc linear;
-    mn_activation_desc activation;
-    mn_conv_transpose2d_desc conv_transpose2d;
-    mn_pad2d_desc pad2d;
-    mn_adaptive_pool2d_desc adaptive_pool2d;
-    mn_upsample_desc upsample;
-    mn_batch_norm_desc batch_norm;
-    mn_layer_norm_desc layer_norm;
-    mn_group_norm_desc group_norm;
-    mn_local_response_norm_desc local_response_norm;
-    mn_dropout_desc dropout;
-    mn_binary_desc binary;
-    mn_slice_desc slice;
-    mn_scale_desc scale;
-    mn_channel_shuffle_desc channel_shuffle;
-    mn_embedding_desc embedding;
-    mn_normalize_desc normalize;  // also of a load; channels = 0: no normalisation
-    mn_loss_desc loss;
+#define MN_DESC(name) mn_##name##_desc name;
+#include "graph/ops.def"
 } mn_op_desc;
+
+// Ops that passes make, besides the public mn_op values; ops.def says what each is.
+enum mnb_op {
+#define MN_INTERNAL_OP(id, value, name, desc, cpu, cuda, traits) MNB_OP_##id = value,
+#include "graph/ops.def"
+};
 
 #endif

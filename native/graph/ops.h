@@ -1,20 +1,98 @@
-// The table of ops: what each is called, how it checks its sources and infers its shape, and which
-// parameters it owns. To add an op, add a row.
+// What the table of ops (ops.def) says of each: names, traits, shape inference. Passes and plans
+// ask here and name no op of the graph themselves.
 
 #pragma once
+
+#include <cstddef>
 
 #include "graph/graph.h"
 
 namespace mn {
 
+// What lowering makes of a node.
+enum class Lowering {
+    kOperation,       // an operation of the same op
+    kView,            // nothing: the elements of its source in their order, in another shape
+    kLoad,            // the load of an input
+    kNormalizedLoad,  // the load of its source, which normalises
+};
+
+// Operations that others take in, to be computed behind them by the same kernel.
+enum PostOp : uint32_t {
+    kPostNorm = 1,        // a normalisation by running statistics, for inference
+    kPostActivation = 2,  // an activation
+    kPostPool = 4,        // a max pooling
+};
+
+// Traits of an op, made in ops.def by naming those that differ from the usual.
+struct Traits {
+    Lowering lowering = Lowering::kOperation;
+    uint32_t post_ops = 0;                  // PostOp values that it takes in
+    uint32_t post_op = 0;                   // the PostOp that it is
+    uint32_t differentiable_sources = ~0u;  // bit s: the result is differentiable by source s
+    bool bias_added = false;                // a parameter with ParameterSpec::bias is a sum's
+    bool statistics_moved = false;          // training changes its parameters
+    bool probabilities = false;             // no loss takes its result for logits
+    bool rows_gathered = false;             // reads a row of its parameter a value, not all
+    bool by_element = false;                // weights have an input for each of the elements of a
+                                            // source, which may have any rank
+    int32_t frozen_op = -1;                 // what it is where its statistics are frozen
+    int32_t recompute_op = -1;              // what makes its result once more while training
+    // Whether the result is the source as it is; null: never.
+    bool (*is_identity)(const mn_op_desc& desc, bool training) = nullptr;
+    // Whether each element of the result follows from that of the source at its place, whatever the
+    // shape; null: never.
+    bool (*is_elementwise)(const mn_op_desc& desc) = nullptr;
+    // Whether the gradient by a source is that of the result as it is; null: never.
+    bool (*aliases_gradient)(const mn_op_desc& desc, size_t source) = nullptr;
+
+    constexpr Traits lowered(Lowering value) const { return with(&Traits::lowering, value); }
+    constexpr Traits takes(uint32_t value) const { return with(&Traits::post_ops, value); }
+    constexpr Traits is(uint32_t value) const { return with(&Traits::post_op, value); }
+    constexpr Traits differentiable_by(uint32_t value) const {
+        return with(&Traits::differentiable_sources, value);
+    }
+    constexpr Traits adds_bias() const { return with(&Traits::bias_added, true); }
+    constexpr Traits moves_statistics() const { return with(&Traits::statistics_moved, true); }
+    constexpr Traits gives_probabilities() const { return with(&Traits::probabilities, true); }
+    constexpr Traits gathers_rows() const { return with(&Traits::rows_gathered, true); }
+    constexpr Traits weighs_elements() const { return with(&Traits::by_element, true); }
+    constexpr Traits frozen(int32_t op) const { return with(&Traits::frozen_op, op); }
+    constexpr Traits recomputed(int32_t op) const { return with(&Traits::recompute_op, op); }
+    constexpr Traits identity_if(bool (*value)(const mn_op_desc&, bool)) const {
+        return with(&Traits::is_identity, value);
+    }
+    constexpr Traits elementwise_if(bool (*value)(const mn_op_desc&)) const {
+        return with(&Traits::is_elementwise, value);
+    }
+    constexpr Traits aliases_gradient_if(bool (*value)(const mn_op_desc&, size_t)) const {
+        return with(&Traits::aliases_gradient, value);
+    }
+
+private:
+    template <typename T>
+    constexpr Traits with(T Traits::*member, T value) const {
+        Traits result = *this;
+        result.*member = value;
+        return result;
+    }
+};
+
 struct OpInfo {
-    int32_t op;
+    int32_t op;  // mn_op or mnb_op
     const char* name;
-    // Checks node.desc against the sources, completes it, and sets node.shape and node.parameters.
+    Traits traits;
+    int32_t least_sources, most_sources;  // of an op of the graph
+    // Checks node.desc against the sources, completes it, and sets node.shape and node.parameters;
+    // null for an op that passes make.
     void (*infer)(Node& node, const Node* const* sources);
 };
 
 // Throws if there is no such op.
 const OpInfo& op_info(int32_t op);
+
+inline const Traits& traits_of(int32_t op) {
+    return op_info(op).traits;
+}
 
 }  // namespace mn

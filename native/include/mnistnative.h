@@ -49,6 +49,12 @@ extern "C" {
 /// shapes leave N out, theirs have 1 to 5.
 #define MN_MAX_RANK 6
 
+/// Most sources of a node.
+#define MN_MAX_SOURCES 8
+
+/// Most parameters of a node, running statistics among them.
+#define MN_MAX_PARAMETERS 8
+
 /// Bytes of a name in an info struct, with the closing zero.
 #define MN_NAME_CAPACITY 256
 

@@ -1,8 +1,9 @@
 // For inference: a batch normalisation by running statistics is a factor and a shift a channel, and
-// so is what the convolution before it does last. Where no one else reads the convolution's result,
+// so is what a convolution before it does last. Where no one else reads the convolution's result,
 // the backend keeps weights and bias with both in them, and the normalisation costs nothing. They
 // are rebuilt when a parameter or a statistic has changed.
 
+#include "graph/ops.h"
 #include "passes/program.h"
 
 namespace mn {
@@ -10,9 +11,9 @@ namespace mn {
 void fold_batch_norm(Program& program, const BackendQuery& backend) {
     if (program.training) return;
     for (size_t i = 0; i < program.operations.size(); i++) {
-        if (program.operations[i].op != MN_OP_CONV2D) continue;
+        if (!(traits_of(program.operations[i].op).post_ops & kPostNorm)) continue;
         const int32_t reader = only_reader(program, program.operations[i].dst);
-        if (reader < 0 || program.operations[reader].op != MN_OP_BATCH_NORM) continue;
+        if (reader < 0 || traits_of(program.operations[reader].op).post_op != kPostNorm) continue;
         const Operation& norm = program.operations[reader];
         Operation folded = program.operations[i];
         folded.has_norm = true;

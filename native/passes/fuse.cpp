@@ -1,11 +1,12 @@
-// Makes one operation of convolution, linear layer or batch normalisation -> ReLU, and of
-// convolution -> ReLU (which does not decrease, so that it commutes with the maximum) -> max
-// pooling, where
+// Takes the operations behind an op into it that its traits name: convolution, linear layer or
+// batch normalisation -> ReLU, and convolution -> ReLU (which does not decrease, so that it
+// commutes with the maximum) -> max pooling, where
 // - the intermediate result has no other reader and is no output,
 // - a pooling window has at most 255 elements, so that a byte tells which of them won,
 // - and the backend says that it supports the fused operation in every direction of the plan.
 // A normalisation in training mode would stand between and so breaks the chain by itself.
 
+#include "graph/ops.h"
 #include "passes/program.h"
 
 namespace mn {
@@ -17,23 +18,20 @@ public:
 
     void run() {
         for (size_t i = 0; i < program_.operations.size(); i++) {
-            const int32_t op = program_.operations[i].op;
-            if (op != MN_OP_CONV2D && op != MN_OP_LINEAR && op != MN_OP_BATCH_NORM &&
-                op != MNB_OP_FROZEN_BATCH_NORM)
-                continue;
-            absorb(i, MN_OP_ACTIVATION);
-            if (op == MN_OP_CONV2D) absorb(i, MN_OP_MAX_POOL2D);
+            const uint32_t post_ops = traits_of(program_.operations[i].op).post_ops;
+            if (post_ops & kPostActivation) absorb(i, kPostActivation);
+            if (post_ops & kPostPool) absorb(i, kPostPool);
         }
     }
 
 private:
     // Tries to take the only reader of operation i's result into it.
-    void absorb(size_t i, int32_t op) {
+    void absorb(size_t i, PostOp post_op) {
         const int32_t reader = only_reader(program_, program_.operations[i].dst);
-        if (reader < 0 || program_.operations[reader].op != op) return;
+        if (reader < 0 || traits_of(program_.operations[reader].op).post_op != post_op) return;
         const Operation& next = program_.operations[reader];
         Operation fused = program_.operations[i];
-        if (op == MN_OP_ACTIVATION) {
+        if (post_op == kPostActivation) {
             // Of the others a backend would have to know the parameters, too.
             if (next.desc.activation.kind != MN_ACTIVATION_RELU) return;
             fused.activation = next.desc.activation.kind;

@@ -3,11 +3,12 @@
 // value with several readers gets a gradient from each of them; these are summed in a fixed order.
 //
 // The backward pass of a convolution reads its source. Where a normalisation has made that, it is
-// not kept, but computed again from the normalisation's source, which is kept anyway: half the
+// not kept, but recomputed from the normalisation's source, which is kept anyway: half the
 // memory of a residual network for one cheap pass more over it.
 
 #include <algorithm>
 
+#include "graph/ops.h"
 #include "passes/program.h"
 
 namespace mn {
@@ -16,7 +17,7 @@ namespace {
 // Whether a change of that source changes the result: an index or the place of a maximum does not,
 // but in jumps.
 bool is_differentiable(const Operation& operation, size_t source) {
-    return operation.op != MN_OP_EMBEDDING && (operation.op != MN_OP_MAX_UNPOOL2D || source == 0);
+    return traits_of(operation.op).differentiable_sources >> source & 1;
 }
 
 class Scheduler {
@@ -32,7 +33,7 @@ public:
     void training(bool input_gradient) {
         const size_t count = program_.operations.size();
         gradients_.resize(program_.storage_count);
-        again_.assign(program_.storage_count, -1);
+        recomputed_.assign(program_.storage_count, -1);
         requires_.assign(program_.storage_count, false);
         for (const Operation& operation : program_.operations) {
             if (operation.dst < 0) continue;
@@ -83,12 +84,11 @@ private:
                            [](bool wants) { return wants; });
     }
 
-    // Sums hand their gradient on as it is: a reader of the one is a reader of the other, and
-    // gradients are never changed once they are written.
-    bool hands_on(const Operation& operation, size_t s) const {
-        if (operation.op != MN_OP_BINARY) return false;
-        const int32_t kind = operation.desc.binary.kind;
-        if (kind != MN_BINARY_ADD && (kind != MN_BINARY_SUBTRACT || s != 0)) return false;
+    // Whether the gradient by a source is the result's, in the same place: a reader of the one is a
+    // reader of the other, and gradients are never changed once they are written.
+    bool aliases_gradient(const Operation& operation, size_t s) const {
+        const auto aliases = traits_of(operation.op).aliases_gradient;
+        if (!aliases || !aliases(operation.desc, s)) return false;
         const mnb_tensor& source = program_.values[operation.sources[s]].tensor;
         const mnb_tensor& dst = program_.values[operation.dst].tensor;
         return source.rank == dst.rank &&
@@ -102,7 +102,7 @@ private:
         for (size_t s = 0; s < program_.operations[i].sources.size(); s++) {
             const int32_t source = program_.operations[i].sources[s];
             int32_t diff = -1;
-            if (requires_[storage(source)] && hands_on(program_.operations[i], s)) {
+            if (requires_[storage(source)] && aliases_gradient(program_.operations[i], s)) {
                 gradients_[storage(source)].push_back(diff_dst);
             } else if (requires_[storage(source)] && is_differentiable(program_.operations[i], s)) {
                 diff = program_.add_value(mnb_tensor(program_.values[source].tensor));
@@ -144,34 +144,35 @@ private:
             fail(MN_UNSUPPORTED, "[", node.name, "] is not supported by this device",
                  step.direction == MNB_BACKWARD ? " in the backward pass" : "");
         step.sources = program_.operations[step.operation].sources;
-        const bool is_again = program_.operations[step.operation].op == MNB_OP_BATCH_NORM_AGAIN;
-        if (is_again ||
+        const bool is_recomputing = program_.operations[step.operation].saved_of >= 0;
+        if (is_recomputing ||
             (step.direction == MNB_BACKWARD && step.support.backward_needs & MNB_NEEDS_SRC))
-            for (int32_t& source : step.sources) source = again(source);  // may push steps
+            for (int32_t& source : step.sources) source = recomputed(source);  // may push steps
         program_.steps.push_back(std::move(step));
     }
 
-    // The value itself, or the same computed again.
-    int32_t again(int32_t value) {
+    // The value itself, or the same recomputed.
+    int32_t recomputed(int32_t value) {
         const int32_t from = storage(value);
         // A normalisation without a backward pass does not keep its source.
-        if (static_cast<size_t>(from) >= again_.size() || !requires_[from]) return value;
-        if (again_[from] < 0) {
-            const int32_t made = make_again(from);
+        if (static_cast<size_t>(from) >= recomputed_.size() || !requires_[from]) return value;
+        if (recomputed_[from] < 0) {
+            const int32_t made = make_recomputed(from);
             if (made < 0) return value;
-            again_[from] = made;
+            recomputed_[from] = made;
         }
-        return program_.add_view(mnb_tensor(program_.values[value].tensor), again_[from]);
+        return program_.add_view(mnb_tensor(program_.values[value].tensor), recomputed_[from]);
     }
 
-    int32_t make_again(int32_t from) {
+    int32_t make_recomputed(int32_t from) {
         int32_t maker = -1;
         for (size_t i = 0; i < program_.operations.size(); i++)
             if (program_.operations[i].dst >= 0 && storage(program_.operations[i].dst) == from)
                 maker = static_cast<int32_t>(i);
-        if (maker < 0 || program_.operations[maker].op != MN_OP_BATCH_NORM) return -1;
+        if (maker < 0) return -1;
         Operation operation = program_.operations[maker];
-        operation.op = MNB_OP_BATCH_NORM_AGAIN;
+        operation.op = traits_of(operation.op).recompute_op;
+        if (operation.op < 0) return -1;
         operation.saved_of = maker;
         operation.wants_diff_params.assign(operation.params.size(), false);
         if (!backend_.query(program_.node(operation), MNB_FORWARD_INFERENCE).supported) return -1;
@@ -184,7 +185,7 @@ private:
 
     Program& program_;
     const BackendQuery& backend_;
-    std::vector<int32_t> again_;                   // of a storage: the value computed again, or -1
+    std::vector<int32_t> recomputed_;              // of a storage: its recomputed value, or -1
     std::vector<std::vector<int32_t>> gradients_;  // of a storage, one a reader
     std::vector<bool> requires_;                   // of a storage: does it need a gradient?
 };

@@ -1,7 +1,7 @@
 // Gives every value the layout that the operation which makes it prefers, and puts a reorder where
 // a reader wants another. A value of one channel or one pixel is the same in both: it only gets
 // another label. Elements in the order of their dimensions stay where they are when the shape
-// changes: a reshaping becomes a view, of a reordered value where it must. The layout of parameters
+// changes: an MNB_OP_VIEW goes, and where it must a reorder comes. The layout of parameters
 // that have none follows from that of the source.
 
 #include <map>
@@ -21,7 +21,7 @@ public:
         std::vector<Operation> operations = std::move(program_.operations);
         program_.operations.clear();
         for (Operation& operation : operations) {
-            if (operation.op == MN_OP_RESHAPE) {
+            if (operation.op == MNB_OP_VIEW) {
                 const int32_t source = to_layout(operation.sources[0], MNB_NCHW);
                 program_.values[operation.dst].storage = program_.values[source].storage;
                 continue;

@@ -1,12 +1,13 @@
 // Nodes become operations on values. Input and normalisation become one load, so that the first
 // operation reads pixels; a dropout that drops nothing is its source.
 //
-// A flattening costs nothing where its reader takes the elements one by one: that reads the
-// flattening's source as it is, in whatever layout. Others read a reshaping.
+// A change of shape costs nothing where its reader takes the elements one by one: that reads the
+// source as it is, in whatever layout. Others read an MNB_OP_VIEW.
 
 #include <algorithm>
 #include <cstddef>
 
+#include "graph/ops.h"
 #include "passes/program.h"
 
 namespace mn {
@@ -22,20 +23,14 @@ std::vector<bool> needed_nodes(const Graph& graph, const LowerOptions& options) 
     return needed;
 }
 
-// The shape that a parameter is stored in. A linear layer reads sources of any rank: its weights
-// O x I become O x C x H x W, so that they can be stored in the order of the source's elements.
-mn_shape stored_shape(const ParameterSpec& spec, const mnb_tensor& source, bool linear) {
+// The shape that a parameter is stored in. Weights that have an input for each element, O x I,
+// become O x C x H x W, so that they can be stored in the order of the source's elements.
+mn_shape stored_shape(const ParameterSpec& spec, const mnb_tensor& source, bool by_element) {
     mn_shape shape = spec.shape;
-    if (!linear || spec.bias || source.rank == 1) return shape;
+    if (!by_element || spec.bias || source.rank == 1) return shape;
     shape.rank = 1 + source.rank;
     std::copy_n(source.dims, source.rank, shape.dims + 1);
     return shape;
-}
-
-// Ops whose result does not depend on how the elements of their source are arranged, but for the
-// result's own arrangement.
-bool is_elementwise(int32_t op) {
-    return op == MN_OP_ACTIVATION || op == MN_OP_DROPOUT;
 }
 
 // What of the backend's ops computes a loss.
@@ -51,9 +46,10 @@ int32_t loss_op(int32_t kind) {
     }
 }
 
-class Lowering {
+class GraphLowering {
 public:
-    Lowering(const Graph& graph, const LowerOptions& options) : graph_(graph), options_(options) {
+    GraphLowering(const Graph& graph, const LowerOptions& options)
+        : graph_(graph), options_(options) {
         program_.training = options.training;
         program_.max_batch = options.max_batch;
         program_.precision = options.precision;
@@ -80,16 +76,16 @@ private:
     // order.
     struct Result {
         int32_t value = -1;
-        bool flattened = false;
+        bool has_other_shape = false;
     };
 
     void lower(const Node& node, int32_t first_param) {
-        if (node.op == MN_OP_FLATTEN)
+        const Traits& traits = traits_of(node.op);
+        if (traits.lowering == Lowering::kView)
             results_[node.id] = {results_[node.sources[0]].value, true};
-        else if (node.op == MN_OP_DROPOUT &&
-                 (!options_.training || node.desc.dropout.probability == 0))
+        else if (traits.is_identity && traits.is_identity(node.desc, options_.training))
             results_[node.id] = results_[node.sources[0]];
-        else if (node.op == MN_OP_NORMALIZE)
+        else if (traits.lowering == Lowering::kNormalizedLoad)
             add_normalized_load(node);
         else
             add_operation(node, first_param);
@@ -111,30 +107,29 @@ private:
     }
 
     void add_operation(const Node& node, int32_t first_param) {
+        const Traits& traits = traits_of(node.op);
+        const bool is_load = traits.lowering == Lowering::kLoad;
+        const bool is_elementwise = traits.is_elementwise && traits.is_elementwise(node.desc);
         Operation operation;
-        operation.op = node.op == MN_OP_INPUT ? static_cast<int32_t>(MNB_OP_LOAD) : node.op;
+        operation.op = is_load ? static_cast<int32_t>(MNB_OP_LOAD) : node.op;
         operation.desc = node.desc;
         operation.name = node.name;
         operation.node = node.id;
-        if (node.op == MN_OP_INPUT)
+        if (is_load)
             operation.input = static_cast<int32_t>(
                 std::find(graph_.inputs().begin(), graph_.inputs().end(), node.id) -
                 graph_.inputs().begin());
-        bool flattened = false;
+        bool has_other_shape = false;
         for (int32_t source : node.sources) {
-            const bool any_order = is_elementwise(node.op) || node.op == MN_OP_LINEAR;
-            if (results_[source].flattened && !any_order) flatten(source);
-            flattened = results_[source].flattened;
+            if (!is_elementwise && !traits.by_element) give_shape(source);
+            has_other_shape |= results_[source].has_other_shape;
             operation.sources.push_back(results_[source].value);
         }
         add_params(node, first_param, operation);
         mnb_tensor dst = dense_tensor(node.shape, MNB_NCHW);
-        if (flattened && is_elementwise(node.op)) {
+        if (has_other_shape && is_elementwise) {
             dst = program_.values[operation.sources[0]].tensor;
-            results_[node.id].flattened = true;
-            // Of features, each is a channel.
-            if (node.op == MN_OP_DROPOUT && operation.desc.dropout.unit == MN_DROPOUT_CHANNEL)
-                operation.desc.dropout.unit = MN_DROPOUT_ELEMENT;
+            results_[node.id].has_other_shape = true;
         }
         operation.dst = results_[node.id].value = program_.add_value(dst);
         program_.operations.push_back(std::move(operation));
@@ -148,7 +143,7 @@ private:
             operation.params.push_back(
                 options_.parameters.empty()
                     ? stored_param(stored_shape(spec, program_.values[operation.sources[0]].tensor,
-                                                node.op == MN_OP_LINEAR),
+                                                traits_of(node.op).by_element),
                                    !spec.trainable ? MNB_STATISTIC
                                    : spec.bias     ? MNB_BIAS
                                                    : MNB_WEIGHT,
@@ -156,25 +151,26 @@ private:
                     : options_.parameters[index]);
             operation.param_ids.push_back(static_cast<int32_t>(index));
             operation.wants_diff_params.push_back(spec.trainable && !frozen);
-            if (node.op == MN_OP_BATCH_NORM && !spec.trainable && frozen)
-                operation.op = MNB_OP_FROZEN_BATCH_NORM;
+            const int32_t frozen_op = traits_of(node.op).frozen_op;
+            if (frozen_op >= 0 && !spec.trainable && frozen) operation.op = frozen_op;
         }
     }
 
-    // Makes a value of a flattened node's own shape.
-    void flatten(int32_t node) {
-        Operation reshape;
-        reshape.op = MN_OP_RESHAPE;
-        reshape.name = graph_.node(node).name;
-        reshape.node = node;
-        reshape.sources.push_back(results_[node].value);
-        reshape.dst = program_.add_value(dense_tensor(graph_.node(node).shape, MNB_NCHW));
-        results_[node] = {reshape.dst, false};
-        program_.operations.push_back(std::move(reshape));
+    // Makes a value of the node's own shape where its result has another.
+    void give_shape(int32_t node) {
+        if (!results_[node].has_other_shape) return;
+        Operation view;
+        view.op = MNB_OP_VIEW;
+        view.name = graph_.node(node).name;
+        view.node = node;
+        view.sources.push_back(results_[node].value);
+        view.dst = program_.add_value(dense_tensor(graph_.node(node).shape, MNB_NCHW));
+        results_[node] = {view.dst, false};
+        program_.operations.push_back(std::move(view));
     }
 
     void add_loss(const mn_loss_desc& loss) {
-        if (results_[loss.node].flattened) flatten(loss.node);
+        give_shape(loss.node);
         Operation operation;
         operation.op = loss_op(loss.kind);
         operation.desc.loss = loss;
@@ -215,7 +211,7 @@ private:
 }  // namespace
 
 Program lower(const Graph& graph, const LowerOptions& options) {
-    return Lowering(graph, options).run();
+    return GraphLowering(graph, options).run();
 }
 
 }  // namespace mn

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "graph/ops.h"
+
 namespace mn {
 namespace {
 
@@ -21,9 +23,9 @@ void check_label_loss(const Graph& graph, const mn_loss_desc& loss) {
         fail(MN_SHAPE_MISMATCH, "[", name, "] takes features {classes}, got ", text_of(node.shape),
              " from \"", node.name, "\"; add a flatten before it");
     const Node* source = &node;
-    while (source->op == MN_OP_FLATTEN || source->op == MN_OP_RESHAPE)
+    while (traits_of(source->op).lowering == Lowering::kView)
         source = &graph.node(source->sources[0]);
-    if (source->op == MN_OP_SOFTMAX)
+    if (traits_of(source->op).probabilities)
         fail(MN_INVALID_ARGUMENT, "[", name, "] \"", source->name, "\" is a softmax, but ",
              loss.kind == MN_LOSS_NLL
                  ? "NLL takes log-probabilities: put a log-softmax in its place for training"

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "backend/image.h"
+#include "graph/ops.h"
 #include "plan/stop_watch.h"
 
 namespace mn {
@@ -73,17 +74,17 @@ int64_t Plan::loss_elements(int32_t op) const {
 bool Plan::moves_statistics() const {
     if (!program_.training) return false;
     for (const Operation& operation : program_.operations)
-        if (operation.op == MN_OP_BATCH_NORM) return true;
+        if (traits_of(operation.op).statistics_moved) return true;
     return false;
 }
 
 void Plan::check_count(int32_t count) const {
     if (count > 1 || !program_.training) return;
     for (const Operation& operation : program_.operations) {
-        if (operation.op != MN_OP_BATCH_NORM) continue;
+        if (!traits_of(operation.op).statistics_moved) continue;
         const mnb_tensor& source = program_.values[operation.sources[0]].tensor;
         if (element_count(source) == source.dims[0])
-            fail(MN_INVALID_ARGUMENT, "[batch_norm \"", operation.name,
+            fail(MN_INVALID_ARGUMENT, "[", op_info(operation.op).name, " \"", operation.name,
                  "\"] expects more than 1 value per channel when training, got a batch of 1");
     }
 }

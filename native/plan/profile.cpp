@@ -7,45 +7,19 @@
 namespace mn {
 namespace {
 
-std::string op_name(int32_t op) {
-    switch (op) {
-        case MNB_OP_LOAD:
-            return "load";
-        case MNB_OP_REORDER:
-            return "reorder";
-        case MNB_OP_SUM:
-            return "sum";
-        case MNB_OP_LABEL_LOSS:
-        case MNB_OP_TARGET_LOSS:
-        case MNB_OP_OUTPUT_GRADIENT:
-            return "loss";
-        case MNB_OP_FROZEN_BATCH_NORM:
-            return "frozen_batch_norm";
-        case MNB_OP_BATCH_NORM_AGAIN:
-            return "batch_norm_again";
-        default:
-            return op_info(op).name;
-    }
-}
-
-bool has_bias(const Operation& operation) {
-    switch (operation.op) {
-        case MN_OP_CONV2D:
-            return operation.desc.conv2d.bias;
-        case MN_OP_CONV_TRANSPOSE2D:
-            return operation.desc.conv_transpose2d.bias;
-        case MN_OP_LINEAR:
-            return operation.desc.linear.bias;
-        default:
-            return false;
-    }
+// A folded normalisation's bias is not the operation's own, so the node is asked.
+bool has_bias(const Operation& operation, const Graph& graph) {
+    if (!traits_of(operation.op).bias_added) return false;
+    const std::vector<ParameterSpec>& parameters = graph.node(operation.node).parameters;
+    return std::any_of(parameters.begin(), parameters.end(),
+                       [](const ParameterSpec& spec) { return spec.bias; });
 }
 
 // In the order in which they are computed.
-std::string describe(const Operation& operation) {
-    std::string result = op_name(operation.op);
+std::string describe(const Operation& operation, const Graph& graph) {
+    std::string result = op_info(operation.op).name;
     if (operation.op == MNB_OP_LOAD && !operation.mean.empty()) result += "+normalize";
-    if (has_bias(operation)) result += "+bias";
+    if (has_bias(operation, graph)) result += "+bias";
     if (operation.has_norm) result += "+batch_norm";
     if (operation.activation == MN_ACTIVATION_RELU) result += "+relu";
     if (operation.has_pool) result += "+max_pool2d";
@@ -86,7 +60,7 @@ int64_t step_bytes(const Program& program, const Operation& operation, const Ste
     for (int32_t diff : step.diff_sources) bytes += values(diff);
     if (operation.op == MNB_OP_LOAD)
         bytes += values(operation.dst) / (dtype == MN_UINT8 ? int64_t{sizeof(float)} : 1);
-    if (operation.op == MN_OP_EMBEDDING) return bytes + values(operation.dst);  // rows, not all
+    if (traits_of(operation.op).rows_gathered) return bytes + values(operation.dst);
     if (!backward || any_diff_source(step))
         for (const mnb_param& param : operation.params) bytes += param_bytes(param);
     if (backward)
@@ -111,7 +85,7 @@ std::vector<ProfileEntry> step_entries(const Plan& plan, const Graph& graph, con
         entry.flops = 2 * multiply_adds(operation, step, graph) * count;
         entry.bytes = step_bytes(program, operation, step, times.steps[i].dtype, count);
         entry.name = operation.name;
-        entry.op = describe(operation);
+        entry.op = describe(operation, graph);
         entry.kernel = step.support.kernel;
         entries.push_back(std::move(entry));
     }

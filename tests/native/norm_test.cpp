@@ -348,7 +348,7 @@ TEST(BatchNorm, ResultsAreComputedAgainForTheBackwardPass) {
     assign_layouts(program, *device);
     schedule_training(program, *device, false);
     std::vector<int32_t> last_read(static_cast<size_t>(program.storage_count), -1);
-    int backward_from = -1, again = 0;
+    int backward_from = -1, recomputed = 0;
     for (size_t s = 0; s < program.steps.size(); s++) {
         const Step& step = program.steps[s];
         if (step.direction == MNB_BACKWARD && backward_from < 0)
@@ -359,12 +359,12 @@ TEST(BatchNorm, ResultsAreComputedAgainForTheBackwardPass) {
             last_read[program.values[source].storage] = static_cast<int32_t>(s);
     }
     for (const Operation& operation : program.operations) {
-        again += operation.op == MNB_OP_BATCH_NORM_AGAIN;
+        recomputed += operation.op == MNB_OP_BATCH_NORM_RECOMPUTE;
         if (operation.op != MN_OP_BATCH_NORM) continue;
         EXPECT_LT(last_read[program.values[operation.dst].storage], backward_from);
     }
     // The first is read by the pooling, which needs places only, the fifth in another order.
-    EXPECT_EQ(again, 4);
+    EXPECT_EQ(recomputed, 4);
 }
 
 mn_parameter_options freeze(const Model& model, const std::string& name) {

@@ -1505,6 +1505,12 @@ internal static class NativeConstants
     /// </summary>
     public const int MaxRank = 6;
 
+    /// <summary>Most sources of a node.</summary>
+    public const int MaxSources = 8;
+
+    /// <summary>Most parameters of a node, running statistics among them.</summary>
+    public const int MaxParameters = 8;
+
     /// <summary>Bytes of a name in an info struct, with the closing zero.</summary>
     public const int NameCapacity = 256;
 

@@ -13,31 +13,18 @@
 
 namespace mn::cpu::fast {
 
-#define MN_DECLARE(op)                                                             \
+// Those of the table of ops.
+#define MN_NO_KERNEL
+#define MN_FAST(op)                                                                \
     bool op##_query(const Device&, const ImageNode&, int direction, mnb_support&); \
     std::unique_ptr<Kernel> op##_create(const Device&, const ImageNode&, int direction);
-
-MN_DECLARE(load)
-MN_DECLARE(label_loss)
-MN_DECLARE(conv2d)
-MN_DECLARE(max_pool2d)
-MN_DECLARE(avg_pool2d)
-MN_DECLARE(global_avg_pool2d)
-MN_DECLARE(linear)
-MN_DECLARE(activation)
-MN_DECLARE(batch_norm)
-MN_DECLARE(sum)
-MN_DECLARE(binary)
-MN_DECLARE(concat)
-MN_DECLARE(slice)
-MN_DECLARE(reorder)
-MN_DECLARE(output_gradient)
-MN_DECLARE(target_loss)
-MN_DECLARE(channel_shuffle)
-MN_DECLARE(scale)
-MN_DECLARE(dropout)
-
-#undef MN_DECLARE
+#define MN_REFERENCE(op)
+#define MN_OP(id, name, desc, infer, sources, cpu, cuda, traits) cpu
+#define MN_INTERNAL_OP(id, value, name, desc, cpu, cuda, traits) cpu
+#include "graph/ops.def"
+#undef MN_NO_KERNEL
+#undef MN_REFERENCE
+#undef MN_FAST
 
 // Enough tasks to keep sixteen cores busy.
 constexpr int64_t kTasks = 32;

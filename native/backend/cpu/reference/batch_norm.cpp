@@ -19,7 +19,7 @@ BatchNorm::BatchNorm(const ImageNode& node, int direction)
       channels_(node.src[0], node.dst),
       direction_(direction),
       frozen_(is_frozen(node)),
-      saved_(node.op == MNB_OP_BATCH_NORM_AGAIN || (direction == MNB_BACKWARD && !frozen_)),
+      saved_(node.op == MNB_OP_BATCH_NORM_RECOMPUTE || (direction == MNB_BACKWARD && !frozen_)),
       statistics_(d_.affine ? 2 : 0) {}
 
 int64_t BatchNorm::saved_bytes(const ImageNode& node) {

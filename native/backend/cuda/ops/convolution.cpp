@@ -450,10 +450,6 @@ void adapt(Device& device, const ImageNode& node, int32_t direction, mnb_support
 
 }  // namespace
 
-const Op kConvolutionOps[] = {
-    {MN_OP_CONV2D, convolution_query, create<Convolution>, adapt},
-    {MN_OP_CONV_TRANSPOSE2D, convolution_query, create<Convolution>, adapt},
-    {},
-};
+const Op ops::convolution = {convolution_query, create<Convolution>, adapt};
 
 }  // namespace mn::cuda

@@ -122,12 +122,9 @@ bool copy_query(const ImageNode&, int32_t, mnb_support&) {
 
 }  // namespace
 
-const Op kElementwiseOps[] = {
-    {MNB_OP_LOAD, load_query, create<Load>},
-    {MN_OP_ACTIVATION, activation_query, create<Activation>},
-    {MNB_OP_SUM, sum_query, create<Sum>},
-    {MNB_OP_REORDER, copy_query, create<Copy>},
-    {},
-};
+const Op ops::load = {load_query, create<Load>};
+const Op ops::activation = {activation_query, create<Activation>};
+const Op ops::sum = {sum_query, create<Sum>};
+const Op ops::copy = {copy_query, create<Copy>};
 
 }  // namespace mn::cuda

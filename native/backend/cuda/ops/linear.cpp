@@ -84,9 +84,6 @@ bool linear_query(const ImageNode& node, int32_t direction, mnb_support& support
 
 }  // namespace
 
-const Op kLinearOps[] = {
-    {MN_OP_LINEAR, linear_query, create<Linear>},
-    {},
-};
+const Op ops::linear = {linear_query, create<Linear>};
 
 }  // namespace mn::cuda

@@ -83,11 +83,6 @@ bool loss_query(const ImageNode& node, int32_t direction, mnb_support& support) 
 
 }  // namespace
 
-const Op kLossOps[] = {
-    {MNB_OP_LABEL_LOSS, loss_query, create<Loss>},
-    {MNB_OP_TARGET_LOSS, loss_query, create<Loss>},
-    {MNB_OP_OUTPUT_GRADIENT, loss_query, create<Loss>},
-    {},
-};
+const Op ops::loss = {loss_query, create<Loss>};
 
 }  // namespace mn::cuda

@@ -250,16 +250,9 @@ bool dropout_query(const ImageNode&, int32_t, mnb_support&) {
 
 }  // namespace
 
-const Op kNormOps[] = {
-    {MN_OP_BATCH_NORM, norm_query, create<Norm>},
-    {MNB_OP_FROZEN_BATCH_NORM, norm_query, create<Norm>},
-    {MN_OP_GROUP_NORM, norm_query, create<Norm>},
-    {MN_OP_LAYER_NORM, norm_query, create<Norm>},
-    {MN_OP_LOCAL_RESPONSE_NORM, local_response_query, create<LocalResponseNorm>},
-    {MN_OP_SOFTMAX, softmax_query, create<Softmax>},
-    {MN_OP_LOG_SOFTMAX, softmax_query, create<Softmax>},
-    {MN_OP_DROPOUT, dropout_query, create<Dropout>},
-    {},
-};
+const Op ops::norm = {norm_query, create<Norm>};
+const Op ops::local_response_norm = {local_response_query, create<LocalResponseNorm>};
+const Op ops::softmax = {softmax_query, create<Softmax>};
+const Op ops::dropout = {dropout_query, create<Dropout>};
 
 }  // namespace mn::cuda

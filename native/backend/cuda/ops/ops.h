@@ -20,7 +20,6 @@ public:
 };
 
 struct Op {
-    int32_t op;
     // False: this node cannot be run as it is. `support` comes with NCHW and plain parameters.
     bool (*query)(const ImageNode& node, int32_t direction, mnb_support& support);
     std::unique_ptr<Kernel> (*create)(Device& device, const ImageNode& node, int32_t direction);
@@ -29,15 +28,18 @@ struct Op {
                   mnb_support& support) = nullptr;
 };
 
-// A family's ops; the list ends with a null `query`.
-extern const Op kConvolutionOps[];
-extern const Op kElementwiseOps[];
-extern const Op kLinearOps[];
-extern const Op kLossOps[];
-extern const Op kNormOps[];
-extern const Op kPoolOps[];
-extern const Op kResampleOps[];
-extern const Op kStructureOps[];
+// Those of the table of ops.
+namespace ops {
+#define MN_NO_KERNEL
+#define MN_NO_CUDA(why)
+#define MN_CUDA(entry) extern const Op entry;
+#define MN_OP(id, name, desc, infer, sources, cpu, cuda, traits) cuda
+#define MN_INTERNAL_OP(id, value, name, desc, cpu, cuda, traits) cuda
+#include "graph/ops.def"
+#undef MN_NO_KERNEL
+#undef MN_NO_CUDA
+#undef MN_CUDA
+}  // namespace ops
 
 // Null if the backend has no such op.
 const Op* find_op(int32_t op);

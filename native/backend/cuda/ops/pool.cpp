@@ -54,11 +54,7 @@ bool average_query(const ImageNode&, int32_t, mnb_support&) {
 
 }  // namespace
 
-const Op kPoolOps[] = {
-    {MN_OP_MAX_POOL2D, max_query, create<Pool>},
-    {MN_OP_AVG_POOL2D, average_query, create<Pool>},
-    {MN_OP_GLOBAL_AVG_POOL2D, average_query, create<Pool>},
-    {},
-};
+const Op ops::max_pool = {max_query, create<Pool>};
+const Op ops::average_pool = {average_query, create<Pool>};
 
 }  // namespace mn::cuda

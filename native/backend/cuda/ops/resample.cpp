@@ -290,14 +290,9 @@ bool source_query(const ImageNode&, int32_t, mnb_support& support) {
 
 }  // namespace
 
-const Op kResampleOps[] = {
-    {MN_OP_PAD2D, resample_query, create<Resample>},
-    {MN_OP_UPSAMPLE, resample_query, create<Resample>},
-    {MN_OP_ADAPTIVE_AVG_POOL2D, resample_query, create<Resample>},
-    {MN_OP_ADAPTIVE_MAX_POOL2D, adaptive_max_query, create<AdaptiveMaxPool>},
-    {MN_OP_MAX_UNPOOL2D, source_query, create<MaxUnpool>},
-    {MN_OP_EMBEDDING, source_query, create<Embedding>},
-    {},
-};
+const Op ops::resample = {resample_query, create<Resample>};
+const Op ops::adaptive_max_pool = {adaptive_max_query, create<AdaptiveMaxPool>};
+const Op ops::max_unpool = {source_query, create<MaxUnpool>};
+const Op ops::embedding = {source_query, create<Embedding>};
 
 }  // namespace mn::cuda

@@ -137,13 +137,10 @@ bool scale_query(const ImageNode&, int32_t, mnb_support& support) {
 
 }  // namespace
 
-const Op kStructureOps[] = {
-    {MN_OP_BINARY, binary_query, create<Binary>},
-    {MN_OP_CONCAT, copy_query, create<Concat>},
-    {MN_OP_SLICE, copy_query, create<Slice>},
-    {MN_OP_CHANNEL_SHUFFLE, copy_query, create<Shuffle>},
-    {MN_OP_SCALE, scale_query, create<Scale>},
-    {},
-};
+const Op ops::binary = {binary_query, create<Binary>};
+const Op ops::concat = {copy_query, create<Concat>};
+const Op ops::slice = {copy_query, create<Slice>};
+const Op ops::shuffle = {copy_query, create<Shuffle>};
+const Op ops::scale = {scale_query, create<Scale>};
 
 }  // namespace mn::cuda

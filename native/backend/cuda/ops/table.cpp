@@ -1,26 +1,22 @@
 #include "backend/cuda/ops/ops.h"
 
 namespace mn::cuda {
-namespace {
-
-constexpr const Op* kFamilies[] = {
-    kConvolutionOps,  //
-    kElementwiseOps,  //
-    kLinearOps,       //
-    kLossOps,         //
-    kNormOps,         //
-    kPoolOps,         //
-    kResampleOps,     //
-    kStructureOps,    //
-};
-
-}  // namespace
 
 const Op* find_op(int32_t op) {
-    for (const Op* family : kFamilies)
-        for (const Op* i = family; i->query; i++)
-            if (i->op == op) return i;
-    return nullptr;
+    switch (op) {
+#define MN_NO_KERNEL nullptr
+#define MN_NO_CUDA(why) nullptr
+#define MN_CUDA(entry) &ops::entry
+#define MN_OP(id, name, desc, infer, sources, cpu, cuda, traits) \
+    case MN_OP_##id:                                             \
+        return cuda;
+#define MN_INTERNAL_OP(id, value, name, desc, cpu, cuda, traits) \
+    case MNB_OP_##id:                                            \
+        return cuda;
+#include "graph/ops.def"
+        default:
+            return nullptr;
+    }
 }
 
 }  // namespace mn::cuda
