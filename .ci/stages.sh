@@ -28,7 +28,9 @@ stage() {
             state=FAILED
             ;;
     esac
-    report+=$(printf '%-12s %5d s  %s' "$name" $((SECONDS - start)) "$state")$'\n'
+    last_seconds=$((SECONDS - start))
+    last_state=$state
+    report+=$(printf '%-12s %5d s  %s' "$name" "$last_seconds" "$state")$'\n'
 }
 
 # install PACKAGE...: of Debian.
@@ -61,7 +63,7 @@ cuda_toolkit() {
     local as_root=() system codename mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     local source=/etc/apt/sources.list.d/debian-non-free.sources
     [ "$(id -u)" -eq 0 ] || as_root=(sudo)
-    if ! command -v nvcc >/dev/null; then
+    if ! command -v nvcc >/dev/null || ! command -v g++-11 >/dev/null; then
         system=$(. /etc/os-release && echo "$ID")
         codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
         if [ "$system" != debian ] || [ -z "$codename" ]; then
@@ -76,7 +78,8 @@ cuda_toolkit() {
             printf '%s\n' "Types: deb" "URIs: ${mirror:-http://deb.debian.org/debian}" "Suites: $codename" \
                 "Components: contrib non-free" "Signed-By: $keyring" | "${as_root[@]}" tee "$source" >/dev/null
         fi
-        if ! install nvidia-cuda-toolkit; then
+        # Its nvcc wants a g++ of at most 11, for which its dependencies also take a clang that it then refuses.
+        if ! install nvidia-cuda-toolkit g++-11; then
             # A source that does not answer would fail whatever is installed later.
             "${as_root[@]}" rm -f "$source"
             echo "skipped: the CUDA toolkit could not be installed (apt-get install nvidia-cuda-toolkit)"

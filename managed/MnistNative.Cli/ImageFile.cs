@@ -15,6 +15,9 @@ internal static class ImageFile
 {
     private const long MaxPixels = 100_000_000;
 
+    // Of so many pixels without compression.
+    private const long MaxBytes = 4 * MaxPixels + (1 << 20);
+
     // No format without a signature: a raw file could be taken for it.
     private static readonly Configuration Formats = new(
         new BmpConfigurationModule(), new GifConfigurationModule(), new JpegConfigurationModule(),
@@ -31,8 +34,18 @@ internal static class ImageFile
     /// <exception cref="InvalidDataException">The file is neither; the message names it.</exception>
     public static byte[] Read(FileInfo file, ImageShape shape, bool invert)
     {
-        byte[] content = File.ReadAllBytes(file.FullName);
-        (byte[]? pixels, string refusal) = FromPicture(content, shape);
+        if (Directory.Exists(file.FullName))
+        {
+            throw new InvalidDataException($"\"{file}\" is a folder.");
+        }
+
+        if (!file.Exists)
+        {
+            throw new FileNotFoundException($"\"{file}\" does not exist.");
+        }
+
+        byte[] content = ReadAll(file, Math.Max(MaxBytes, shape.Length));
+        (byte[]? pixels, string refusal) = FromPicture(content, shape, invert);
         pixels ??= content.Length == shape.Length ? content : throw new InvalidDataException($"\"{file}\" is {refusal}");
         if (invert)
         {
@@ -45,8 +58,27 @@ internal static class ImageFile
         return pixels;
     }
 
+    // Also of a pipe, or of a device without an end.
+    private static byte[] ReadAll(FileInfo file, long most)
+    {
+        using FileStream stream = file.OpenRead();
+        using var content = new MemoryStream();
+        byte[] buffer = new byte[1 << 16];
+        int read;
+        while ((read = stream.Read(buffer)) > 0)
+        {
+            content.Write(buffer.AsSpan(0, read));
+            if (content.Length > most)
+            {
+                throw new InvalidDataException($"\"{file}\" is larger than {most} bytes.");
+            }
+        }
+
+        return content.ToArray();
+    }
+
     // The pixels, or what the file is instead of a picture that can be read.
-    private static (byte[]? Pixels, string Refusal) FromPicture(byte[] content, ImageShape shape)
+    private static (byte[]? Pixels, string Refusal) FromPicture(byte[] content, ImageShape shape, bool invert)
     {
         if (Image.DetectFormat(Formats, content) is not { } format)
         {
@@ -62,14 +94,20 @@ internal static class ImageFile
         try
         {
             // A small file can unpack to more than the memory holds; its header says so.
-            if (Image.Identify(Formats, content, out _) is { } size && (long)size.Width * size.Height > MaxPixels)
+            IImageInfo? info = Image.Identify(Formats, content, out _);
+            if (info is not null && (long)info.Width * info.Height > MaxPixels)
             {
-                return (null, $"a {format.Name} picture of {size.Width}×{size.Height} pixels; "
+                return (null, $"a {format.Name} picture of {info.Width}×{info.Height} pixels; "
                     + $"at most {MaxPixels / 1_000_000} megapixels are read.");
             }
 
+            if (info is not null && PictureEnd.IsMissing(content, format.Name, info))
+            {
+                return (null, $"a truncated {format.Name} picture: the file ends before the picture does.");
+            }
+
             using Image<Rgba32> picture = Image.Load<Rgba32>(Formats, content);
-            return (ToPixels(picture, shape), "");
+            return (ToPixels(picture, shape, invert ? Color.White : Color.Black), "");
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
@@ -78,12 +116,12 @@ internal static class ImageFile
         }
     }
 
-    private static byte[] ToPixels(Image<Rgba32> picture, ImageShape shape)
+    private static byte[] ToPixels(Image<Rgba32> picture, ImageShape shape, Color ground)
     {
-        // As a camera was held; what is transparent is black. The triangle averages over the pixels that shrink into one.
+        // As a camera was held; transparent pixels show the ground. The triangle averages over the pixels that shrink into one.
         picture.Mutate(image => image
             .AutoOrient()
-            .BackgroundColor(Color.Black)
+            .BackgroundColor(ground)
             .Resize(shape.Width, shape.Height, KnownResamplers.Triangle));
         byte[] pixels = new byte[shape.Length];
         int plane = shape.Height * shape.Width;

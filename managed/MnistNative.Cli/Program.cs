@@ -1,3 +1,4 @@
 using MnistNative.Cli;
 
-return await CommandLine.RunAsync(args, CliContext.ForProcess());
+using var interruption = new Interruption();
+return interruption.ExitCode(await CommandLine.RunAsync(args, CliContext.ForProcess(), interruption.Token));

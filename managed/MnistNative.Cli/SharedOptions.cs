@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 
 namespace MnistNative.Cli;
 
@@ -18,7 +17,7 @@ internal static class SharedOptions
             HelpName = "NAME",
             DefaultValueFactory = _ => "seed",
         };
-        option.AcceptOnlyFromAmong([.. names, .. aliases]);
+        option.TakesOneOf(names, aliases);
         return option;
     }
 
@@ -29,33 +28,12 @@ internal static class SharedOptions
             Description = "The data: mnist, fashion, the built-in digits, or auto (MNIST where it can be had, else digits).",
             DefaultValueFactory = _ => "auto",
         };
-        option.AcceptOnlyFromAmong("auto", "mnist", "fashion", "digits");
+        option.TakesOneOf(["auto", "mnist", "fashion", "digits"]);
         return option;
     }
 
     public static Option<string?> DataFolder() =>
         new("--data") { Description = "Folder with the data set's files.", HelpName = "DIR" };
-
-    public static Option<string> Device()
-    {
-        var option = new Option<string>("--device")
-        {
-            Description = "Where to compute.",
-            DefaultValueFactory = _ => "auto",
-        };
-        option.AcceptOnlyFromAmong("auto", "cpu", "cuda");
-        return option;
-    }
-
-    public static Option<int> Threads()
-    {
-        var option = new Option<int>("--threads")
-        {
-            Description = "Threads that compute on the CPU; 0 takes MNISTNATIVE_NUM_THREADS, else all processors.",
-            HelpName = "N",
-        };
-        return option.InRange(0, 1024);
-    }
 
     public static Option<string> Precision()
     {
@@ -64,7 +42,7 @@ internal static class SharedOptions
             Description = "What products are computed from; tf32 and bf16 need a card.",
             DefaultValueFactory = _ => "fp32",
         };
-        option.AcceptOnlyFromAmong("fp32", "tf32", "bf16");
+        option.TakesOneOf(["fp32", "tf32", "bf16"]);
         return option;
     }
 
@@ -83,47 +61,31 @@ internal static class SharedOptions
     {
         Description = "Images in a step.",
         HelpName = "N",
-        DefaultValueFactory = _ => 64,
-    }.InRange(1, 1_000_000);
+    }.Whole(1, 1_000_000, byDefault: 64);
 
     public static Option<FileInfo> Model() =>
         new("--model") { Description = "Model file that train --save wrote.", HelpName = "FILE", Required = true };
 
-    /// <summary>Refuses values outside the range.</summary>
-    public static Option<int> InRange(this Option<int> option, int minimum, int maximum)
+    /// <summary>Adds all options of a device.</summary>
+    public static void Add(this Command command, DeviceOptions options)
     {
-        option.Validators.Add(result =>
+        foreach (Option option in options.All)
         {
-            // What is no number at all is reported by the parser.
-            if (result.Tokens is [{ Value: string text }]
-                && int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
-                && (value < minimum || value > maximum))
-            {
-                result.AddError($"{option.Name} must lie in {minimum} to {maximum}, got {value}.");
-            }
-        });
-        return option;
+            command.Add(option);
+        }
     }
 
-    /// <summary>
-    /// Opens the device asked for. Where <c>auto</c> takes the processor, a line on the error stream says why.
-    /// </summary>
-    public static MnistNative.Device OpenDevice(string device, int threads, CliContext context)
+    /// <summary>Takes only some values; <paramref name="aliases"/> are taken, but not listed.</summary>
+    public static void TakesOneOf(this Option option, string[] names, params string[] aliases)
     {
-        if (device == "cpu")
+        option.CompletionSources.Add(names);
+        option.Validators.Add(result =>
         {
-            return MnistNative.Device.Cpu(threads);
-        }
-
-        try
-        {
-            return MnistNative.Device.Cuda();
-        }
-        catch (MnistNativeException e) when (device == "auto")
-        {
-            string reason = e is DeviceUnavailableException refusal ? refusal.Reason.ToString() : e.Status.ToString();
-            context.Error.WriteLine($"mnistnative: computing on the CPU, since CUDA cannot be used ({reason}): {CommandLine.OneLine(e.Message)}");
-            return MnistNative.Device.Cpu(threads);
-        }
+            if (result.Tokens is [{ Value: string value }] && !names.Contains(value) && !aliases.Contains(value))
+            {
+                result.AddError($"{option.Name} takes {string.Join(", ", names[..^1])} or {names[^1]}, got \"{value}\"."
+                    + Suggestions.DidYouMean(value, [.. names, .. aliases]));
+            }
+        });
     }
 }

@@ -39,6 +39,7 @@ internal abstract class TrainReport : IProgress<TrainingProgress>
     /// <summary>Called by the training thread.</summary>
     public void Report(TrainingProgress value)
     {
+        Context.EndsInOrder();
         LastEpoch = value.Completed ?? LastEpoch;
         OnProgress(value);
     }
@@ -68,7 +69,7 @@ internal abstract class TrainReport : IProgress<TrainingProgress>
     private static string Number(long value) => value.ToString("N0", CultureInfo.InvariantCulture);
 }
 
-/// <summary>One JSON object an epoch, and one at the end.</summary>
+/// <summary>One JSON object an epoch, and one at the end, also of an interrupted training.</summary>
 internal sealed class JsonTrainReport(CliContext context) : TrainReport(context)
 {
     public override void Begin(DatasetChoice choice, string network, Model model, FitOptions options)
@@ -76,7 +77,7 @@ internal sealed class JsonTrainReport(CliContext context) : TrainReport(context)
     }
 
     public override void End(TimeSpan elapsed, long peakBytes, bool interrupted, FileInfo? saved) =>
-        JsonLines.Write(Context, "done", json =>
+        JsonLines.Write(Context, interrupted ? "interrupted" : "done", json =>
         {
             json.WriteRounded("test_accuracy", LastEpoch?.Validation?.Accuracy, 6);
             json.WriteRounded("seconds", elapsed.TotalSeconds, 3);

@@ -72,7 +72,7 @@ public sealed partial class Model
 
         try
         {
-            model.LoadParameters(file, strict: true);
+            model.LoadParameters(file, strict: true, []);
             return model;
         }
         catch
@@ -92,6 +92,10 @@ public sealed partial class Model
     /// the result; a wrong shape is refused in either case.
     /// </param>
     /// <returns>The names that did not match, none if strict.</returns>
+    /// <remarks>
+    /// Predictions of other threads see either all of the old parameters or all of the new ones: a model can be reloaded
+    /// while it serves.
+    /// </remarks>
     /// <exception cref="IOException">The file cannot be read.</exception>
     /// <exception cref="InvalidDataException">
     /// The file is damaged, or its tensors do not fit; the text names all that are missing, unexpected or of another
@@ -102,10 +106,11 @@ public sealed partial class Model
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         using SafeTensorsReader file = SafeTensorsReader.Open(path);
-        return LoadParameters(file, strict);
+        return LoadParameters(file, strict, []);
     }
 
-    internal LoadResult LoadParameters(SafeTensorsReader file, bool strict)
+    // `state`: what else is written with the parameters, all or none.
+    internal LoadResult LoadParameters(SafeTensorsReader file, bool strict, IReadOnlyList<ParameterWrite> state)
     {
         using NativeHandle.Lease lease = _handle.Use();
         var missing = new List<string>();
@@ -138,17 +143,19 @@ public sealed partial class Model
         ];
         ThrowUnlessFitting(file, strict ? missing : [], strict ? unexpected : [], wrong);
 
-        float[] buffer = new float[LargestParameter];
+        var writes = new List<ParameterWrite>();
         for (int i = 0; i < Parameters.Count; i++)
         {
             if (file.TryGet(Parameters[i].Name, out TensorEntry? tensor))
             {
-                Span<float> values = buffer.AsSpan(0, Parameters[i].Count);
+                float[] values = new float[Parameters[i].Count];
                 file.Read(tensor, values);
-                Write(i, values);
+                writes.Add(new ParameterWrite(i, values));
             }
         }
 
+        writes.AddRange(state);
+        WriteAll(writes);
         return new LoadResult(missing, unexpected);
     }
 

@@ -1,3 +1,4 @@
+using System.Buffers;
 using MnistNative.Interop;
 
 namespace MnistNative;
@@ -62,6 +63,7 @@ public sealed partial class Model
     /// <c>load_state_dict(other.state_dict())</c>.
     /// </summary>
     /// <param name="source">Where the values come from; it may be on another device.</param>
+    /// <remarks>Predictions of other threads see either all of the old parameters or all of the new ones.</remarks>
     /// <exception cref="ArgumentException">The models' parameters differ in name or shape; nothing was copied.</exception>
     /// <exception cref="ObjectDisposedException">A model is disposed.</exception>
     public void CopyParametersFrom(Model source)
@@ -87,16 +89,8 @@ public sealed partial class Model
                 $"The source has {source.Parameters.Count} parameters, and {Parameters.Count} are needed.", nameof(source));
         }
 
-        float[] buffer = new float[LargestParameter];
-        for (int i = 0; i < Parameters.Count; i++)
-        {
-            Span<float> values = buffer.AsSpan(0, Parameters[i].Count);
-            source.Read(source._parameterIndex[Parameters[i].Name], MnParameterPart.Value, values);
-            Write(i, values);
-        }
+        WriteAll([.. Parameters.Select((parameter, i) => new ParameterWrite(i, source.GetParameter(parameter.Name)))]);
     }
-
-    private int LargestParameter => Parameters.Count == 0 ? 0 : Parameters.Max(parameter => parameter.Count);
 
     private int IndexOf(string name)
     {
@@ -141,12 +135,56 @@ public sealed partial class Model
         }
     }
 
-    internal unsafe void Write(int index, ReadOnlySpan<float> values, MnParameterPart part = MnParameterPart.Value)
+    private unsafe void Write(int index, ReadOnlySpan<float> values)
     {
         using NativeHandle.Lease lease = _handle.Use();
         fixed (float* pointer = values)
         {
-            Native.Check(NativeMethods.ModelWrite(lease.Value, index, (int)part, pointer, (ulong)values.Length));
+            Native.Check(NativeMethods.ModelWrite(lease.Value, index, (int)MnParameterPart.Value, pointer, (ulong)values.Length));
+        }
+    }
+
+    /// <summary>
+    /// Writes several parameters, or parts of their optimizer state, all or none: everything is checked before anything is
+    /// written, and other threads' predictions see all of it or nothing.
+    /// </summary>
+    internal unsafe void WriteAll(IReadOnlyList<ParameterWrite> writes)
+    {
+        var natives = new MnParameterWrite[writes.Count];
+        var pins = new MemoryHandle[writes.Count];
+        try
+        {
+            for (int i = 0; i < natives.Length; i++)
+            {
+                pins[i] = writes[i].Values.AsMemory().Pin();
+                natives[i] = new MnParameterWrite
+                {
+                    StructSize = (uint)sizeof(MnParameterWrite),
+                    Index = writes[i].Index,
+                    Part = (int)writes[i].Part,
+                    Values = (float*)pins[i].Pointer,
+                    ValueCount = (ulong)writes[i].Values.Length,
+                };
+            }
+
+            using NativeHandle.Lease lease = _handle.Use();
+            fixed (MnParameterWrite* pointer = natives)
+            {
+                Native.Check(NativeMethods.ModelWriteAll(lease.Value, pointer, natives.Length));
+            }
+        }
+        finally
+        {
+            foreach (MemoryHandle pin in pins)
+            {
+                pin.Dispose();
+            }
         }
     }
 }
+
+/// <summary>New values of one part of one parameter.</summary>
+/// <param name="Index">Index of the parameter.</param>
+/// <param name="Values">The values, in PyTorch's layout.</param>
+/// <param name="Part">What they are.</param>
+internal readonly record struct ParameterWrite(int Index, float[] Values, MnParameterPart Part = MnParameterPart.Value);

@@ -1,5 +1,6 @@
 // What every function of the C ABI goes through: no exception leaves, the text of a failure is
-// kept for the thread, structs are taken by their size.
+// kept for the thread, the caller's floating-point mode is put aside, structs are taken by their
+// size.
 
 #pragma once
 
@@ -7,6 +8,7 @@
 #include <new>
 
 #include "graph/error.h"
+#include "graph/float_mode.h"
 
 namespace mn::abi {
 
@@ -14,6 +16,7 @@ void keep_error(const mn_error_info& info, const char* text) noexcept;
 
 template <typename Body>
 mn_status guard(Body&& body) noexcept {
+    const FloatMode mode(FloatMode::kCompute);
     mn_error_info info = {sizeof info, MN_INTERNAL, MN_REASON_NONE, 0, 0, 0};
     try {
         body();

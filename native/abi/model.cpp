@@ -52,7 +52,7 @@ mn_status mn_model_create(mn_device device, mn_graph graph, const mn_model_desc*
                           mn_model* model_out) {
     return guard([&] {
         const mn_model_desc d = take(desc, "desc");
-        require_flags(d.flags, MN_MODEL_NO_FUSION, "desc->flags");
+        require_flags(d.flags, MN_MODEL_NO_FUSION | MN_MODEL_NO_INIT, "desc->flags");
         require(model_out, "model_out");
         require(d.outputs, "desc->outputs");
         if (d.output_count < 1)
@@ -107,6 +107,19 @@ mn_status mn_model_write(mn_model model, int32_t index, int32_t part, const floa
     return guard([&] {
         require(values, "values");
         get<Model>(model)->write(index, part, values, value_count);
+    });
+}
+
+mn_status mn_model_write_all(mn_model model, const mn_parameter_write* writes,
+                             int32_t write_count) {
+    return guard([&] {
+        if (write_count < 0 || (write_count && !writes))
+            fail(MN_INVALID_ARGUMENT, "writes must hold write_count entries, got ", write_count);
+        for (int32_t i = 0; i < write_count; i++) {
+            require_size(writes + i, "writes[i]");
+            require(writes[i].values, "writes[i].values");
+        }
+        get<Model>(model)->write(writes, write_count);
     });
 }
 

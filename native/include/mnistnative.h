@@ -985,7 +985,10 @@ typedef uint64_t mn_model;
 /// Flags of ::mn_model_desc.
 enum mn_model_flag {
     /// Leave every chain of nodes alone instead of fusing it, for comparison.
-    MN_MODEL_NO_FUSION = 1
+    MN_MODEL_NO_FUSION = 1,
+    /// Draw no first values: all parameters and running statistics are zero until they are written
+    /// (::mn_model_write_all), for models whose values come from a file.
+    MN_MODEL_NO_INIT = 2
 };
 
 /// How a model is made.
@@ -1128,8 +1131,11 @@ typedef struct mn_metrics {
     /// Denominator of the loss: what its reduction divides by (::mn_reduction), 1 for a sum.
     double loss_denominator;
     /// Images whose largest output (the first of equals) is that of their label, by the first
-    /// loss.
+    /// loss; an output with a NaN has no largest.
     int64_t correct;
+    /// Images whose label counts by the first loss, that is, is not ignored: what `correct` is out
+    /// of. 0 where the loss takes no labels.
+    int64_t labels;
 } mn_metrics;
 
 /// Bytes that a model, or a trainer with its model, has planned.
@@ -1154,7 +1160,7 @@ typedef struct mn_memory_plan {
     int64_t compile_nanoseconds;
 } mn_memory_plan;
 
-/// Compiles a graph for a device and draws its parameters.
+/// Compiles a graph for a device and draws its parameters (unless ::MN_MODEL_NO_INIT).
 /// @param device the device.
 /// @param graph the graph; the model keeps a copy.
 /// @param desc outputs, seed and options.
@@ -1184,8 +1190,37 @@ MN_API mn_status mn_model_read(mn_model model, int32_t index, int32_t part, floa
                                uint64_t value_count);
 
 /// Copies a parameter or its optimizer state in, in PyTorch's layout.
+/// Errors: ::MN_NOT_FOUND when there is no such parameter, or no trainer has made that part yet;
+/// ::MN_SHAPE_MISMATCH when value_count is not the parameter's count; ::MN_INVALID_ARGUMENT for a
+/// gradient.
 MN_API mn_status mn_model_write(mn_model model, int32_t index, int32_t part, const float* values,
                                 uint64_t value_count);
+
+/// New values of one part of one parameter.
+typedef struct mn_parameter_write {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Index of the parameter.
+    int32_t index;
+    /// An ::mn_parameter_part but ::MN_PART_GRADIENT.
+    int32_t part;
+    /// Always 0.
+    int32_t reserved;
+    /// The values, in PyTorch's layout.
+    const float* values;
+    /// Length of `values`; must be the parameter's count.
+    uint64_t value_count;
+} mn_parameter_write;
+
+/// Copies several parameters or parts of their optimizer state in, all or none: everything is
+/// checked before anything is written, and forwards, evaluations and steps of other threads see
+/// either all new values or all old ones. So a model can be reloaded while it serves. Only
+/// a failure of the device itself can leave a part of the values written.
+/// @param writes what to write, in this order.
+/// @param write_count number of `writes`; 0 writes nothing.
+/// Errors: those of ::mn_model_write.
+MN_API mn_status mn_model_write_all(mn_model model, const mn_parameter_write* writes,
+                                    int32_t write_count);
 
 /// Runs the network without training (inference).
 /// @param batch the images; labels are not read.
@@ -1378,8 +1413,15 @@ typedef struct mn_step_sums {
     int64_t images;
     /// The sum of the steps' mn_metrics::correct.
     int64_t correct;
-    /// The sum of the steps' mn_metrics::loss, added in their order.
-    double loss;
+    /// The sum of the steps' mn_metrics::labels.
+    int64_t labels;
+    /// The first step whose mn_metrics::loss_numerator is not finite, from 0; -1: none.
+    int64_t first_not_finite;
+    /// The sum of the steps' mn_metrics::loss_numerator, added in their order.
+    double loss_numerator;
+    /// The sum of the steps' mn_metrics::loss_denominator: for a mean, the steps' loss is
+    /// loss_numerator / loss_denominator, also where batches differ in what counts.
+    double loss_denominator;
 } mn_step_sums;
 
 /// A step as ::mn_trainer_step makes it, without waiting for it: a card computes while the caller

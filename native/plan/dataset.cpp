@@ -44,7 +44,10 @@ void check_labels(const CheckedBatch& batch, const LabelNeeds& needs) {
         if (needs.ignores && label == needs.ignore_index) continue;
         if (label < 0 || label >= needs.classes)
             fail(MN_INVALID_ARGUMENT, "[batch] the label of image ", at, " is ", label,
-                 ", the network has ", needs.classes, " classes");
+                 ", outside 0 to ", needs.classes - 1, " (the network has ", needs.classes,
+                 " classes)",
+                 needs.ignores ? text(" and not the ignored label ", needs.ignore_index)
+                               : text("; an ignored label is the loss's ignore_index"));
     }
 }
 

@@ -50,6 +50,11 @@ struct CheckedBatch {
     const int32_t* host_labels = nullptr;  // input.labels, for the host to read
     std::shared_ptr<const Dataset> dataset;
 
+    // The label of the batch's image `i`.
+    int32_t host_label(int32_t i) const {
+        return host_labels[input.indices ? input.indices[i] : i];
+    }
+
     // What the network's input `index` reads, starting at image `first`.
     mnb_input from(size_t index, int64_t first) const;
 };

@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "backend/registry.h"
+#include "graph/float_mode.h"
 
 namespace mn {
 namespace {
@@ -25,6 +26,7 @@ LogReceiver& log_receiver() {
 void log_text(int32_t level, const char* message) {
     LogReceiver& receiver = log_receiver();
     std::lock_guard lock(receiver.mutex);
+    const FloatMode mode(FloatMode::kStandard);
     if (receiver.callback) receiver.callback(level, message, receiver.user);
 }
 

@@ -20,8 +20,11 @@ void check_label_loss(const Graph& graph, const mn_loss_desc& loss) {
     const char* name = name_of(loss);
     const Node& node = graph.node(loss.node);
     if (node.shape.rank != 1)
-        fail(MN_SHAPE_MISMATCH, "[", name, "] takes features {classes}, got ", text_of(node.shape),
-             " from \"", node.name, "\"; add a flatten before it");
+        fail(MN_SHAPE_MISMATCH, "[", name, "] takes one score a class {classes}, got ",
+             text_of(node.shape), " from \"", node.name,
+             "\"; a loss of class labels at every pixel is not supported: classify the whole image "
+             "(global average pooling, flatten, linear), or take a loss of values of any shape, "
+             "such as binary cross-entropy with a channel a class");
     const Node* source = &node;
     while (traits_of(source->op).lowering == Lowering::kView)
         source = &graph.node(source->sources[0]);
@@ -106,11 +109,19 @@ double loss_denominator(const Graph& graph, const mn_loss_desc& loss, const Chec
     if (!loss.ignores && !loss.class_weights) return count;
     double sum = 0;
     for (int32_t i = 0; i < batch.count; i++) {
-        const int32_t label = batch.host_labels[batch.input.indices ? batch.input.indices[i] : i];
+        const int32_t label = batch.host_label(i);
         if (loss.ignores && label == loss.ignore_index) continue;
         sum += loss.class_weights ? static_cast<double>(loss.class_weights[label]) : 1.0;
     }
     return sum;
+}
+
+int64_t counted_labels(const mn_loss_desc& loss, const CheckedBatch& batch) {
+    if (!takes_labels(loss)) return 0;
+    if (!loss.ignores) return batch.count;
+    int64_t counted = 0;
+    for (int32_t i = 0; i < batch.count; i++) counted += batch.host_label(i) != loss.ignore_index;
+    return counted;
 }
 
 void LossScales::compute(const Graph& graph, const LossList& losses, const CheckedBatch& batch) {
@@ -150,8 +161,11 @@ mn_metrics LossSum::metrics() const {
     for (size_t i = 0; i < sums_.size(); i++) {
         const double weighted = sums_[i].numerator * static_cast<double>((*losses_)[i].weight);
         metrics.loss += weighted / denominator(i);
-        metrics.loss_numerator +=
-            i == 0 ? weighted : weighted / denominator(i) * metrics.loss_denominator;
+        // Where nothing counts, a loss is NaN, but adds nothing to a sum over batches.
+        if (i == 0)
+            metrics.loss_numerator = weighted;
+        else if (denominator(i) != 0)
+            metrics.loss_numerator += weighted / denominator(i) * metrics.loss_denominator;
     }
     return metrics;
 }

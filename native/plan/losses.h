@@ -39,6 +39,9 @@ void add_needs(const Graph& graph, const mn_loss_desc& loss, BatchNeeds& needs);
 // What the mean of a batch's losses divides by; 1 for a sum. It follows from the labels alone.
 double loss_denominator(const Graph& graph, const mn_loss_desc& loss, const CheckedBatch& batch);
 
+// Images of a batch whose label a loss does not ignore; 0 where it takes no labels.
+int64_t counted_labels(const mn_loss_desc& loss, const CheckedBatch& batch);
+
 // The gradients of a batch's losses are added before they are divided by one number, `denominator`,
 // so each is multiplied by scales[i] = denominator / (its own denominator) first. `denominator` is
 // that of the first loss; or of the next, where the first is 0, because no image counts for it.

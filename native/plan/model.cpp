@@ -65,7 +65,7 @@ Model::Model(std::shared_ptr<const Device> device, const Graph& graph, const mn_
     inference_batch_ = desc.inference_batch ? desc.inference_batch : choose_inference_batch();
     store_ = std::make_shared<ParameterStore>(device_, graph_, lower_parameters(graph_, *device_));
     seed_ = desc.seed;
-    store_->initialize(desc.seed);
+    if (!(desc.flags & MN_MODEL_NO_INIT)) store_->initialize(desc.seed);
     forward_ = &inference(LossList());
 }
 
@@ -102,9 +102,9 @@ void Model::read(int32_t index, int32_t part, float* values, uint64_t count) {
     store_->read(index, part, values, count);
 }
 
-void Model::write(int32_t index, int32_t part, const float* values, uint64_t count) {
+void Model::write(const mn_parameter_write* writes, int32_t count) {
     std::lock_guard lock(step_mutex_);
-    store_->write(index, part, values, count);
+    store_->write(writes, count);
 }
 
 void Model::forward(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,
@@ -172,7 +172,9 @@ mn_metrics Model::evaluate(const mn_batch& batch, std::shared_ptr<const Dataset>
         execution->post_losses(count);
     }
     while (execution->posted() > 0) sum.take(*execution);
-    return sum.metrics();
+    mn_metrics metrics = sum.metrics();
+    metrics.labels = counted_labels(loss, checked);
+    return metrics;
 }
 
 mn_memory_plan Model::memory_plan() {

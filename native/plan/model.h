@@ -44,7 +44,12 @@ public:
     bool fuse() const { return fuse_; }
 
     void read(int32_t index, int32_t part, float* values, uint64_t count);
-    void write(int32_t index, int32_t part, const float* values, uint64_t count);
+    void write(int32_t index, int32_t part, const float* values, uint64_t count) {
+        const mn_parameter_write one = {sizeof one, index, part, 0, values, count};
+        write(&one, 1);
+    }
+    // All or none, for other threads too.
+    void write(const mn_parameter_write* writes, int32_t count);
 
     // `times`, if not null, receives what the steps of the inference plan took.
     void forward(const mn_batch& batch, std::shared_ptr<const Dataset> dataset,

@@ -8,20 +8,36 @@
 namespace mn {
 namespace {
 
-// Calls visit(PyTorch's index, storage index) for every value of a parameter.
+// Parameters are copied in pieces of 1 MiB: nothing of a parameter's own size is held besides it.
+constexpr int64_t kChunk = int64_t{1} << 18;
+
+// Calls visit(PyTorch's index, index in the piece) for every value in a piece of the storage of
+// `count` elements from `first` on; both are multiples of MNB_PANEL where the layout is in panels.
 template <typename Visit>
-void for_each_value(const mnb_param& p, Visit visit) {
-    int64_t count = 1;
-    for (int32_t d = 0; d < p.rank; d++) count *= p.dims[d];
-    const int32_t last = p.rank - 1;
-    // The stride of the last dimension; a bias's elements are in order in panels, too.
-    const int64_t length = p.dims[last], stride = last == 0 ? 1 : p.strides[last];
-    int64_t x[MNB_MAX_RANK] = {};
-    for (int64_t plain = 0; plain < count;) {
-        const int64_t row = param_offset(p, x);
-        for (int64_t i = 0; i < length; i++) visit(plain++, row + i * stride);
-        for (int32_t d = last - 1; d >= 0 && ++x[d] == p.dims[d]; d--) x[d] = 0;
+void for_each_value(const mnb_param& p, int64_t first, int64_t count, Visit visit) {
+    if (p.layout == MNB_PARAM_PLAIN) {
+        for (int64_t i = 0; i < count; i++) visit(first + i, i);
+        return;
     }
+    const int64_t inputs = p.rank > 1 ? p.dims[1] : 1;
+    int64_t plane = 1;
+    for (int32_t d = 2; d < p.rank; d++) plane *= p.dims[d];
+    const int64_t values = inputs * plane;  // of an output
+    for (int64_t at = 0; at < count; at += MNB_PANEL) {
+        const int64_t row = (first + at) / MNB_PANEL;
+        const int64_t panel = row / values, place = row % values;
+        const int64_t plain = place % inputs * plane + place / inputs;
+        const int64_t outputs = std::min<int64_t>(MNB_PANEL, p.dims[0] - panel * MNB_PANEL);
+        for (int64_t o = 0; o < outputs; o++)
+            visit((panel * MNB_PANEL + o) * values + plain, at + o);
+    }
+}
+
+// Calls visit(first element, elements) for the pieces of a storage.
+template <typename Visit>
+void for_each_chunk(int64_t storage, Visit visit) {
+    for (int64_t first = 0; first < storage; first += kChunk)
+        visit(first, std::min(kChunk, storage - first));
 }
 
 const char* part_name(int32_t part) {
@@ -79,16 +95,28 @@ ParameterStore::ParameterStore(std::shared_ptr<const Device> device, const Graph
     values_ = DeviceMemory(device_, bytes);
 }
 
+// Writes value_at(PyTorch's index) for every value, and zeros for padding.
+template <typename ValueAt>
+void ParameterStore::fill(const DeviceMemory& memory, int32_t index, std::vector<float>& chunk,
+                          ValueAt value_at) const {
+    const mnb_param& p = parameters_[index].storage;
+    for_each_chunk(p.storage, [&](int64_t first, int64_t count) {
+        std::fill_n(chunk.begin(), count, 0.0f);
+        for_each_value(p, first, count,
+                       [&](int64_t plain, int64_t stored) { chunk[stored] = value_at(plain); });
+        device_->copy_in(at(memory, index) + first, chunk.data(), count * sizeof(float));
+    });
+}
+
 void ParameterStore::initialize(uint64_t seed) {
     const Philox random(seed);
-    std::vector<float> values;
-    for (size_t index = 0; index < parameters_.size(); index++) {
-        const Parameter& p = parameters_[index];
-        values.resize(static_cast<size_t>(element_count(p.spec.shape)));
-        for (size_t i = 0; i < values.size(); i++)
-            values[i] = static_cast<float>(first_value(p, random, i));
-        write(static_cast<int32_t>(index), MN_PART_VALUE, values.data(), values.size());
-    }
+    std::vector<float> chunk(kChunk);
+    for (size_t i = 0; i < parameters_.size(); i++)
+        fill(values_, static_cast<int32_t>(i), chunk, [&](int64_t plain) {
+            return static_cast<float>(
+                first_value(parameters_[i], random, static_cast<uint64_t>(plain)));
+        });
+    version_++;
 }
 
 const Parameter& ParameterStore::parameter(int32_t index) const {
@@ -155,25 +183,42 @@ void ParameterStore::read(int32_t index, int32_t part, float* values, uint64_t c
         std::fill(values, values + count, 0.0f);
         return;
     }
-    std::vector<float> storage(static_cast<size_t>(p.storage.storage));
-    device_->copy_out(storage.data(), at(memory, index), storage.size() * sizeof(float));
-    for_each_value(p.storage,
-                   [&](int64_t plain, int64_t stored) { values[plain] = storage[stored]; });
+    if (p.storage.layout == MNB_PARAM_PLAIN) {
+        device_->copy_out(values, at(memory, index), count * sizeof(float));
+    } else {
+        std::vector<float> chunk(static_cast<size_t>(std::min(kChunk, p.storage.storage)));
+        for_each_chunk(p.storage.storage, [&](int64_t first, int64_t elements) {
+            device_->copy_out(chunk.data(), at(memory, index) + first, elements * sizeof(float));
+            for_each_value(p.storage, first, elements,
+                           [&](int64_t plain, int64_t stored) { values[plain] = chunk[stored]; });
+        });
+    }
     if (part == MN_PART_GRADIENT && training_.gradient_scale != 1)
         for (uint64_t i = 0; i < count; i++)
             values[i] = static_cast<float>(values[i] * training_.gradient_scale);
 }
 
-void ParameterStore::write(int32_t index, int32_t part, const float* values, uint64_t count) {
-    const Parameter& p = parameter(index);
-    if (part == MN_PART_GRADIENT)
-        fail(MN_INVALID_ARGUMENT, "[", p.name, "] gradients cannot be written");
-    const DeviceMemory& memory = part_memory(p, part, count);
-    std::vector<float> storage(static_cast<size_t>(p.storage.storage));  // padding is zero
-    for_each_value(p.storage,
-                   [&](int64_t plain, int64_t stored) { storage[stored] = values[plain]; });
-    device_->copy_in(at(memory, index), storage.data(), storage.size() * sizeof(float));
-    if (part == MN_PART_VALUE) version_++;
+void ParameterStore::write(const mn_parameter_write* writes, int32_t count) {
+    int64_t largest = 0;  // of those that are not copied as they are
+    for (int32_t i = 0; i < count; i++) {
+        const mn_parameter_write& w = writes[i];
+        const Parameter& p = parameter(w.index);
+        if (w.part == MN_PART_GRADIENT)
+            fail(MN_INVALID_ARGUMENT, "[", p.name, "] gradients cannot be written");
+        part_memory(p, w.part, w.value_count);
+        if (p.storage.layout != MNB_PARAM_PLAIN) largest = std::max(largest, p.storage.storage);
+    }
+    std::vector<float> chunk(static_cast<size_t>(std::min(kChunk, largest)));
+    for (int32_t i = 0; i < count; i++) {
+        const mn_parameter_write& w = writes[i];
+        const Parameter& p = parameters_[w.index];
+        if (w.part == MN_PART_VALUE) version_++;
+        const DeviceMemory& memory = part_memory(p, w.part, w.value_count);
+        if (p.storage.layout == MNB_PARAM_PLAIN)
+            device_->copy_in(at(memory, w.index), w.values, w.value_count * sizeof(float));
+        else
+            fill(memory, w.index, chunk, [&](int64_t plain) { return w.values[plain]; });
+    }
 }
 
 }  // namespace mn

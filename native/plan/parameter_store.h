@@ -52,7 +52,8 @@ public:
     void update(const mn_optimizer_desc& optimizer, const mnb_update_options& options);
 
     void read(int32_t index, int32_t part, float* values, uint64_t count) const;
-    void write(int32_t index, int32_t part, const float* values, uint64_t count);
+    // All or none: checks everything first.
+    void write(const mn_parameter_write* writes, int32_t count);
 
     // Grows with every change of a parameter. The running statistics are changed by the forward
     // passes of training, outside this class.
@@ -74,6 +75,9 @@ private:
         return memory.data() ? memory.at<float>(parameters_[index].offset) : nullptr;
     }
     const DeviceMemory& part_memory(const Parameter& parameter, int32_t part, uint64_t count) const;
+    template <typename ValueAt>
+    void fill(const DeviceMemory& memory, int32_t index, std::vector<float>& chunk,
+              ValueAt value_at) const;
 
     std::shared_ptr<const Device> device_;
     std::vector<Parameter> parameters_;

@@ -165,10 +165,13 @@ void Trainer::forward_backward(const CheckedBatch& batch, bool adds, StepTimes* 
 void Trainer::collect(size_t left) {
     while (execution_->posted() > left) {
         const mn_metrics metrics = take_metrics();
+        if (step_sums_.first_not_finite < 0 && !std::isfinite(metrics.loss_numerator))
+            step_sums_.first_not_finite = step_sums_.steps;
         step_sums_.steps++;
         step_sums_.images += metrics.count;
         step_sums_.correct += metrics.correct;
-        step_sums_.loss += metrics.loss;
+        step_sums_.loss_numerator += metrics.loss_numerator;
+        step_sums_.loss_denominator += metrics.loss_denominator;
     }
 }
 
@@ -176,6 +179,18 @@ mn_metrics Trainer::take_metrics() {
     sum_.clear();
     sum_.take(*execution_);
     return sum_.metrics();
+}
+
+mn_metrics Trainer::take_metrics(const CheckedBatch& batch) {
+    mn_metrics metrics = take_metrics();
+    metrics.labels = counted_labels(losses_[0], batch);
+    return metrics;
+}
+
+mn_step_sums Trainer::no_steps() {
+    mn_step_sums sums{};
+    sums.first_not_finite = -1;
+    return sums;
 }
 
 void Trainer::update(StepTimes* times) {
@@ -197,7 +212,7 @@ mn_metrics Trainer::step(const mn_batch& batch, std::shared_ptr<const Dataset> d
     collect(0);
     forward_backward(checked, false, times);
     update(times);
-    return take_metrics();
+    return take_metrics(checked);
 }
 
 void Trainer::begin_step(const mn_batch& batch, std::shared_ptr<const Dataset> dataset) {
@@ -205,13 +220,14 @@ void Trainer::begin_step(const mn_batch& batch, std::shared_ptr<const Dataset> d
     std::lock_guard lock(model_->step_mutex_);
     forward_backward(checked, false);
     update();
+    step_sums_.labels += counted_labels(losses_[0], checked);
 }
 
 mn_step_sums Trainer::sums(bool restart) {
     std::lock_guard lock(model_->step_mutex_);
     collect(0);
     const mn_step_sums sums = step_sums_;
-    if (restart) step_sums_ = {};
+    if (restart) step_sums_ = no_steps();
     return sums;
 }
 
@@ -235,7 +251,7 @@ mn_metrics Trainer::accumulate(const mn_batch& batch, std::shared_ptr<const Data
     std::lock_guard lock(model_->step_mutex_);
     collect(0);
     forward_backward(checked, pending_);
-    return take_metrics();
+    return take_metrics(checked);
 }
 
 void Trainer::apply() {

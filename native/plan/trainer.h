@@ -37,14 +37,16 @@ private:
     void forward_backward(const CheckedBatch& batch, bool adds, StepTimes* times = nullptr);
     // Takes the losses of begun steps until so many runs' are left.
     void collect(size_t left);
-    mn_metrics take_metrics();
+    mn_metrics take_metrics();  // without mn_metrics::labels
+    mn_metrics take_metrics(const CheckedBatch& batch);
+    static mn_step_sums no_steps();
     void update(StepTimes* times = nullptr);
     void take_options(const mn_trainer_desc& desc);
 
     std::shared_ptr<Model> model_;
     LossList losses_;
-    LossSum sum_{losses_};      // of one run
-    mn_step_sums step_sums_{};  // of the steps begun, as far as collected
+    LossSum sum_{losses_};                 // of one run
+    mn_step_sums step_sums_ = no_steps();  // of the steps begun, as far as collected
     LossScales scales_;
     mn_optimizer_desc optimizer_;
     BatchNeeds needs_;

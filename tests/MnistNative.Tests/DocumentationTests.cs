@@ -63,6 +63,20 @@ public sealed partial class DocumentationTests
     public void WrongCodeIsFound() => Assert.Contains(
         "CS1061", Assert.Single(Errors("MnistNative.Sequential.Input(1, 28, 28).NoSuchLayer();")), StringComparison.Ordinal);
 
+    /// <summary>No public type has the name of one that a console program's implicit usings bring.</summary>
+    [Fact]
+    public void PublicTypesAreUnambiguous()
+    {
+        string[] names = [.. new[] { typeof(Model), typeof(MnistNative.Models.SmallNetworks) }
+            .SelectMany(type => type.Assembly.GetExportedTypes())
+            .Where(type => !type.IsNested)
+            .Select(type => type.Name)];
+        Assert.True(names.Length > 60);
+        Assert.Empty(Errors(
+            "using MnistNative;\nusing MnistNative.Models;\n" + string.Concat(names.Select(name => $"_ = typeof({name});\n"))));
+        Assert.Contains("CS0104", Assert.Single(Errors("using Other;\n_ = typeof(Monitor);\nnamespace Other { class Monitor; }")));
+    }
+
     /// <summary>Links between pages lead to files that exist.</summary>
     [Theory]
     [MemberData(nameof(Pages))]

@@ -316,7 +316,9 @@ TEST(PluginGraphTest, StepsBegunWaitForNothingAndAddUp) {
         expected.steps++;
         expected.images += metrics.count;
         expected.correct += metrics.correct;
-        expected.loss += metrics.loss;
+        expected.labels += metrics.labels;
+        expected.loss_numerator += metrics.loss_numerator;
+        expected.loss_denominator += metrics.loss_denominator;
     }
     const auto begin = [&](size_t i) {
         const mn_batch b = batches[i].get();
@@ -338,7 +340,10 @@ TEST(PluginGraphTest, StepsBegunWaitForNothingAndAddUp) {
     EXPECT_EQ(sums.steps, expected.steps);
     EXPECT_EQ(sums.images, expected.images);
     EXPECT_EQ(sums.correct, expected.correct);
-    EXPECT_EQ(sums.loss, expected.loss);
+    EXPECT_EQ(sums.labels, expected.labels);
+    EXPECT_EQ(sums.first_not_finite, -1);
+    EXPECT_EQ(sums.loss_numerator, expected.loss_numerator);
+    EXPECT_EQ(sums.loss_denominator, expected.loss_denominator);
     EXPECT_EQ(begun.read_all(), waiting.read_all());
     begin(0);
     check(mn_trainer_step_sums(begun_trainer.handle(), 1, &sums));

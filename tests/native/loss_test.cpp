@@ -212,6 +212,68 @@ TEST(LossTest, NothingThatCountsIsNaN) {
     EXPECT_EQ(gradient, Floats(6));
 }
 
+// The mean over batches of unequal counts is the sum of numerators over that of denominators.
+TEST(LossTest, WhatIsIgnoredCountsNowhere) {
+    InputModel net({3});
+    const Floats x = {1, 2, 3, 4, 5, 6, 9, 8, 7};
+    mn_loss_desc loss = loss_desc(MN_LOSS_CROSS_ENTROPY, 0);
+    loss.ignores = 1;
+    loss.ignore_index = -100;
+    const std::vector<int32_t> labels = {-100, 2, 1};
+    const mn_metrics all = net.model->evaluate(batch_of(x, 3, &labels), nullptr, loss);
+    EXPECT_EQ(all.count, 3);
+    EXPECT_EQ(all.labels, 2);
+    EXPECT_EQ(all.correct, 1);
+    const auto trainer = make_trainer(net.model, {{loss}, sgd_desc(1), 3});
+    EXPECT_EQ(trainer->accumulate(batch_of(x, 3, &labels), nullptr).labels, 2);
+    trainer->clear();
+    const std::vector<int32_t> none = {-100, -100};
+    trainer->begin_step(batch_of(Floats(x.begin(), x.begin() + 6), 2, &none), nullptr);
+    trainer->begin_step(batch_of(x, 3, &labels), nullptr);
+    const mn_step_sums sums = trainer->sums(true);
+    EXPECT_EQ(sums.steps, 2);
+    EXPECT_EQ(sums.images, 5);
+    EXPECT_EQ(sums.labels, 2);
+    EXPECT_EQ(sums.first_not_finite, -1);
+    EXPECT_EQ(sums.loss_numerator / sums.loss_denominator, all.loss);
+    // Losses of values have no labels.
+    const mn_loss_desc error = loss_desc(MN_LOSS_MSE, 0);
+    EXPECT_EQ(net.model->evaluate(batch_of(x, 3, nullptr, &x), nullptr, error).labels, 0);
+}
+
+TEST(LossTest, TheFirstStepThatIsNotFiniteIsTold) {
+    InputModel net({2});
+    const auto trainer =
+        make_trainer(net.model, {{loss_desc(MN_LOSS_CROSS_ENTROPY, 0)}, sgd_desc(1), 1});
+    const std::vector<int32_t> labels = {1};
+    for (const float value : {1.0f, 2.0f, NAN, 3.0f, NAN})
+        trainer->begin_step(batch_of({value, 0}, 1, &labels), nullptr);
+    EXPECT_EQ(trainer->sums(true).first_not_finite, 2);
+    EXPECT_EQ(trainer->sums(true).first_not_finite, -1);
+}
+
+// With a first loss of which nothing counts, the others still train.
+TEST(LossTest, ALossOfWhichNothingCountsLeavesTheOthers) {
+    InputModel net({3});
+    const Floats x = {1, 2, 3}, t = {0, 0, 0};
+    mn_loss_desc ignoring = loss_desc(MN_LOSS_CROSS_ENTROPY, 0);
+    ignoring.ignores = 1;
+    ignoring.ignore_index = -1;
+    const std::vector<int32_t> labels = {-1};
+    const mn_loss_desc error = loss_desc(MN_LOSS_MSE, 0);
+    for (bool first : {true, false}) {
+        const auto trainer = make_trainer(
+            net.model, {first ? std::vector{ignoring, error} : std::vector{error, ignoring},
+                        sgd_desc(1), 1, MN_TRAINER_INPUT_GRADIENT});
+        const mn_metrics both = trainer->accumulate(batch_of(x, 1, &labels, &t), nullptr);
+        EXPECT_TRUE(std::isnan(both.loss));
+        EXPECT_EQ(both.loss_numerator, first ? 0 : 14);
+        Floats gradient(3);
+        trainer->read_input_gradient(0, gradient.data(), 3);
+        EXPECT_LE(relative_error(gradient, {2.0f / 3, 4.0f / 3, 2}), 1e-6) << first;
+    }
+}
+
 // A network with two heads, a classifier and a regression.
 struct TwoHeads {
     Graph graph;
@@ -309,6 +371,10 @@ TEST(LossTest, RefusesWhatMakesNoSense) {
     mn_loss_desc loss = loss_desc(MN_LOSS_CROSS_ENTROPY, net.scores);
     loss.label_smoothing = 1;
     refused("label_smoothing", loss);
+    loss.label_smoothing = -0.1f;
+    refused("label_smoothing", loss);
+    loss.label_smoothing = NAN;
+    refused("label_smoothing", loss);
     loss = loss_desc(MN_LOSS_NLL, net.scores);
     loss.class_weights = weights.data();
     loss.class_weight_count = 3;
@@ -319,6 +385,10 @@ TEST(LossTest, RefusesWhatMakesNoSense) {
     loss.delta = 0;
     refused("delta", loss);
     refused("kind", loss_desc(99, net.values));
+
+    InputModel pixels({3, 4, 4});
+    expect_refused(MN_SHAPE_MISMATCH, "at every pixel is not supported",
+                   [&] { make_trainer(pixels.model, {{loss_desc(MN_LOSS_CROSS_ENTROPY, 0)}}); });
 
     const mn_loss_desc error = loss_desc(MN_LOSS_MSE, net.values);
     expect_refused(MN_INVALID_ARGUMENT, "as many values", [&] {

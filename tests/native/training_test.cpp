@@ -55,7 +55,9 @@ TEST(TrainingTest, StepsBegunAddUp) {
     for (int step = 0; step < 40; step++) {
         const Batch batch = net.batch(random, 9 - step % 4);
         const mn_metrics metrics = waiting.step(batch);
-        expected.loss += metrics.loss;
+        expected.labels += metrics.labels;
+        expected.loss_numerator += metrics.loss_numerator;
+        expected.loss_denominator += metrics.loss_denominator;
         expected.correct += metrics.correct;
         expected.images += metrics.count;
         const mn_batch given = batch.get();
@@ -68,13 +70,18 @@ TEST(TrainingTest, StepsBegunAddUp) {
     EXPECT_EQ(sums.steps, 40);
     EXPECT_EQ(sums.images, expected.images);
     EXPECT_EQ(sums.correct, expected.correct);
-    EXPECT_EQ(sums.loss, expected.loss);
+    EXPECT_EQ(sums.labels, expected.labels);
+    EXPECT_EQ(sums.first_not_finite, -1);
+    EXPECT_EQ(sums.loss_numerator, expected.loss_numerator);
+    EXPECT_EQ(sums.loss_denominator, expected.loss_denominator);
     EXPECT_EQ(a.read_all(), b.read_all());
     // A step that is waited for does not count.
     begun.step(net.batch(random, 9));
     check(mn_trainer_step_sums(begun.handle(), 1, &sums));
     EXPECT_EQ(sums.steps, 0);
-    EXPECT_EQ(sums.loss, 0);
+    EXPECT_EQ(sums.labels, 0);
+    EXPECT_EQ(sums.loss_numerator, 0);
+    EXPECT_EQ(sums.loss_denominator, 0);
 }
 
 // A step forgets what was accumulated before it.

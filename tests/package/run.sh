@@ -60,6 +60,13 @@ cat >"$work/app/nuget.config" <<XML
 <configuration><packageSources><add key="packed" value="$work/feed" /></packageSources></configuration>
 XML
 cp tests/package/consumer/Program.cs "$work/app"
+# Every public type, named beside the implicit usings.
+{
+    printf 'using MnistNative;\n\ninternal static class PublicTypes\n{\n    internal static readonly Type[] All =\n    [\n'
+    sed -n 's/^MnistNative\.\([A-Za-z0-9]*\)$/        typeof(\1),/p' managed/MnistNative/PublicAPI.Unshipped.txt
+    printf '    ];\n}\n'
+} >"$work/app/PublicTypes.cs"
+check "the public types are known" test "$(grep -c typeof "$work/app/PublicTypes.cs")" -gt 60
 
 new_consumer() {
     cd "$work/app" || return

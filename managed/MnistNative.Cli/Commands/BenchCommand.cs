@@ -21,24 +21,23 @@ internal static class BenchCommand
         {
             Description = "Steps of each of the five runs; 0 takes as many as fill a second. With --profile: repetitions, 5 if 0.",
             HelpName = "N",
-        }.InRange(0, 1_000_000);
+        }.Whole(0, 1_000_000, byDefault: 0);
         Option<string> mode = new("--mode")
         {
             Description = "What to measure: training, inference or both.",
             DefaultValueFactory = _ => "both",
         };
-        mode.AcceptOnlyFromAmong("both", "training", "inference");
+        mode.TakesOneOf(["both", "training", "inference"]);
         Option<bool> profile = new("--profile")
         {
             Description = "Show where the time goes instead: time, GFLOP/s, GB/s and share of the peak of each operation.",
         };
-        Option<string> device = SharedOptions.Device();
-        Option<int> threads = SharedOptions.Threads();
+        var device = new DeviceOptions();
         Option<string> precision = SharedOptions.Precision();
         Option<bool> json = SharedOptions.Json();
         var command = new Command("bench", "Measure training and inference: the median of five runs after a warm-up.")
         {
-            network, batchSize, steps, mode, profile, device, threads, precision, json,
+            network, batchSize, steps, mode, profile, device, precision, json,
         };
         command.SetAction((parsed, cancellation) =>
         {
@@ -52,7 +51,7 @@ internal static class BenchCommand
             }
 
             var stopWatch = new StopWatch(batch, parsed.GetValue(steps), cancellation);
-            using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads), context);
+            using Device processor = device.Open(parsed, context);
             using Model model = Networks
                 .Append(name, Sequential.Input(shape).Normalize(0.1307f, 0.3081f))
                 .Build(seed: 1, processor, SharedOptions.WithPrecision(parsed.GetValue(precision)!));

@@ -12,16 +12,15 @@ internal static class EvalCommand
         Option<FileInfo> file = SharedOptions.Model();
         Option<string> dataset = SharedOptions.Dataset();
         Option<string?> data = SharedOptions.DataFolder();
-        Option<string> device = SharedOptions.Device();
-        Option<int> threads = SharedOptions.Threads();
+        var device = new DeviceOptions();
         Option<bool> json = SharedOptions.Json();
         var command = new Command("eval", "Test a saved model on the test images of a data set.")
         {
-            file, dataset, data, device, threads, json,
+            file, dataset, data, device, json,
         };
         command.SetAction(async (parsed, cancellation) =>
         {
-            using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads), context);
+            using Device processor = device.Open(parsed, context);
             using Model model = Model.Load(parsed.GetRequiredValue(file).FullName, processor);
             DatasetChoice choice = await DatasetChoice.LoadAsync(
                 parsed.GetValue(dataset)!, parsed.GetValue(data), context, cancellation);

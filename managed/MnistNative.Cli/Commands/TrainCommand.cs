@@ -19,41 +19,38 @@ internal static class TrainCommand
         {
             Description = "Passes over the training images.",
             HelpName = "N",
-            DefaultValueFactory = _ => 6,
-        }.InRange(1, 1_000_000);
+        }.Whole(1, 1_000_000, byDefault: 6);
         Option<int> batchSize = SharedOptions.BatchSize();
-        Option<float?> learningRate = new("--lr")
+        Option<float?> learningRate = new Option<float?>("--lr")
         {
             Description = "Learning rate; 0.001 for adam and 0.01 for sgd, with one-cycle 3 times (simplecnn: 10 times) that, unless given.",
             HelpName = "X",
-        };
+        }.Positive();
         Option<string> optimizer = new("--optimizer")
         {
             Description = "adam, or sgd with momentum 0.9.",
             DefaultValueFactory = _ => "adam",
         };
-        optimizer.AcceptOnlyFromAmong("adam", "sgd");
+        optimizer.TakesOneOf(["adam", "sgd"]);
         Option<string?> schedule = new("--schedule")
         {
             Description = "How the learning rate changes: constant; one-cycle, up to --lr and down to nearly 0; or cosine, "
                 + "down from --lr epoch by epoch. Unless given, one-cycle for lenet and simplecnn, constant for the others.",
         };
-        schedule.AcceptOnlyFromAmong("constant", "one-cycle", "cosine");
-        Option<ulong> seed = new("--seed")
+        schedule.TakesOneOf(["constant", "one-cycle", "cosine"]);
+        Option<ulong> seed = new Option<ulong>("--seed")
         {
             Description = "Seed of the first parameters, of the order of the images and of dropout.",
             HelpName = "N",
-            DefaultValueFactory = _ => 1,
-        };
-        Option<string> device = SharedOptions.Device();
-        Option<int> threads = SharedOptions.Threads();
+        }.Whole<ulong>(0, ulong.MaxValue, byDefault: 1);
+        var device = new DeviceOptions();
         Option<string> precision = SharedOptions.Precision();
         Option<string> normalize = new("--normalize")
         {
             Description = "Whether the network normalises images by the mean and deviation of the training images.",
             DefaultValueFactory = _ => "dataset",
         };
-        normalize.AcceptOnlyFromAmong("dataset", "none");
+        normalize.TakesOneOf(["dataset", "none"]);
         Option<FileInfo?> save = new("--save")
         {
             Description = "Write the model to this file, also when interrupted.",
@@ -73,7 +70,7 @@ internal static class TrainCommand
 
         var command = new Command("train", "Train a network and test it after each epoch.")
         {
-            dataset, data, network, epochs, batchSize, learningRate, optimizer, schedule, seed, device, threads, precision, normalize,
+            dataset, data, network, epochs, batchSize, learningRate, optimizer, schedule, seed, device, precision, normalize,
             save, checkpoint, resume, json,
         };
         command.SetAction(async (parsed, cancellation) =>
@@ -110,7 +107,7 @@ internal static class TrainCommand
                 input = input.Normalize(mean, std);
             }
 
-            using Device processor = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads), context);
+            using Device processor = device.Open(parsed, context);
             using Model model = Networks.Append(parsed.GetValue(network)!, input).Build(
                 parsed.GetValue(seed), processor, SharedOptions.WithPrecision(parsed.GetValue(precision)!));
             var options = new FitOptions

@@ -9,17 +9,31 @@ namespace MnistNative.Interop;
 /// </summary>
 internal abstract class NativeHandle : SafeHandle
 {
+    private volatile bool _disposed;
+
     private protected NativeHandle(ulong value)
         : base(0, ownsHandle: true) => SetHandle((nint)value);
 
     public override bool IsInvalid => handle == 0;
 
+    /// <summary>
+    /// Whether it was disposed. Unlike <see cref="SafeHandle.IsClosed"/> it is true as soon as <see cref="SafeHandle.Dispose()"/>
+    /// returns, also where calls under way keep the object alive.
+    /// </summary>
+    public bool IsDisposed => _disposed;
+
     /// <summary>Keeps the object alive until the lease is disposed, even if another thread disposes the handle.</summary>
     /// <exception cref="ObjectDisposedException">The object is disposed.</exception>
     public Lease Use()
     {
-        ObjectDisposedException.ThrowIf(IsClosed, Owner);
+        ObjectDisposedException.ThrowIf(_disposed, Owner);
         return new Lease(this);
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        _disposed = true;
+        base.Dispose(disposing);
     }
 
     /// <summary>The public type that the object is known by.</summary>

@@ -276,6 +276,12 @@ internal enum MnModelFlag : uint
 {
     /// <summary>Leave every chain of nodes alone instead of fusing it, for comparison.</summary>
     NoFusion = 1,
+
+    /// <summary>
+    /// Draw no first values: all parameters and running statistics are zero until they are written
+    /// (<see cref="NativeMethods.ModelWriteAll"/>), for models whose values come from a file.
+    /// </summary>
+    NoInit = 2,
 }
 
 /// <summary>What <see cref="NativeMethods.ModelRead"/> and <see cref="NativeMethods.ModelWrite"/> copy.</summary>
@@ -1256,8 +1262,17 @@ internal unsafe struct MnMetrics
     /// </summary>
     public double LossDenominator;
 
-    /// <summary>Images whose largest output (the first of equals) is that of their label, by the first loss.</summary>
+    /// <summary>
+    /// Images whose largest output (the first of equals) is that of their label, by the first loss; an output with a
+    /// NaN has no largest.
+    /// </summary>
     public long Correct;
+
+    /// <summary>
+    /// Images whose label counts by the first loss, that is, is not ignored: what <c>correct</c> is out of. 0 where the
+    /// loss takes no labels.
+    /// </summary>
+    public long Labels;
 }
 
 /// <summary>Bytes that a model, or a trainer with its model, has planned.</summary>
@@ -1290,6 +1305,29 @@ internal unsafe struct MnMemoryPlan
 
     /// <summary>Time that compiling the plan took, without allocating and filling parameters and arenas.</summary>
     public long CompileNanoseconds;
+}
+
+/// <summary>New values of one part of one parameter.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnParameterWrite
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Index of the parameter.</summary>
+    public int Index;
+
+    /// <summary>An <see cref="MnParameterPart"/> but <see cref="MnParameterPart.Gradient"/>.</summary>
+    public int Part;
+
+    /// <summary>Always 0.</summary>
+    public int Reserved;
+
+    /// <summary>The values, in PyTorch's layout.</summary>
+    public float* Values;
+
+    /// <summary>Length of <c>values</c>; must be the parameter's count.</summary>
+    public ulong ValueCount;
 }
 
 /// <summary>The cost of one operation of a plan in one direction. Nodes that are fused are one operation.</summary>
@@ -1464,8 +1502,20 @@ internal unsafe struct MnStepSums
     /// <summary>The sum of the steps' <see cref="MnMetrics.Correct"/>.</summary>
     public long Correct;
 
-    /// <summary>The sum of the steps' <see cref="MnMetrics.Loss"/>, added in their order.</summary>
-    public double Loss;
+    /// <summary>The sum of the steps' <see cref="MnMetrics.Labels"/>.</summary>
+    public long Labels;
+
+    /// <summary>The first step whose <see cref="MnMetrics.LossNumerator"/> is not finite, from 0; -1: none.</summary>
+    public long FirstNotFinite;
+
+    /// <summary>The sum of the steps' <see cref="MnMetrics.LossNumerator"/>, added in their order.</summary>
+    public double LossNumerator;
+
+    /// <summary>
+    /// The sum of the steps' <see cref="MnMetrics.LossDenominator"/>: for a mean, the steps' loss is loss_numerator /
+    /// loss_denominator, also where batches differ in what counts.
+    /// </summary>
+    public double LossDenominator;
 }
 
 /// <summary>
@@ -1772,7 +1822,9 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName, EntryPoint = "mn_dataset_destroy")]
     public static partial MnStatus DatasetDestroy(ulong dataset);
 
-    /// <summary>Compiles a graph for a device and draws its parameters.</summary>
+    /// <summary>
+    /// Compiles a graph for a device and draws its parameters (unless <see cref="MnModelFlag.NoInit"/>).
+    /// </summary>
     /// <param name="device">the device.</param>
     /// <param name="graph">the graph; the model keeps a copy.</param>
     /// <param name="desc">outputs, seed and options.</param>
@@ -1806,8 +1858,25 @@ internal static unsafe partial class NativeMethods
     public static partial MnStatus ModelRead(ulong model, int index, int part, float* values, ulong valueCount);
 
     /// <summary>Copies a parameter or its optimizer state in, in PyTorch's layout.</summary>
+    /// <remarks>
+    /// Errors: <see cref="MnStatus.NotFound"/> when there is no such parameter, or no trainer has made that part yet;
+    /// <see cref="MnStatus.ShapeMismatch"/> when value_count is not the parameter's count;
+    /// <see cref="MnStatus.InvalidArgument"/> for a gradient.
+    /// </remarks>
     [LibraryImport(LibraryName, EntryPoint = "mn_model_write")]
     public static partial MnStatus ModelWrite(ulong model, int index, int part, float* values, ulong valueCount);
+
+    /// <summary>
+    /// Copies several parameters or parts of their optimizer state in, all or none: everything is checked before
+    /// anything is written, and forwards, evaluations and steps of other threads see either all new values or all old
+    /// ones. So a model can be reloaded while it serves. Only a failure of the device itself can leave a part of the
+    /// values written.
+    /// </summary>
+    /// <param name="writes">what to write, in this order.</param>
+    /// <param name="writeCount">number of <paramref name="writes"/>; 0 writes nothing.</param>
+    /// <remarks>Errors: those of <see cref="NativeMethods.ModelWrite"/>.</remarks>
+    [LibraryImport(LibraryName, EntryPoint = "mn_model_write_all")]
+    public static partial MnStatus ModelWriteAll(ulong model, MnParameterWrite* writes, int writeCount);
 
     /// <summary>Runs the network without training (inference).</summary>
     /// <param name="batch">the images; labels are not read.</param>

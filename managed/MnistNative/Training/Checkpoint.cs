@@ -148,14 +148,15 @@ internal static unsafe class Checkpoint
         }
 
         float[][] best = ReadBest(file, model);
-        model.LoadParameters(file, strict: true);
+        var writes = new List<ParameterWrite>();
         foreach ((int index, MnParameterPart part, TensorEntry tensor) in moments)
         {
             float[] values = new float[tensor.Count];
             file.Read(tensor, values);
-            model.Write(index, values, part);
+            writes.Add(new ParameterWrite(index, values, part));
         }
 
+        model.LoadParameters(file, strict: true, writes);
         fit = state.Fit with { BestParameters = best };
         return new MnTrainingProgress
         {

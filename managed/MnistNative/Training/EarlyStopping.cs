@@ -1,7 +1,7 @@
 namespace MnistNative;
 
-/// <summary>What early stopping looks at.</summary>
-public enum Monitor
+/// <summary>The validation metric that early stopping watches.</summary>
+public enum EarlyStoppingMetric
 {
     /// <summary>The validation's loss, which should fall.</summary>
     ValidationLoss = 0,
@@ -16,10 +16,10 @@ public enum Monitor
 /// </summary>
 /// <param name="Patience">Epochs without improvement after which training ends, at least 1.</param>
 /// <param name="MinDelta">By how much the best must be beaten to count as an improvement, not negative.</param>
-/// <param name="Monitor">What is looked at.</param>
+/// <param name="Monitor">The metric that has to improve.</param>
 /// <param name="RestoreBest">Whether the model ends with the parameters of its best epoch.</param>
 public sealed record EarlyStopping(
-    int Patience = 3, double MinDelta = 0, Monitor Monitor = Monitor.ValidationLoss, bool RestoreBest = true)
+    int Patience = 3, double MinDelta = 0, EarlyStoppingMetric Monitor = EarlyStoppingMetric.ValidationLoss, bool RestoreBest = true)
 {
     internal void Validate(IImageDataset? validation)
     {
@@ -67,7 +67,7 @@ internal sealed class EarlyStoppingRun(EarlyStopping options, Model model)
     public bool EpochEnded(EpochResult epoch)
     {
         EvaluationResult validation = epoch.Validation!.Value;
-        double value = options.Monitor == Monitor.ValidationLoss ? validation.Loss : -validation.Accuracy;
+        double value = options.Monitor == EarlyStoppingMetric.ValidationLoss ? validation.Loss : -validation.Accuracy;
         if (BestEpoch > 0 && !(value < _best - options.MinDelta))
         {
             _bad++;
@@ -86,10 +86,7 @@ internal sealed class EarlyStoppingRun(EarlyStopping options, Model model)
     /// <summary>Gives the model the parameters of its best epoch.</summary>
     public void Restore()
     {
-        for (int i = 0; i < _parameters.Count; i++)
-        {
-            model.SetParameter(model.Parameters[i].Name, _parameters[i]);
-        }
+        model.WriteAll([.. _parameters.Select((values, i) => new ParameterWrite(i, values))]);
     }
 
     private void Keep()

@@ -116,7 +116,7 @@ internal sealed class Fitting
         while (batches.MoveNext(out MnBatch batch))
         {
             _cancellation.ThrowIfCancellationRequested();
-            ObjectDisposedException.ThrowIf(_model.Handle.IsClosed, _model);
+            ObjectDisposedException.ThrowIf(_model.Handle.IsDisposed, _model);
             if (_schedule is not null)
             {
                 SetRate(trainer, (float)_schedule.Rate(((long)(_epoch - 1) * _batches) + _batch));

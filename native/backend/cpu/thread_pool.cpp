@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "backend/cpu/cpu_features.h"
+#include "graph/float_mode.h"
 
 #if defined(__linux__)
 #include <pthread.h>
@@ -180,6 +181,8 @@ void ThreadPool::run_task(Function fn, void* context, int task, int worker) noex
 
 void ThreadPool::work(int worker) {
     name_this_thread(worker);
+    // A new thread has the mode of the one that started it.
+    const FloatMode mode(FloatMode::kCompute);
     uint32_t seen = 0;
     for (;;) {
         seen = wait_for_region(seen);

@@ -98,32 +98,45 @@ ConvForward ConvForwardKernel::bind(const mnb_run& run) const {
     return op;
 }
 
+namespace {
+
+// Doubles take the room of two floats.
+double* doubles(float* floats) {
+    return reinterpret_cast<double*>(floats);
+}
+
+}  // namespace
+
 void ConvDiffWeights::plan_chunks(Workspace& workspace, int64_t max_batch, int64_t column_tasks,
-                                  int64_t floats) {
+                                  int64_t floats, int64_t sums) {
     column_tasks_ = column_tasks;
     weight_floats_ = floats;
-    const int64_t chunks = chunk_count(max_batch);
+    const int64_t chunks = chunk_count(max_batch, column_tasks);
     weights_ = workspace.share(chunks * floats);
-    bias_ = workspace.share(chunks * round_up(shape_.oc, 16));
+    bias_ = workspace.share(2 * chunks * round_up(shape_.oc, 16));
+    if (sums > kProductParts) sums_ = workspace.share(2 * chunks * floats);
 }
 
 void ConvDiffWeights::run(Device& device, const mnb_run& run, ConvBackward op) {
     float* diff_bias = has_bias_ ? run.diff_param[1] : nullptr;
     if (!run.diff_param[0] && !diff_bias) return;
     op.chunk_weights = workspace_.shared(run, weights_);
-    op.chunk_bias = workspace_.shared(run, bias_);
+    op.chunk_bias = doubles(workspace_.shared(run, bias_));
+    if (sums_ >= 0) op.chunk_sums = doubles(workspace_.shared(run, sums_));
     op.chunk_weights_stride = weight_floats_;
     op.chunk_bias_stride = round_up(shape_.oc, 16);
     op.column_tasks = column_tasks_;
-    op.images_per_chunk = ceil_div(run.count, chunk_count(run.count));
+    op.images_per_chunk = ceil_div(run.count, chunk_count(run.count, column_tasks_));
     const int64_t chunks = ceil_div(run.count, op.images_per_chunk);
     device.pool.parallel_for(static_cast<int>(chunks * column_tasks_), [&](int task, int worker) {
         run_task(device, op, task, workspace_.scratch(run, worker));
     });
     if (run.diff_param[0]) sum(device, op, chunks, run.diff_param[0], run.accumulate != 0);
-    if (diff_bias)
-        device.table->f32_sum_chunks(op.chunk_bias, chunks, op.chunk_bias_stride, diff_bias,
-                                     op.chunk_bias_stride, run.accumulate);
+    for (int64_t o = 0; diff_bias && o < op.chunk_bias_stride; o++) {
+        double sum = 0;
+        for (int64_t i = 0; i < chunks; i++) sum += op.chunk_bias[i * op.chunk_bias_stride + o];
+        diff_bias[o] = (run.accumulate ? diff_bias[o] : 0.0f) + static_cast<float>(sum);
+    }
 }
 
 void ConvDiffWeights::sum(Device& device, const ConvBackward& op, int64_t chunks,
@@ -214,8 +227,10 @@ bool conv2d_query(const Device& device, const ImageNode& node, int direction,
     if (node.has_pool &&
         (int64_t{node.pool.kernel_h} * node.pool.kernel_w > 255 || is_dilated(node.pool)))
         return false;
-    // Groups must be whole panels on both sides, or single channels.
+    // Groups must be whole panels on both sides, or single channels, whose taps one float adds up.
+    constexpr int64_t kMostTaps = 1024;
     const ConvShape shape = conv_shape(node);
+    if (is_depthwise(shape) && shape.kh * shape.kw > kMostTaps) return false;
     if (d.groups > 1 && !is_depthwise(shape) &&
         (d.out_channels / d.groups % 16 || node.src[0].c / d.groups % 16))
         return false;

@@ -108,8 +108,14 @@ protected:
     ConvDiffWeights(const ImageNode& node, const Workspace& workspace)
         : ConvGradient(node, workspace), has_bias_(node.desc.conv2d.bias != 0) {}
 
-    // Reserves the buffers; `floats` of weights a chunk.
-    void plan_chunks(Workspace& workspace, int64_t max_batch, int64_t column_tasks, int64_t floats);
+    // Reserves the buffers; `floats` of weights a chunk, to each of which `sums` sums are added.
+    void plan_chunks(Workspace& workspace, int64_t max_batch, int64_t column_tasks, int64_t floats,
+                     int64_t sums);
+    // Most images of a chunk.
+    static int64_t chunk_images(int64_t max_batch, int64_t column_tasks) {
+        return ceil_div(max_batch, chunk_count(max_batch, column_tasks));
+    }
+    static constexpr int64_t kManySums = kProductParts + 1;
     virtual void run_task(Device&, const ConvBackward&, int task, float* scratch) = 0;
     virtual void sum(Device&, const ConvBackward&, int64_t chunks, float* diff_weights,
                      bool accumulate);
@@ -117,11 +123,12 @@ protected:
     bool has_bias_;
 
 private:
-    int64_t chunk_count(int64_t images) const {
-        return std::min(images, ceil_div(kTasks, column_tasks_));
+    static int64_t chunk_count(int64_t images, int64_t column_tasks) {
+        return std::min(images, ceil_div(kTasks, column_tasks));
     }
 
     int64_t column_tasks_ = 1, weight_floats_ = 0, weights_ = 0, bias_ = 0;
+    int64_t sums_ = -1;  // -1: they are few
 };
 
 // Null where the way does not suit the node. Each file conv2d_*.cpp is one way.

@@ -81,7 +81,7 @@ public:
         rows_per_strip_ =
             rows_that_fit(s.oh, [&](int64_t rows) { return gradient_floats(s, rows); });
         workspace.need_scratch(gradient_floats(s, rows_per_strip_));
-        plan_chunks(workspace, node.max_batch, 1, round_up(s.oc, 16) * s.kh * s.kw);
+        plan_chunks(workspace, node.max_batch, 1, round_up(s.oc, 16) * s.kh * s.kw, kManySums);
     }
 
 protected:

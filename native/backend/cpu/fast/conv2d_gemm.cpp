@@ -168,7 +168,8 @@ public:
         workspace.need_scratch(strip_floats_ + gradient(rows_per_strip_));
         const int64_t blocks = s.groups * ceil_div(s.oc / s.groups, kBlock);
         plan_chunks(workspace, node.max_batch, blocks,
-                    round_up(s.oc, 16) * s.kh * s.kw * (s.ic / s.groups));
+                    round_up(s.oc, 16) * s.kh * s.kw * (s.ic / s.groups),
+                    chunk_images(node.max_batch, blocks) * ceil_div(s.oh, rows_per_strip_));
         for (int64_t y = 0; y < rows_per_strip_; y++)
             row_taps_.push_back(y * s.sh * strip_width(s) * s.ic);
     }

@@ -61,8 +61,12 @@ public:
         strip_floats_ = source(rows_per_strip_);
         workspace.need_scratch(strip_floats_ + entries(rows_per_strip_));
         const int64_t pieces = s.dw == 1 ? s.kh : s.kh * s.kw;
-        plan_chunks(workspace, node.max_batch, ceil_div(s.oc, kBlock),
-                    s.oc * pieces * round_up(s.dw == 1 ? s.kw * s.ic : s.ic, 16));
+        const int64_t blocks = ceil_div(s.oc, kBlock);
+        const int64_t sums = ceil_div(s.pool.oh, rows_per_strip_) *
+                             ceil_div(rows_per_strip_ * s.pool.ow, kProductTerms);
+        plan_chunks(workspace, node.max_batch, blocks,
+                    s.oc * pieces * round_up(s.dw == 1 ? s.kw * s.ic : s.ic, 16),
+                    chunk_images(node.max_batch, blocks) * sums);
     }
 
 protected:
@@ -120,7 +124,7 @@ public:
     ImageDiffWeights(const ImageNode& node, Workspace& workspace)
         : ConvDiffWeights(node, workspace) {
         workspace.need_scratch((2 * shape_.pool.oh + 2) * (2 * shape_.pool.ow + 2));
-        plan_chunks(workspace, node.max_batch, 1, shape_.oc * 9);
+        plan_chunks(workspace, node.max_batch, 1, shape_.oc * 9, kManySums);
     }
 
 protected:
@@ -137,8 +141,10 @@ bool is_grey_image(const ConvShape& s) {
 }  // namespace
 
 std::unique_ptr<ConvGradient> make_sparse_diff_src(const ImageNode& node, Workspace& workspace) {
+    // One float adds up what blocks of 64 channels give.
+    constexpr int64_t kMostChannels = 1024;
     const ConvShape s = conv_shape(node);
-    if (!is_dense_3x3(s) || !pools_by_two(s)) return nullptr;
+    if (!is_dense_3x3(s) || !pools_by_two(s) || s.oc > kMostChannels) return nullptr;
     return std::make_unique<SparseDiffSrc>(node, workspace);
 }
 

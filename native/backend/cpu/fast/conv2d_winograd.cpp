@@ -164,8 +164,10 @@ public:
         sums_.tiles = std::max<int64_t>(sums_.tile_columns, 64);
         sums_.stride = sums_.tiles * sums_.block + 16;
         workspace.need_scratch((12 * sums_.tile_columns + 8) * sums_.block + 32 * sums_.stride);
-        plan_chunks(workspace, node.max_batch, sums_.in_blocks * sums_.out_blocks,
-                    16 * element_floats(s.oc, s.ic));
+        const int64_t blocks = sums_.in_blocks * sums_.out_blocks;
+        const int64_t rows = chunk_images(node.max_batch, blocks) * sums_.tile_rows;
+        plan_chunks(workspace, node.max_batch, blocks, 16 * element_floats(s.oc, s.ic),
+                    ceil_div(rows, sums_.tiles / sums_.tile_columns));
     }
 
 protected:

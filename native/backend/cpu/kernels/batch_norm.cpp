@@ -3,18 +3,12 @@
 // double: the variance is the small difference of two of them.
 
 #include "backend/cpu/kernels/kernels.h"
+#include "backend/cpu/kernels/sums.h"
 #include "backend/cpu/kernels/vec.h"
 
 namespace mn::cpu::MN_ISA {
 
 namespace {
-
-// Floats are read half a vector at a time, which is a whole vector of doubles.
-typedef float Half __attribute__((vector_size(MN_VEC_BYTES / 2)));
-typedef float LooseHalf __attribute__((vector_size(MN_VEC_BYTES / 2), aligned(4), may_alias));
-typedef double Wide __attribute__((vector_size(MN_VEC_BYTES)));
-typedef double LooseWide __attribute__((vector_size(MN_VEC_BYTES), aligned(8), may_alias));
-constexpr int kHalfLanes = kLanes / 2;
 
 // Panels at a time, as many as the registers hold.
 #if MN_VEC_BYTES == 64
@@ -27,29 +21,14 @@ constexpr int kPanels = 1;
 constexpr int64_t kTurnPixels = 16;
 // Floats hold the sums of a few pixels' gradients, whose rounding is that of the values themselves:
 // gradients have no common offset, and that of x is taken off.
-constexpr int64_t kFloatPixels = 64;
+constexpr int64_t kFloatPixels = kSumTerms;
 
-MN_INLINE Half load_half(const float* p) {
-    return *reinterpret_cast<const LooseHalf*>(p);
-}
 template <bool Stream>
 MN_INLINE void put(float* p, Vec v) {
     if (Stream)
         stream(p, v);
     else
         store(p, v);
-}
-MN_INLINE Wide load_wide(const double* p) {
-    return *reinterpret_cast<const LooseWide*>(p);
-}
-MN_INLINE void store_wide(double* p, Wide v) {
-    *reinterpret_cast<LooseWide*>(p) = v;
-}
-MN_INLINE void add_wide(double* p, Vec v) {
-    float floats[kLanes];
-    store(floats, v);
-    for (int i = 0; i < kLanes; i += kHalfLanes)
-        store_wide(p + i, load_wide(p + i) + __builtin_convertvector(load_half(floats + i), Wide));
 }
 
 template <int Panels>

@@ -5,6 +5,7 @@
 
 #include "backend/cpu/kernels/image.h"
 #include "backend/cpu/kernels/kernels.h"
+#include "backend/cpu/kernels/sums.h"
 
 namespace mn::cpu::MN_ISA {
 
@@ -167,8 +168,8 @@ struct Row {
 // that are a multiple of 4 KiB apart look alike to the processor and wait for each other.
 constexpr int64_t kWaiting = 32;
 
-// For a vector of channels over a row of pixels: out = start + sum over T taps, where start is the
-// bias or, if there is none, what `out` holds. Even: the taps come in threes, side by side, as in
+// For a vector of channels over a row of pixels: out = bias + sum over T taps or, if there is none,
+// out += that sum. Even: the taps come in threes, side by side, as in
 // Part::even, which takes fewer addresses.
 template <int T, bool Few, bool Even>
 void filter_row(const Row& row, const float* bias, int64_t lanes) {
@@ -192,12 +193,13 @@ void filter_row(const Row& row, const float* bias, int64_t lanes) {
         for (int64_t i = 0; i < some; i++) {
             for (int64_t f = 0; f < fetched; f += kPanel, ahead += kPanel)
                 __builtin_prefetch(ahead);
-            Vec sum = bias ? start : load_part(out + i * out_step, Few ? lanes : kLanes);
+            Vec sum = start;
             MN_UNROLL
             for (int t = 0; t < T; t++) {
                 const float* p = Even ? in[t / 3] + t % 3 * beside : in[t];
                 sum += w[t] * load_part(p, Few ? lanes : kLanes);
             }
+            if (!bias) sum += load_part(out + i * out_step, Few ? lanes : kLanes);
             waiting[i] = with_relu ? relu(sum) : sum;
             MN_UNROLL
             for (int a = 0; a < kAddresses; a++) in[a] += in_step;
@@ -274,6 +276,7 @@ struct SumRow {
     const float *in_ahead, *gradient_ahead;
     int64_t in_fetched, gradient_fetched;
     const Part* part;
+    int64_t pixels;  // of the part, at most kProductTerms
 };
 
 // Sums of T taps for a vector of channels over a row of pixels.
@@ -284,10 +287,10 @@ void sum_row(const SumRow& row, int64_t lanes, float* sums) {
     const float* taps[T];
     MN_UNROLL
     for (int t = 0; t < T; t++) {
-        sum[t] = load(sums + part.id[t] * kPanel);
+        sum[t] = Vec{};
         taps[t] = row.in + part.offset[t];
     }
-    const int64_t pixels = part.pixels, step = row.in_step, gradient_step = row.gradient_step;
+    const int64_t pixels = row.pixels, step = row.in_step, gradient_step = row.gradient_step;
     const int64_t in_fetched = row.in_fetched, gradient_fetched = row.gradient_fetched;
     const float *gradient = row.gradient, *in_ahead = row.in_ahead;
     const float* gradient_ahead = row.gradient_ahead;
@@ -301,7 +304,10 @@ void sum_row(const SumRow& row, int64_t lanes, float* sums) {
         for (int t = 0; t < T; t++) sum[t] += g * load_part(taps[t] + at, Few ? lanes : kLanes);
     }
     MN_UNROLL
-    for (int t = 0; t < T; t++) store(sums + part.id[t] * kPanel, sum[t]);
+    for (int t = 0; t < T; t++) {
+        float* at = sums + part.id[t] * kPanel;
+        store(at, load(at) + sum[t]);
+    }
 }
 
 using SumRowFunction = void (*)(const SumRow&, int64_t, float*);
@@ -380,9 +386,15 @@ void f32_conv2d_depthwise_diff_weights(const ConvBackward& op, int64_t chunk, fl
     const int64_t kernel = s.kh * s.kw, padded = round_up(s.oc, kPanel);
     const Taps taps = forward_taps(s);
     float* weights = op.chunk_weights + chunk * op.chunk_weights_stride;
+    Addends sums = {};
+    sums.floats = weights;
+    sums.doubles = op.chunk_sums + chunk * op.chunk_weights_stride;
+    sums.rows = sums.pieces = 1;
+    sums.count = kernel * padded;
     memset(weights, 0, sizeof(float) * kernel * padded);
-    float* bias = op.chunk_bias ? op.chunk_bias + chunk * op.chunk_bias_stride : nullptr;
-    if (bias) memset(bias, 0, sizeof(float) * padded);
+    double* bias = op.chunk_bias ? op.chunk_bias + chunk * op.chunk_bias_stride : nullptr;
+    if (bias) memset(bias, 0, sizeof(double) * padded);
+    const int64_t bias_rows = max_of(kSumTerms / s.ow, 1);
     const int64_t end = min_of((chunk + 1) * op.images_per_chunk, op.count);
     for (int64_t n = chunk * op.images_per_chunk; n < end; n++) {
         const Image image = {op.src + n * s.ih * s.iw * s.ic, 0, s.iw, s.ic};
@@ -402,24 +414,28 @@ void f32_conv2d_depthwise_diff_weights(const ConvBackward& op, int64_t chunk, fl
                         row.gradient_fetched = kLanes;
                     }
                     row.part = &part;
-                    for (int64_t c = 0; c < s.oc && part.count > 0; c += kLanes) {
-                        row.in = image.data + c;
-                        row.gradient = g + part.x * gradient.pixel + c;
-                        float* sums = weights + c / kPanel * kernel * kPanel + c % kPanel;
-                        kSumRow[s.oc - c < kLanes][part.count - 1](row, s.oc - c, sums);
-                        row.in_ahead += part.pixels * row.in_fetched;
-                        row.gradient_ahead += part.pixels * row.gradient_fetched;
+                    for (int64_t x = 0; x < part.pixels && part.count > 0; x += row.pixels) {
+                        row.pixels = min_of(part.pixels - x, kProductTerms);
+                        if (sums.begin()) memset(weights, 0, sizeof(float) * sums.count);
+                        for (int64_t c = 0; c < s.oc; c += kLanes) {
+                            row.in = image.data + x * row.in_step + c;
+                            row.gradient = g + (part.x + x) * gradient.pixel + c;
+                            float* at = weights + c / kPanel * kernel * kPanel + c % kPanel;
+                            kSumRow[s.oc - c < kLanes][part.count - 1](row, s.oc - c, at);
+                            row.in_ahead += row.pixels * row.in_fetched;
+                            row.gradient_ahead += row.pixels * row.gradient_fetched;
+                        }
                     }
                 });
-                for (int64_t c = 0; bias && c < s.oc; c += kLanes) {
-                    Vec sum = load(bias + c);
-                    for (int64_t x = 0; x < s.ow; x++)
-                        sum += load_part(g + x * gradient.pixel + c, s.oc - c);
-                    store(bias + c, sum);
-                }
+                // A few rows at a time.
+                const int64_t rows = y + 1 == y1 ? (y - y0) % bias_rows + 1 : bias_rows;
+                if (bias && (y + 1 == y1 || (y + 1 - y0) % bias_rows == 0))
+                    add_pixels(g - (rows - 1) * s.ow * gradient.pixel, gradient.pixel, rows * s.ow,
+                               s.oc, bias);
             }
         }
     }
+    sums.finish();
 }
 
 }  // namespace mn::cpu::MN_ISA

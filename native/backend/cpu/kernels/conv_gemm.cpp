@@ -9,6 +9,7 @@
 
 #include "backend/cpu/kernels/gemm.h"
 #include "backend/cpu/kernels/image.h"
+#include "backend/cpu/kernels/sums.h"
 #include "backend/cpu/kernels/transpose.h"
 
 namespace mn::cpu::MN_ISA {
@@ -168,7 +169,13 @@ void f32_conv2d_gemm_diff_weights(const ConvBackward& op, int64_t task, float* s
     p.columns = padded;
 
     float* weights = op.chunk_weights + chunk * op.chunk_weights_stride + o / kPanel * panel_floats;
-    Vec bias[kBlock / kLanes] = {};
+    Addends sums = {};
+    sums.floats = weights;
+    if (op.chunk_sums) sums.doubles = op.chunk_sums + (weights - op.chunk_weights);
+    sums.rows = sums.pieces = 1;
+    sums.count = padded / kPanel * panel_floats;
+    double* bias = op.chunk_bias ? op.chunk_bias + chunk * op.chunk_bias_stride + o : nullptr;
+    if (bias) memset(bias, 0, sizeof(double) * padded);
     const int64_t end = min_of((chunk + 1) * op.images_per_chunk, op.count);
     for (int64_t n = chunk * op.images_per_chunk; n < end; n++) {
         const float* image = op.src + n * s.ih * s.iw * s.ic;
@@ -178,6 +185,7 @@ void f32_conv2d_gemm_diff_weights(const ConvBackward& op, int64_t task, float* s
             p.b = direct ? op.diff_dst + (n * s.oh + y0) * s.ow * s.oc + o : copy;
             if (!direct) gradient_before_pool(op, n, y0, y1, 0, s.ow, o, columns, padded, copy);
             p.tap_count = y1 - y0;
+            p.accumulate = !sums.begin();
             for (int64_t kh = 0; kh < s.kh; kh++) {
                 for (int64_t kw = 0; kw < (merged ? 1 : s.kw); kw++) {
                     p.a = src + (kh * s.dh * width + kw * s.dw) * s.ic + group * group_in;
@@ -185,18 +193,10 @@ void f32_conv2d_gemm_diff_weights(const ConvBackward& op, int64_t task, float* s
                     multiply(p);
                 }
             }
-            p.accumulate = true;
-            if (!op.chunk_bias) continue;
-            const float* g = p.b;
-            for (int64_t i = 0; i < (y1 - y0) * s.ow; i++, g += p.b_k) {
-                for (int64_t v = 0; v < padded / kLanes; v++) bias[v] += load(g + v * kLanes);
-            }
+            if (bias) add_pixels(p.b, p.b_k, (y1 - y0) * s.ow, padded, bias);
         }
     }
-    if (op.chunk_bias) {
-        float* out = op.chunk_bias + chunk * op.chunk_bias_stride + o;
-        for (int64_t v = 0; v < padded / kLanes; v++) store(out + v * kLanes, bias[v]);
-    }
+    sums.finish();
 }
 
 void f32_conv2d_gemm_pack(const ConvShape& s, const float* weights, const int64_t* taps,

@@ -5,6 +5,7 @@
 
 #include "backend/cpu/kernels/image.h"
 #include "backend/cpu/kernels/kernels.h"
+#include "backend/cpu/kernels/sums.h"
 
 namespace mn::cpu::MN_ISA {
 
@@ -117,46 +118,59 @@ MN_INLINE void add_window(const float* in, int64_t width, const Vec (&g)[N], con
 }
 #endif
 
+// Adds the sums of channels from o on to the filters, and clears them.
 template <int N>
-void diff_weights_block(const ConvBackward& op, const float* strip, int64_t width, int64_t n,
-                        int64_t o, float* weights, float* bias) {
-    const ConvShape& s = op.shape;
-    Vec sum[9][N], bias_sum[N];
-    int64_t place[N];
+MN_INLINE void add_filters(Vec (&sum)[9][N], int64_t o, double* weights) {
     MN_UNROLL
     for (int v = 0; v < N; v++) {
         const int64_t c = o + v * kLanes;
-        place[v] = c / kPanel * 9 * kPanel + c % kPanel;
+        double* filters = weights + c / kPanel * 9 * kPanel + c % kPanel;
         MN_UNROLL
-        for (int t = 0; t < 9; t++) sum[t][v] = load(weights + place[v] + t * kPanel);
-        bias_sum[v] = load(bias + c);
+        for (int t = 0; t < 9; t++) {
+            add_wide(filters + t * kPanel, sum[t][v]);
+            sum[t][v] = Vec{};
+        }
     }
+}
+
+template <int N>
+void diff_weights_block(const ConvBackward& op, const float* strip, int64_t width, int64_t n,
+                        int64_t o, double* weights, double* bias) {
+    const ConvShape& s = op.shape;
+    Vec sum[9][N] = {};
+    int64_t terms = 0;  // in the sums of products
     const int64_t windows = s.pool.oh * s.pool.ow;
     const float* gradient = op.diff_dst + n * windows * s.oc + o;
     const float* value = op.dst + n * windows * s.oc + o;
     const uint8_t* arg = op.saved + n * op.saved_image + o;
     for (int64_t y = 0; y < s.pool.oh; y++) {
         const float* in = strip + 2 * y * width;
-        for (int64_t x = 0; x < s.pool.ow; x++, in += 2) {
-            Vec g[N];
-            IntVec won[N];
-            MN_UNROLL
-            for (int v = 0; v < N; v++) {
-                g[v] = load(gradient + v * kLanes);
-                if (s.relu) g[v] = load(value + v * kLanes) <= Vec{} ? Vec{} : g[v];
-                bias_sum[v] += g[v];
-                won[v] = load_bytes(arg + v * kLanes);
+        for (int64_t x = 0; x < s.pool.ow; x += kSumTerms) {
+            const int64_t some = min_of(s.pool.ow - x, kSumTerms);
+            if (terms + some > kProductTerms) {
+                add_filters(sum, o, weights);
+                terms = 0;
             }
-            gradient += s.oc, value += s.oc, arg += s.oc;
-            add_window(in, width, g, won, sum);
+            terms += some;
+            Vec bias_sum[N] = {};
+            for (int64_t i = 0; i < some; i++, in += 2) {
+                Vec g[N];
+                IntVec won[N];
+                MN_UNROLL
+                for (int v = 0; v < N; v++) {
+                    g[v] = load(gradient + v * kLanes);
+                    if (s.relu) g[v] = load(value + v * kLanes) <= Vec{} ? Vec{} : g[v];
+                    bias_sum[v] += g[v];
+                    won[v] = load_bytes(arg + v * kLanes);
+                }
+                gradient += s.oc, value += s.oc, arg += s.oc;
+                add_window(in, width, g, won, sum);
+            }
+            MN_UNROLL
+            for (int v = 0; v < N; v++) add_wide(bias + o + v * kLanes, bias_sum[v]);
         }
     }
-    MN_UNROLL
-    for (int v = 0; v < N; v++) {
-        MN_UNROLL
-        for (int t = 0; t < 9; t++) store(weights + place[v] + t * kPanel, sum[t][v]);
-        store(bias + o + v * kLanes, bias_sum[v]);
-    }
+    add_filters(sum, o, weights);
 }
 
 }  // namespace
@@ -180,10 +194,10 @@ void f32_conv2d_image_forward(const ConvForward& op, int64_t task, float* scratc
 void f32_conv2d_image_diff_weights(const ConvBackward& op, int64_t chunk, float* scratch) {
     const ConvShape& s = op.shape;
     const int64_t width = 2 * s.pool.ow + 2;
-    float* weights = op.chunk_weights + chunk * op.chunk_weights_stride;
-    float* bias = op.chunk_bias + chunk * op.chunk_bias_stride;
-    memset(weights, 0, sizeof(float) * op.chunk_weights_stride);
-    memset(bias, 0, sizeof(float) * op.chunk_bias_stride);
+    double* weights = op.chunk_sums + chunk * op.chunk_weights_stride;
+    double* bias = op.chunk_bias + chunk * op.chunk_bias_stride;
+    memset(weights, 0, sizeof(double) * op.chunk_weights_stride);
+    memset(bias, 0, sizeof(double) * op.chunk_bias_stride);
     const int64_t end = min_of((chunk + 1) * op.images_per_chunk, op.count);
     for (int64_t n = chunk * op.images_per_chunk; n < end; n++) {
         copy_with_border({op.src + n * s.ih * s.iw, s.ih, s.iw, 1, 1}, 1, -s.pt,
@@ -194,6 +208,9 @@ void f32_conv2d_image_diff_weights(const ConvBackward& op, int64_t chunk, float*
         for (; o < s.oc; o += kLanes)
             diff_weights_block<1>(op, scratch, width, n, o, weights, bias);
     }
+    float* floats = op.chunk_weights + chunk * op.chunk_weights_stride;
+    for (int64_t i = 0; i < op.chunk_weights_stride; i++)
+        floats[i] = static_cast<float>(weights[i]);
 }
 
 }  // namespace mn::cpu::MN_ISA

@@ -13,6 +13,7 @@
 
 #include "backend/cpu/kernels/image.h"
 #include "backend/cpu/kernels/kernels.h"
+#include "backend/cpu/kernels/sums.h"
 #include "backend/cpu/kernels/transpose.h"
 
 namespace mn::cpu::MN_ISA {
@@ -29,17 +30,18 @@ constexpr int64_t kMostVecs = 12;
 // row[v] += sum over the entries of gradient * source[offset + v]
 template <int N>
 void add_entries(const Entry* entries, int64_t count, const float* source, float* row) {
-    Vec sum[N];
-    MN_UNROLL
-    for (int v = 0; v < N; v++) sum[v] = load(row + v * kLanes);
-    for (int64_t i = 0; i < count; i++) {
-        const float* from = source + entries[i].offset;
-        const Vec g = splat(entries[i].gradient);
+    for (int64_t first = 0; first < count; first += kProductTerms) {
+        const int64_t end = min_of(first + kProductTerms, count);
+        Vec sum[N] = {};
+        for (int64_t i = first; i < end; i++) {
+            const float* from = source + entries[i].offset;
+            const Vec g = splat(entries[i].gradient);
+            MN_UNROLL
+            for (int v = 0; v < N; v++) sum[v] += g * load(from + v * kLanes);
+        }
         MN_UNROLL
-        for (int v = 0; v < N; v++) sum[v] += g * load(from + v * kLanes);
+        for (int v = 0; v < N; v++) store(row + v * kLanes, load(row + v * kLanes) + sum[v]);
     }
-    MN_UNROLL
-    for (int v = 0; v < N; v++) store(row + v * kLanes, sum[v]);
 }
 
 using AddEntries = void (*)(const Entry*, int64_t, const float*, float*);
@@ -57,9 +59,9 @@ struct Windows {
 constexpr int64_t kChannels = 32;  // output channels that are masked together
 
 // Gradients of the windows for channels [o, o + count), zero where the activation was off, as
-// [window][kChannels]; adds them up in `bias`.
+// [window][kChannels].
 void mask_gradients(const ConvBackward& op, int64_t n, int64_t o, int64_t count, const Windows& w,
-                    float* masked, float* bias) {
+                    float* masked) {
     const ConvShape& s = op.shape;
     const int64_t columns = s.pool.ow;
     for (int64_t p = w.row0 * columns; p < w.row1 * columns; p++, masked += kChannels) {
@@ -69,12 +71,9 @@ void mask_gradients(const ConvBackward& op, int64_t n, int64_t o, int64_t count,
             Vec g = load(op.diff_dst + at + c);
             if (s.relu) g = load(op.dst + at + c) <= Vec{} ? Vec{} : g;
             store(masked + c, g);
-            store(bias + c, load(bias + c) + g);
         }
-        for (; c < count; c++) {
+        for (; c < count; c++)
             masked[c] = s.relu && op.dst[at + c] <= 0.0f ? 0.0f : op.diff_dst[at + c];
-            bias[c] += masked[c];
-        }
     }
 }
 
@@ -125,10 +124,13 @@ void f32_conv2d_sparse_diff_weights(const ConvBackward& op, int64_t task, float*
     const int64_t vecs = ceil_div(piece, kLanes);
     const int64_t passes = ceil_div(vecs, kMostVecs);
     float* filters = op.chunk_weights + chunk * op.chunk_weights_stride;
-    float* bias = op.chunk_bias + chunk * op.chunk_bias_stride;
-    memset(filters + o0 * pieces * piece_floats, 0,
-           sizeof(float) * (o1 - o0) * pieces * piece_floats);
-    memset(bias + o0, 0, sizeof(float) * (round_up(o1, kPanel) - o0));
+    double* bias = op.chunk_bias + chunk * op.chunk_bias_stride;
+    memset(bias + o0, 0, sizeof(double) * (round_up(o1, kPanel) - o0));
+    Addends sums = {};
+    sums.floats = filters + o0 * pieces * piece_floats;
+    if (op.chunk_sums) sums.doubles = op.chunk_sums + (sums.floats - op.chunk_weights);
+    sums.rows = sums.pieces = 1;
+    sums.count = (o1 - o0) * pieces * piece_floats;
     const int64_t end = min_of((chunk + 1) * op.images_per_chunk, op.count);
     for (int64_t n = chunk * op.images_per_chunk; n < end; n++) {
         for (w.row0 = 0; w.row0 < pool.oh; w.row0 = w.row1) {
@@ -138,7 +140,11 @@ void f32_conv2d_sparse_diff_weights(const ConvBackward& op, int64_t task, float*
             copy_with_border({op.src + n * s.ih * s.iw * s.ic, s.ih, s.iw, s.ic, s.ic}, s.ic,
                              w.y0 * s.sh - s.pt, (y1 - 1) * s.sh - s.pt + (s.kh - 1) * s.dh + 1,
                              -s.pl, w.width - s.pl, scratch);
-            mask_gradients(op, n, o0, o1 - o0, w, masked, bias + o0);
+            mask_gradients(op, n, o0, o1 - o0, w, masked);
+            const int64_t windows = (w.row1 - w.row0) * pool.ow;
+            add_pixels(masked, kChannels, windows, o1 - o0, bias + o0);
+            if (sums.begin(ceil_div(windows, kProductTerms)))
+                memset(sums.floats, 0, sizeof(float) * sums.count);
             const uint8_t* arg = op.saved + n * op.saved_image + w.row0 * pool.ow * s.oc;
             for (int64_t o = o0; o < o1; o++) {
                 const int64_t count =
@@ -158,6 +164,7 @@ void f32_conv2d_sparse_diff_weights(const ConvBackward& op, int64_t task, float*
             }
         }
     }
+    sums.finish();
 }
 
 void f32_conv2d_sparse_sum_filters(const ConvBackward& op, int64_t chunks, int64_t panel,
@@ -173,13 +180,8 @@ void f32_conv2d_sparse_sum_filters(const ConvBackward& op, int64_t chunks, int64
             for (int64_t o = 0; o < outputs; o++) {
                 const float* from =
                     op.chunk_weights + ((panel * kPanel + o) * pieces + i) * piece_floats + at;
-                for (int64_t c = 0; c < kPanel; c += kLanes) {
-                    Vec sum = load(from + c);
-                    for (int64_t j = 1; j < chunks; j++) {
-                        sum += load(from + j * op.chunk_weights_stride + c);
-                    }
-                    store(sums + o * kPanel + c, sum);
-                }
+                for (int64_t c = 0; c < kPanel; c += kLanes)
+                    store(sums + o * kPanel + c, sum_of(from + c, chunks, op.chunk_weights_stride));
             }
             transpose_panel(sums, kPanel, outputs, kPanel, turned, kPanel);
             float* to = diff_weights + ((panel * pieces + i) * piece + at) * kPanel;
@@ -281,16 +283,15 @@ void f32_conv2d_sparse_diff_src(const ConvBackward& op, int64_t task, float* scr
             for (int64_t y = 0; y < row1 - row0; y++) {
                 for (int64_t x = 0; x < s.pool.ow; x++, mask++, gradient += s.oc) {
                     for (int64_t half = 0; half < 2; half++) {
-                        Vec patch[3][4];
-                        float* to = image + ((2 * y + half) * width + 2 * x) * kLanes;
-                        MN_UNROLL
-                        for (int i = 0; i < 12; i++)
-                            patch[i / 4][i % 4] = load(to + (i / 4 * width + i % 4) * kLanes);
+                        Vec patch[3][4] = {};
                         add_winners<0>((*mask)[2 * half], gradient, weights, patch);
                         add_winners<1>((*mask)[2 * half + 1], gradient, weights, patch);
+                        float* to = image + ((2 * y + half) * width + 2 * x) * kLanes;
                         MN_UNROLL
-                        for (int i = 0; i < 12; i++)
-                            store(to + (i / 4 * width + i % 4) * kLanes, patch[i / 4][i % 4]);
+                        for (int i = 0; i < 12; i++) {
+                            float* at = to + (i / 4 * width + i % 4) * kLanes;
+                            store(at, load(at) + patch[i / 4][i % 4]);
+                        }
                     }
                 }
             }

@@ -20,6 +20,7 @@
 #include "backend/cpu/kernels/gemm.h"
 #include "backend/cpu/kernels/image.h"
 #include "backend/cpu/kernels/kernels.h"
+#include "backend/cpu/kernels/sums.h"
 #include "backend/cpu/kernels/transpose.h"
 
 namespace mn::cpu::MN_ISA {
@@ -454,9 +455,15 @@ void f32_conv2d_winograd_diff_weights(const ConvBackward& op, const WinogradSums
     p.columns = out_floats;
 
     const bool wants_bias = op.chunk_bias && in_block == 0;
-    float* bias = op.chunk_bias + chunk * op.chunk_bias_stride + o0;
-    if (wants_bias) memset(bias, 0, sizeof(float) * out_floats);
-    float* sums = op.chunk_weights + chunk * op.chunk_weights_stride + o0 * s.ic + i0 * kPanel;
+    double* bias = wants_bias ? op.chunk_bias + chunk * op.chunk_bias_stride + o0 : nullptr;
+    if (wants_bias) memset(bias, 0, sizeof(double) * out_floats);
+    Addends sums = {};
+    const int64_t at = chunk * op.chunk_weights_stride + o0 * s.ic + i0 * kPanel;
+    sums.floats = op.chunk_weights + at;
+    if (op.chunk_sums) sums.doubles = op.chunk_sums + at;
+    sums.rows = 16, sums.row = element;
+    sums.pieces = out_floats / kPanel, sums.piece = s.ic * kPanel;
+    sums.count = inputs * kPanel;
     const int64_t first = chunk * op.images_per_chunk;
     const int64_t rows = (min_of(first + op.images_per_chunk, op.count) - first) * w.tile_rows;
     for (int64_t row = 0; row < rows; row++) {
@@ -471,24 +478,18 @@ void f32_conv2d_winograd_diff_weights(const ConvBackward& op, const WinogradSums
         transform_gradient(gradient, w.tile_columns, out_floats, w.stride,
                            gradients + p.inner * out_floats);
         p.inner += w.tile_columns;
-        if (wants_bias) {
-            for (int64_t c = 0; c < out_floats; c += kLanes) {
-                Vec sum = load(bias + c);
-                for (int64_t i = 0; i < 4 * w.tile_columns; i++)
-                    sum += load(gradient + i * out_floats + c);
-                store(bias + c, sum);
-            }
-        }
+        if (wants_bias) add_pixels(gradient, out_floats, 4 * w.tile_columns, out_floats, bias);
         if (row + 1 < rows && p.inner + w.tile_columns <= w.tiles) continue;
+        p.accumulate = !sums.begin();
         for (int i = 0; i < 16; i++) {
             p.a = sources + i * w.stride;
             p.b = gradients + i * w.stride;
-            p.c = sums + i * element;
+            p.c = sums.floats + i * element;
             multiply(p);
         }
-        p.accumulate = true;
         p.inner = 0;
     }
+    sums.finish();
 }
 
 void f32_conv2d_winograd_sum_filters(const ConvBackward& op, int64_t chunks, int64_t panel,
@@ -504,12 +505,8 @@ void f32_conv2d_winograd_sum_filters(const ConvBackward& op, int64_t chunks, int
             for (int x = 0; x < 4; x++) {
                 Vec m[4];
                 MN_UNROLL
-                for (int y = 0; y < 4; y++) {
-                    const float* at = from + (4 * y + x) * element;
-                    m[y] = load(at);
-                    for (int64_t j = 1; j < chunks; j++)
-                        m[y] += load(at + j * op.chunk_weights_stride);
-                }
+                for (int y = 0; y < 4; y++)
+                    m[y] = sum_of(from + (4 * y + x) * element, chunks, op.chunk_weights_stride);
                 t[0][x] = m[0] + half * (m[1] + m[2]);
                 t[1][x] = half * (m[1] - m[2]);
                 t[2][x] = half * (m[1] + m[2]) + m[3];

@@ -1,5 +1,6 @@
 // Kernels that touch every element once.
 
+#include "backend/cpu/kernels/sums.h"
 #include "backend/cpu/kernels/table.h"
 #include "backend/cpu/kernels/transpose.h"
 #include "backend/cpu/kernels/vec.h"
@@ -10,13 +11,14 @@ void f32_sum_chunks(const float* chunks, int64_t chunk_count, int64_t stride, fl
                     int64_t count, int64_t accumulate) {
     int64_t i = 0;
     for (; i + kLanes <= count; i += kLanes) {
-        Vec sum = load(chunks + i);
-        for (int64_t j = 1; j < chunk_count; j++) sum += load(chunks + j * stride + i);
+        const Vec sum = sum_of(chunks + i, chunk_count, stride);
         store(dst + i, accumulate ? load(dst + i) + sum : sum);
     }
     for (; i < count; i++) {
-        float sum = chunks[i];
-        for (int64_t j = 1; j < chunk_count; j++) sum += chunks[j * stride + i];
+        double sums = 0;
+        for (int64_t j = 0; j < chunk_count; j++)
+            sums += static_cast<double>(chunks[j * stride + i]);
+        const float sum = static_cast<float>(sums);
         dst[i] = accumulate ? dst[i] + sum : sum;
     }
 }

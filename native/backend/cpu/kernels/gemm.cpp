@@ -3,8 +3,14 @@
 // AVX-512 (28 of 32 registers) a step of k is 28 multiply-adds for 16 loads; B streams past once a
 // tile, at a rate that the second-level cache keeps up with, so nothing needs to be blocked for
 // caches. Tiles of fewer rows are the same code: rows that 14 does not divide are split evenly.
+//
+// A register takes kProductTerms terms, then its sum moves to memory, where floats take
+// kProductParts of them and doubles the rest (sums.h). How a sum falls into parts follows from its
+// depth only.
 
 #include "backend/cpu/kernels/gemm.h"
+
+#include "backend/cpu/kernels/sums.h"
 
 namespace mn::cpu::MN_ISA {
 
@@ -24,6 +30,23 @@ constexpr int kMostRows = 3;
 constexpr int kMostPanels = 1;
 #endif
 
+// What the sums of a tile have come to.
+template <int Count>
+struct Parts {
+    float floats[Count];
+    double doubles[Count];
+    int64_t parts = 0;  // in the floats
+    bool settled = false;
+
+    // Rare, and out of the way of the registers.
+    __attribute__((noinline)) void settle() {
+        mn::cpu::MN_ISA::settle(floats, doubles, Count, settled);
+        settled = true;
+        parts = 0;
+    }
+    __attribute__((noinline)) void finish() { mn::cpu::MN_ISA::finish(floats, doubles, Count); }
+};
+
 template <int M, int P, bool ContiguousK>
 void tile(const Product& p) {
     constexpr int N = P * kPanelVecs;
@@ -32,25 +55,18 @@ void tile(const Product& p) {
     const int64_t c_row = p.c_row, c_panel = p.c_panel, b_k = p.b_k, b_panel = p.b_panel;
     const int64_t a_row = ContiguousK ? p.a_row : 1;
     const int64_t a_k = ContiguousK ? 1 : p.a_k;
+    // A tap's share of the depth, in even pieces.
     const int64_t inner = p.inner;
+    const int64_t piece = ceil_div(inner, max_of(ceil_div(inner, kProductTerms), 1));
     Vec sum[M][N];
-    if (p.accumulate) {
+    MN_UNROLL
+    for (int n = 0; n < N; n++) {
+        const Vec start = p.bias ? load(p.bias + n * kLanes) : Vec{};
         MN_UNROLL
-        for (int m = 0; m < M; m++) {
-            MN_UNROLL
-            for (int n = 0; n < N; n++) {
-                sum[m][n] =
-                    load(c + m * c_row + n / kPanelVecs * c_panel + n % kPanelVecs * kLanes);
-            }
-        }
-    } else {
-        MN_UNROLL
-        for (int n = 0; n < N; n++) {
-            const Vec start = p.bias ? load(p.bias + n * kLanes) : Vec{};
-            MN_UNROLL
-            for (int m = 0; m < M; m++) sum[m][n] = start;
-        }
+        for (int m = 0; m < M; m++) sum[m][n] = start;
     }
+    Parts<M * N * kLanes> earlier;
+    int64_t terms = 0;  // in the registers
     const float* ahead = p.a + M * a_row;
     for (int64_t t = 0; t < p.tap_count; t++) {
         // A pointer for every third row: the others are one or two strides away, which an address
@@ -59,25 +75,62 @@ void tile(const Product& p) {
         MN_UNROLL
         for (int i = 0; i < (M + 2) / 3; i++) a[i] = p.a + p.taps[t] + 3 * i * a_row;
         const float* b = p.b + t * p.b_tap;
-        for (int64_t k = 0; k < inner; k++) {
-            if (ContiguousK) {
-                __builtin_prefetch(ahead);
-                ahead += 16;
+        for (int64_t left = inner; left > 0;) {
+            const int64_t some = min_of(piece, left);
+            if (terms + some > kProductTerms) {
+                if (earlier.parts == kProductParts) earlier.settle();
+                const bool first = earlier.parts++ == 0;
+                MN_UNROLL
+                for (int m = 0; m < M; m++) {
+                    MN_UNROLL
+                    for (int n = 0; n < N; n++) {
+                        float* at = earlier.floats + (m * N + n) * kLanes;
+                        store(at, first ? sum[m][n] : load(at) + sum[m][n]);
+                        sum[m][n] = Vec{};
+                    }
+                }
+                terms = 0;
             }
-            Vec row[N];
+            terms += some;
+            left -= some;
+            for (int64_t k = some; k > 0; k--) {
+                if (ContiguousK) {
+                    __builtin_prefetch(ahead);
+                    ahead += 16;
+                }
+                Vec row[N];
+                MN_UNROLL
+                for (int n = 0; n < N; n++) {
+                    row[n] = load(b + n / kPanelVecs * b_panel + n % kPanelVecs * kLanes);
+                }
+                MN_UNROLL
+                for (int m = 0; m < M; m++) {
+                    const Vec x = splat(a[m / 3][m % 3 * a_row]);
+                    MN_UNROLL
+                    for (int n = 0; n < N; n++) sum[m][n] += x * row[n];
+                }
+                MN_UNROLL
+                for (int i = 0; i < (M + 2) / 3; i++) a[i] += a_k;
+                b += b_k;
+            }
+        }
+    }
+    if (earlier.settled) earlier.finish();
+    if (earlier.parts > 0) {
+        MN_UNROLL
+        for (int m = 0; m < M; m++) {
+            MN_UNROLL
+            for (int n = 0; n < N; n++) sum[m][n] += load(earlier.floats + (m * N + n) * kLanes);
+        }
+    }
+    if (p.accumulate) {
+        MN_UNROLL
+        for (int m = 0; m < M; m++) {
             MN_UNROLL
             for (int n = 0; n < N; n++) {
-                row[n] = load(b + n / kPanelVecs * b_panel + n % kPanelVecs * kLanes);
+                sum[m][n] +=
+                    load(c + m * c_row + n / kPanelVecs * c_panel + n % kPanelVecs * kLanes);
             }
-            MN_UNROLL
-            for (int m = 0; m < M; m++) {
-                const Vec x = splat(a[m / 3][m % 3 * a_row]);
-                MN_UNROLL
-                for (int n = 0; n < N; n++) sum[m][n] += x * row[n];
-            }
-            MN_UNROLL
-            for (int i = 0; i < (M + 2) / 3; i++) a[i] += a_k;
-            b += b_k;
         }
     }
     if (p.relu) {

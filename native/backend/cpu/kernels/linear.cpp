@@ -7,6 +7,7 @@
 //   order in which it is stored, and in one sum over the whole batch.
 
 #include "backend/cpu/kernels/gemm.h"
+#include "backend/cpu/kernels/sums.h"
 #include "backend/cpu/kernels/table.h"
 #include "backend/cpu/kernels/transpose.h"
 
@@ -137,10 +138,13 @@ void f32_linear_diff_weights(const LinearBackward& op, int64_t task) {
 
 void f32_linear_diff_bias(const LinearBackward& op) {
     const int64_t padded = round_up(op.columns, kPanel);
-    for (int64_t o = 0; o < padded; o += kLanes) {
-        Vec sum = op.accumulate ? load(op.diff_bias + o) : Vec{};
-        for (int64_t n = 0; n < op.rows; n++) sum += load(op.by_row + n * padded + o);
-        store(op.diff_bias + o, sum);
+    for (int64_t o = 0; o < padded; o += kPanel) {
+        double sums[kPanel] = {};
+        add_pixels(op.by_row + o, padded, op.rows, kPanel, sums);
+        for (int64_t i = 0; i < kPanel; i++) {
+            float& diff = op.diff_bias[o + i];
+            diff = (op.accumulate ? diff : 0.0f) + static_cast<float>(sums[i]);
+        }
     }
 }
 

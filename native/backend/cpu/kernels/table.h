@@ -75,6 +75,10 @@ struct WinogradSums {
     int64_t stride;
 };
 
+// How many products one float adds up, and how many such sums another, which then moves to a double
+// (sums.h).
+constexpr int64_t kProductTerms = 128, kProductParts = 64;
+
 // Input pixels (y + i * sh, x + j * sw): they share the taps that reach them.
 struct ConvPhase {
     int64_t y, x;
@@ -103,7 +107,8 @@ struct ConvBackward {
     int64_t count, images_per_chunk, column_tasks, columns_per_task, rows_per_strip;
     const int64_t* row_taps;  // where in the source strip each row of the result reads
     float* chunk_weights;
-    float* chunk_bias;  // null: no bias
+    double* chunk_sums;  // null where chunk_weights take at most kProductParts sums; laid out alike
+    double* chunk_bias;  // null: no bias
     int64_t chunk_weights_stride, chunk_bias_stride;
     int64_t in_place, strip_floats;  // in_place, by the source: the gradient needs no copy
 };
