@@ -39,16 +39,19 @@ struct Node {
 
     // "[conv2d "conv1"] ", the beginning of every message about the node.
     std::string label() const;
+    // "conv1.weight"
+    std::string full_name(const ParameterSpec& parameter) const;
+    // The descriptor with what infer has moved to the node; it points into the node.
+    mn_op_desc whole_desc() const;
 };
 
 class Graph {
 public:
-    // Adds a node and infers its shape; leaves the graph as it was if that fails. `shape` is the
-    // wanted one, of a reshape.
+    // Adds a node and infers its shape; leaves the graph as it was if that fails.
     int32_t add(int32_t op, const std::vector<int32_t>& sources, const mn_op_desc& desc,
-                const char* name, const mn_shape* shape = nullptr);
+                const char* name);
 
-    // As add; the shape of an input is given.
+    // Adds an input.
     int32_t add_input(const mn_shape& shape, const char* name);
 
     const Node& node(int32_t id) const;

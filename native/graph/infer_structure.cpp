@@ -149,8 +149,8 @@ void channel_shuffle(Node& node, Sources sources) {
     expect_groups(node, node.desc.channel_shuffle.groups, "channels", node.shape.dims[0]);
 }
 
-// node.shape is the wanted one.
 void reshape(Node& node, Sources sources) {
+    node.shape = node.desc.reshape.shape;
     if (node.shape.rank < 1 || node.shape.rank > 3)
         fail(MN_SHAPE_MISMATCH, node.label(), "rank must be 1 to 3, got ", node.shape.rank);
     for (int i = 0; i < node.shape.rank; i++)

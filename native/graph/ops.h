@@ -38,6 +38,8 @@ struct Traits {
                                             // source, which may have any rank
     int32_t frozen_op = -1;                 // what it is where its statistics are frozen
     int32_t recompute_op = -1;              // what makes its result once more while training
+    // Adds sources that follow from those given; null: none do.
+    void (*complete_sources)(const Graph& graph, Node& node) = nullptr;
     // Whether the result is the source as it is; null: never.
     bool (*is_identity)(const mn_op_desc& desc, bool training) = nullptr;
     // Whether each element of the result follows from that of the source at its place, whatever the
@@ -59,6 +61,9 @@ struct Traits {
     constexpr Traits weighs_elements() const { return with(&Traits::by_element, true); }
     constexpr Traits frozen(int32_t op) const { return with(&Traits::frozen_op, op); }
     constexpr Traits recomputed(int32_t op) const { return with(&Traits::recompute_op, op); }
+    constexpr Traits sources_completed_by(void (*value)(const Graph&, Node&)) const {
+        return with(&Traits::complete_sources, value);
+    }
     constexpr Traits identity_if(bool (*value)(const mn_op_desc&, bool)) const {
         return with(&Traits::is_identity, value);
     }

@@ -86,7 +86,7 @@ ParameterStore::ParameterStore(std::shared_ptr<const Device> device, const Graph
         const Node& node = graph.node(operation.node);
         for (size_t i = 0; i < operation.params.size(); i++) {
             const ParameterSpec& spec = node.parameters[i];
-            parameters_.push_back({spec.whole_name ? spec.suffix : node.name + "." + spec.suffix,
+            parameters_.push_back({node.full_name(spec),
                                    node.id, spec, operation.params[i], bytes});
             const int64_t size = operation.params[i].storage * static_cast<int64_t>(sizeof(float));
             bytes += (size + MNB_ALIGNMENT - 1) / MNB_ALIGNMENT * MNB_ALIGNMENT;

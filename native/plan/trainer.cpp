@@ -8,7 +8,7 @@
 namespace mn {
 namespace {
 
-constexpr int32_t kMaxBatch = 1 << 20;
+constexpr int32_t kMaxBatch = MN_MAX_BATCH;
 
 void check_learning_rate(float learning_rate) {
     if (!std::isfinite(learning_rate) || learning_rate < 0)

@@ -57,11 +57,11 @@ static void check_descriptions(const toy* t) {
 
     memset(&node, 0, sizeof node);
     node.struct_size = sizeof node;
-    OK(mn_graph_describe(t->graph, t->conv, &node));
+    OK(mn_graph_node(t->graph, t->conv, &node, NULL));
     CHECK(node.op == MN_OP_CONV2D && node.parameter_count == 40 && strcmp(node.name, "0") == 0);
     CHECK(node.shape.rank == 3 && node.shape.dims[0] == 4 && node.shape.dims[1] == kSide &&
           node.shape.dims[2] == kSide && node.shape.dims[3] == 0);
-    OK(mn_graph_describe(t->graph, t->softmax, &node));
+    OK(mn_graph_node(t->graph, t->softmax, &node, NULL));
     CHECK(node.op == MN_OP_SOFTMAX && node.shape.rank == 1 && node.shape.dims[0] == kClasses);
     CHECK(node.parameter_count == 0 && strcmp(node.name, "softmax_7") == 0);
 
@@ -229,6 +229,7 @@ int main(void) {
     check_errors_of_inputs();
     check_errors_of_models();
     check_errors_of_trainers();
+    check_versions_of_callers();
     check_out_of_memory();
     OK(mn_memory_in_use(&after));
     CHECK(after == before);

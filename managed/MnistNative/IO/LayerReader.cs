@@ -26,6 +26,9 @@ internal readonly struct LayerReader
         : value.ValueKind == JsonValueKind.String ? value.GetString()
         : throw Wrong(key, value);
 
+    /// <summary>A text that must be there.</summary>
+    public string RequiredText(string key) => Text(key) ?? throw new FormatException($"a layer of type \"{Text("type")}\" has no \"{key}\"");
+
     public int Int(string key) => ToInt(key, Get(key));
 
     public int[] Ints(string key)

@@ -121,37 +121,137 @@ internal enum MnPrecision
     Bfloat16 = 2,
 }
 
-/// <summary>Kinds of node.</summary>
+/// <summary>
+/// Kinds of node. A node has one source unless something else is said; what it takes besides is the descriptor that is
+/// named. Parameters are called NAME.weight and so on, by the node's name.
+/// </summary>
 internal enum MnOp
 {
+    /// <summary>
+    /// An input, described by <see cref="MnInputDesc"/>; no source. A graph's first node must be one; networks of
+    /// several inputs add the others wherever they like. Batches feed the first through <see cref="MnBatch.Images"/>
+    /// and the others through <see cref="MnBatch.Inputs"/>.
+    /// </summary>
     Input = 0,
+
+    /// <summary>
+    /// A normalisation, <see cref="MnNormalizeDesc"/>, whose source must be an input: it belongs to how images are
+    /// read. uint8 pixels are divided by 255 first, float32 values are taken as they are.
+    /// </summary>
     Normalize = 1,
+
+    /// <summary>
+    /// A convolution of {C, H, W}, <see cref="MnConv2dDesc"/>. Parameters: weight, bias, drawn as PyTorch draws them:
+    /// uniform in +-1 / sqrt(C / groups * kernel_h * kernel_w).
+    /// </summary>
     Conv2d = 2,
+
+    /// <summary>
+    /// A max pooling of {C, H, W}, <see cref="MnPool2dDesc"/>. The first of equal values gets the gradient; a NaN
+    /// counts as the largest.
+    /// </summary>
     MaxPool2d = 3,
+
+    /// <summary>An average pooling of {C, H, W}, <see cref="MnPool2dDesc"/>.</summary>
     AvgPool2d = 4,
+
+    /// <summary>A mean over height and width, {C, H, W} to {C, 1, 1}; no descriptor.</summary>
     GlobalAvgPool2d = 5,
+
+    /// <summary>
+    /// A linear layer on {F}, <see cref="MnLinearDesc"/>. Parameters: weight, bias, drawn as PyTorch draws them:
+    /// uniform in +-1 / sqrt(F).
+    /// </summary>
     Linear = 6,
+
+    /// <summary>An elementwise activation, <see cref="MnActivationDesc"/>.</summary>
     Activation = 7,
+
+    /// <summary>A flattening, {C, H, W} to {C * H * W}, in that order; no descriptor.</summary>
     Flatten = 8,
+
+    /// <summary>A softmax over the features of {F}; no descriptor.</summary>
     Softmax = 9,
+
+    /// <summary>
+    /// A transposed convolution of {C, H, W}, <see cref="MnConvTranspose2dDesc"/>. Parameters: weight, bias, drawn as
+    /// PyTorch draws them: uniform in +-1 / sqrt(O / groups * kernel_h * kernel_w).
+    /// </summary>
     ConvTranspose2d = 10,
+
+    /// <summary>A padding of {C, H, W}, <see cref="MnPad2dDesc"/>.</summary>
     Pad2d = 11,
+
+    /// <summary>
+    /// The reverse of a max pooling: each value goes where the maximum of its window stood, the rest is zero; the
+    /// result has the shape of the pooling's source. No descriptor. Two sources: the values, of the shape of the
+    /// pooling's result, and the <see cref="MnOp.MaxPool2d"/> node. The node keeps three, with the pooling's source
+    /// between them, and is added with these as well.
+    /// </summary>
     MaxUnpool2d = 12,
+
+    /// <summary>An average pooling of {C, H, W} to a given size, <see cref="MnAdaptivePool2dDesc"/>.</summary>
     AdaptiveAvgPool2d = 13,
+
+    /// <summary>A max pooling of {C, H, W} to a given size, <see cref="MnAdaptivePool2dDesc"/>.</summary>
     AdaptiveMaxPool2d = 14,
+
+    /// <summary>An enlargement of {C, H, W}, <see cref="MnUpsampleDesc"/>.</summary>
     Upsample = 15,
+
+    /// <summary>
+    /// A batch normalisation, <see cref="MnBatchNormDesc"/>. Parameters: weight (ones) and bias (zeros) if affine;
+    /// running statistics, which are not trained: running_mean (zeros), running_var (ones) and num_batches_tracked (one
+    /// value, the number of training batches seen).
+    /// </summary>
     BatchNorm = 16,
+
+    /// <summary>
+    /// A layer normalisation, <see cref="MnLayerNormDesc"/>. Parameters if affine: weight (ones), bias (zeros).
+    /// </summary>
     LayerNorm = 17,
+
+    /// <summary>
+    /// A group normalisation of {C, H, W}, <see cref="MnGroupNormDesc"/>. Parameters if affine: weight (ones), bias
+    /// (zeros).
+    /// </summary>
     GroupNorm = 18,
+
+    /// <summary>A local response normalisation of {C, H, W}, <see cref="MnLocalResponseNormDesc"/>.</summary>
     LocalResponseNorm = 19,
+
+    /// <summary>The logarithm of a softmax over the features of {F}; no descriptor.</summary>
     LogSoftmax = 20,
+
+    /// <summary>A dropout, <see cref="MnDropoutDesc"/>.</summary>
     Dropout = 21,
+
+    /// <summary>An elementwise operation of two sources, <see cref="MnBinaryDesc"/>.</summary>
     Binary = 22,
+
+    /// <summary>
+    /// A concatenation along the channels, or the features, of 2 to <see cref="NativeConstants.MaxSources"/> sources,
+    /// all other dimensions of which agree; no descriptor.
+    /// </summary>
     Concat = 23,
+
+    /// <summary>A choice of a range of channels, or of features, <see cref="MnSliceDesc"/>.</summary>
     Slice = 24,
+
+    /// <summary>
+    /// A trainable factor for each channel of {C, H, W}, <see cref="MnScaleDesc"/>. Parameter: weight.
+    /// </summary>
     Scale = 25,
+
+    /// <summary>A shuffle of the channels of {C, H, W}, <see cref="MnChannelShuffleDesc"/>.</summary>
     ChannelShuffle = 26,
+
+    /// <summary>
+    /// A change of shape, <see cref="MnReshapeDesc"/>; the values keep their order (C, then H, then W).
+    /// </summary>
     Reshape = 27,
+
+    /// <summary>An embedding of {L}, <see cref="MnEmbeddingDesc"/>. Parameter: weight.</summary>
     Embedding = 28,
 }
 
@@ -426,8 +526,8 @@ internal unsafe struct MnDeviceDesc
     public int Index;
 
     /// <summary>
-    /// Threads that compute (CPU), 1 to 1024; 0 takes MNISTNATIVE_NUM_THREADS, else the number of processors this
-    /// process may use. Results do not depend on it.
+    /// Threads that compute (CPU), 1 to <see cref="NativeConstants.MaxThreads"/>; 0 takes MNISTNATIVE_NUM_THREADS, else
+    /// the number of processors this process may use. Results do not depend on it.
     /// </summary>
     public int Threads;
 
@@ -531,6 +631,20 @@ internal unsafe struct MnShape
 
     /// <summary>The dimensions, each at least 1; unused ones are 0.</summary>
     public fixed long Dims[6];
+}
+
+/// <summary>What a batch feeds to an input.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnInputDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Always 0.</summary>
+    public int Reserved;
+
+    /// <summary>Shape of one image, {C, H, W}, or {F}.</summary>
+    public MnShape Shape;
 }
 
 /// <summary>Per-channel normalisation of the input, (x - mean) / std.</summary>
@@ -956,6 +1070,20 @@ internal unsafe struct MnChannelShuffleDesc
     public int Groups;
 }
 
+/// <summary>The shape of a <see cref="MnOp.Reshape"/> node's result.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnReshapeDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Always 0.</summary>
+    public int Reserved;
+
+    /// <summary>The new shape, of as many values as the source's.</summary>
+    public MnShape Shape;
+}
+
 /// <summary>
 /// Vectors for words: source {L} of whole numbers in [0, count), result {D, L} (PyTorch's Embedding followed by
 /// transpose(1, 2)). NAME.weight is count x D, drawn from N(0, 1).
@@ -996,6 +1124,47 @@ internal unsafe struct MnNodeInfo
     public long MultiplyAdds;
 
     /// <summary>The node's name.</summary>
+    public fixed byte Name[256];
+
+    /// <summary>Size in bytes of the op's descriptor; 0 if it has none.</summary>
+    public uint DescSize;
+
+    /// <summary>The node's parameters and running statistics, for <see cref="NativeMethods.GraphParameter"/>.</summary>
+    public int Parameters;
+
+    /// <summary>Number of sources.</summary>
+    public int SourceCount;
+
+    /// <summary>Ids of the sources; unused ones are 0.</summary>
+    public fixed int Sources[8];
+
+    /// <summary>Always 0.</summary>
+    public int Reserved;
+}
+
+/// <summary>A parameter of a graph or a model.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnParameterInfo
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>1: changed by an optimizer; 0: a running statistic.</summary>
+    public int Trainable;
+
+    /// <summary>Id of the graph's node it belongs to.</summary>
+    public int Node;
+
+    /// <summary>Always 0.</summary>
+    public int Reserved;
+
+    /// <summary>Shape in PyTorch's layout.</summary>
+    public MnShape Shape;
+
+    /// <summary>Number of values.</summary>
+    public long Count;
+
+    /// <summary>Name, such as "0.weight".</summary>
     public fixed byte Name[256];
 }
 
@@ -1154,32 +1323,6 @@ internal unsafe struct MnModelDesc
 
     /// <summary>Always 0.</summary>
     public int Reserved;
-}
-
-/// <summary>A parameter of a model.</summary>
-[StructLayout(LayoutKind.Sequential)]
-internal unsafe struct MnParameterInfo
-{
-    /// <summary>Size of this struct in bytes.</summary>
-    public uint StructSize;
-
-    /// <summary>1: changed by an optimizer; 0: a running statistic.</summary>
-    public int Trainable;
-
-    /// <summary>Id of the graph's node it belongs to.</summary>
-    public int Node;
-
-    /// <summary>Always 0.</summary>
-    public int Reserved;
-
-    /// <summary>Shape in PyTorch's layout.</summary>
-    public MnShape Shape;
-
-    /// <summary>Number of values.</summary>
-    public long Count;
-
-    /// <summary>Name, such as "0.weight".</summary>
-    public fixed byte Name[256];
 }
 
 /// <summary>One result of <see cref="NativeMethods.ModelForward"/>.</summary>
@@ -1561,6 +1704,21 @@ internal static class NativeConstants
     /// <summary>Most parameters of a node, running statistics among them.</summary>
     public const int MaxParameters = 8;
 
+    /// <summary>Most threads of a CPU device.</summary>
+    public const int MaxThreads = 1024;
+
+    /// <summary>
+    /// Most images that a plan takes at once (<see cref="MnTrainerDesc.MaxBatch"/>,
+    /// <see cref="MnModelDesc.InferenceBatch"/>).
+    /// </summary>
+    public const int MaxBatch = 1048576;
+
+    /// <summary>Largest kernel, stride, dilation, padding or factor of a side.</summary>
+    public const int MaxWindow = 32768;
+
+    /// <summary>Most bytes of a node's name in UTF-8, without the closing zero.</summary>
+    public const int MaxNodeName = 239;
+
     /// <summary>Bytes of a name in an info struct, with the closing zero.</summary>
     public const int NameCapacity = 256;
 
@@ -1651,163 +1809,41 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName, EntryPoint = "mn_graph_destroy")]
     public static partial MnStatus GraphDestroy(ulong graph);
 
-    /// <summary>
-    /// Adds an input. A graph's first node must be one; networks of several inputs add the others wherever they like.
-    /// Batches feed the first through <see cref="MnBatch.Images"/> and the others through <see cref="MnBatch.Inputs"/>.
-    /// </summary>
+    /// <summary>Adds a node. The typed functions below, one an op, call this one.</summary>
     /// <param name="graph">the graph.</param>
-    /// <param name="shape">shape of one image, {C, H, W}, or {F}.</param>
-    /// <param name="name">name of the node, unique in the graph; null for one made from its op and id.</param>
-    /// <param name="nodeOut">receives the node's id. This parameter is the same in all functions below.</param>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_input")]
-    public static partial MnStatus GraphInput(ulong graph, MnShape* shape, byte* name, int* nodeOut);
+    /// <param name="op">an <see cref="MnOp"/>.</param>
+    /// <param name="desc">the op's descriptor, whose struct_size must be set; not read for an op without one.</param>
+    /// <param name="sources">ids of the nodes whose results are read; null for none.</param>
+    /// <param name="sourceCount">number of sources.</param>
+    /// <param name="name">
+    /// name of the node, unique in the graph, at most <see cref="NativeConstants.MaxNodeName"/> bytes; null for one
+    /// made from its op and id.
+    /// </param>
+    /// <param name="nodeOut">receives the node's id.</param>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_add")]
+    public static partial MnStatus GraphAdd(ulong graph, int op, void* desc, int* sources, int sourceCount, byte* name, int* nodeOut);
 
     /// <summary>
-    /// Adds a normalisation, whose source must be an input: it belongs to how images are read. uint8 pixels are divided
-    /// by 255 first, float32 values are taken as they are.
+    /// Tells what a node is. <see cref="NativeMethods.GraphAdd"/> with that op, descriptor and sources makes the same
+    /// again.
     /// </summary>
-    /// <param name="source">id of the node whose result is read, as in all functions below.</param>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_normalize")]
-    public static partial MnStatus GraphNormalize(ulong graph, int source, MnNormalizeDesc* desc, byte* name, int* nodeOut);
+    /// <param name="node">its id; ids count from 0.</param>
+    /// <param name="infoOut">receives op, shape, sources and more; its struct_size must be set.</param>
+    /// <param name="descOut">
+    /// receives the op's descriptor, of <see cref="MnNodeInfo.DescSize"/> bytes, with what was left open filled in; its
+    /// struct_size must be set. Its pointers are valid until the graph is destroyed. Null where it is not wanted; not
+    /// written for an op without one.
+    /// </param>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_node")]
+    public static partial MnStatus GraphNode(ulong graph, int node, MnNodeInfo* infoOut, void* descOut);
 
-    /// <summary>
-    /// Adds a convolution of a {C, H, W} source. Parameters: NAME.weight, NAME.bias, drawn as PyTorch draws them:
-    /// uniform in +-1 / sqrt(C / groups * kernel_h * kernel_w).
-    /// </summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_conv2d")]
-    public static partial MnStatus GraphConv2d(ulong graph, int source, MnConv2dDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>
-    /// Adds a max pooling of a {C, H, W} source. The first of equal values gets the gradient; a NaN counts as the
-    /// largest.
-    /// </summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_max_pool2d")]
-    public static partial MnStatus GraphMaxPool2d(ulong graph, int source, MnPool2dDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds an average pooling of a {C, H, W} source.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_avg_pool2d")]
-    public static partial MnStatus GraphAvgPool2d(ulong graph, int source, MnPool2dDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a mean over height and width, {C, H, W} to {C, 1, 1}.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_global_avg_pool2d")]
-    public static partial MnStatus GraphGlobalAvgPool2d(ulong graph, int source, byte* name, int* nodeOut);
-
-    /// <summary>
-    /// Adds a linear layer to an {F} source. Parameters: NAME.weight, NAME.bias, drawn as PyTorch draws them: uniform
-    /// in +-1 / sqrt(F).
-    /// </summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_linear")]
-    public static partial MnStatus GraphLinear(ulong graph, int source, MnLinearDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds an elementwise activation.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_activation")]
-    public static partial MnStatus GraphActivation(ulong graph, int source, MnActivationDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a flattening, {C, H, W} to {C * H * W}, in that order.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_flatten")]
-    public static partial MnStatus GraphFlatten(ulong graph, int source, byte* name, int* nodeOut);
-
-    /// <summary>Adds a softmax over the features of an {F} source.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_softmax")]
-    public static partial MnStatus GraphSoftmax(ulong graph, int source, byte* name, int* nodeOut);
-
-    /// <summary>Adds a logarithm of the softmax over the features of an {F} source.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_log_softmax")]
-    public static partial MnStatus GraphLogSoftmax(ulong graph, int source, byte* name, int* nodeOut);
-
-    /// <summary>Adds a transposed convolution of a {C, H, W} source. Parameters: NAME.weight, NAME.bias.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_conv_transpose2d")]
-    public static partial MnStatus GraphConvTranspose2d(ulong graph, int source, MnConvTranspose2dDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a padding of a {C, H, W} source.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_pad2d")]
-    public static partial MnStatus GraphPad2d(ulong graph, int source, MnPad2dDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>
-    /// Adds the reverse of a max pooling: each value goes where the maximum of its window stood, the rest is zero; the
-    /// result has the shape of the pooling's source.
-    /// </summary>
-    /// <param name="source">id of the node whose values are put back, of the pooling's result's shape.</param>
-    /// <param name="pool">id of the <see cref="MnOp.MaxPool2d"/> node.</param>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_max_unpool2d")]
-    public static partial MnStatus GraphMaxUnpool2d(ulong graph, int source, int pool, byte* name, int* nodeOut);
-
-    /// <summary>Adds an average pooling of a {C, H, W} source to a given size.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_adaptive_avg_pool2d")]
-    public static partial MnStatus GraphAdaptiveAvgPool2d(ulong graph, int source, MnAdaptivePool2dDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a max pooling of a {C, H, W} source to a given size.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_adaptive_max_pool2d")]
-    public static partial MnStatus GraphAdaptiveMaxPool2d(ulong graph, int source, MnAdaptivePool2dDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds an enlargement of a {C, H, W} source.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_upsample")]
-    public static partial MnStatus GraphUpsample(ulong graph, int source, MnUpsampleDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>
-    /// Adds a batch normalisation. Parameters: NAME.weight (ones) and NAME.bias (zeros) if affine; running statistics,
-    /// which are not trained: NAME.running_mean (zeros), NAME.running_var (ones) and NAME.num_batches_tracked (one
-    /// value, the number of training batches seen).
-    /// </summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_batch_norm")]
-    public static partial MnStatus GraphBatchNorm(ulong graph, int source, MnBatchNormDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a layer normalisation. Parameters if affine: NAME.weight (ones), NAME.bias (zeros).</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_layer_norm")]
-    public static partial MnStatus GraphLayerNorm(ulong graph, int source, MnLayerNormDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>
-    /// Adds a group normalisation of a {C, H, W} source. Parameters if affine: NAME.weight (ones), NAME.bias (zeros).
-    /// </summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_group_norm")]
-    public static partial MnStatus GraphGroupNorm(ulong graph, int source, MnGroupNormDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a local response normalisation of a {C, H, W} source.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_local_response_norm")]
-    public static partial MnStatus GraphLocalResponseNorm(ulong graph, int source, MnLocalResponseNormDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a dropout.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_dropout")]
-    public static partial MnStatus GraphDropout(ulong graph, int source, MnDropoutDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds an elementwise operation of two sources.</summary>
-    /// <param name="left">id of the first node.</param>
-    /// <param name="right">id of the second node.</param>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_binary")]
-    public static partial MnStatus GraphBinary(ulong graph, int left, int right, MnBinaryDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a concatenation along the channels, or the features.</summary>
-    /// <param name="sources">ids of the nodes; all other dimensions agree.</param>
-    /// <param name="sourceCount">number of sources, 2 to 8.</param>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_concat")]
-    public static partial MnStatus GraphConcat(ulong graph, int* sources, int sourceCount, byte* name, int* nodeOut);
-
-    /// <summary>Adds a choice of a range of channels, or of features.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_slice")]
-    public static partial MnStatus GraphSlice(ulong graph, int source, MnSliceDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a trainable factor for each channel of a {C, H, W} source.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_scale")]
-    public static partial MnStatus GraphScale(ulong graph, int source, MnScaleDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a shuffle of the channels of a {C, H, W} source.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_channel_shuffle")]
-    public static partial MnStatus GraphChannelShuffle(ulong graph, int source, MnChannelShuffleDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a change of shape; the values keep their order (C, then H, then W).</summary>
-    /// <param name="shape">the new shape, of as many values.</param>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_reshape")]
-    public static partial MnStatus GraphReshape(ulong graph, int source, MnShape* shape, byte* name, int* nodeOut);
-
-    /// <summary>Adds an embedding of an {L} source.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_embedding")]
-    public static partial MnStatus GraphEmbedding(ulong graph, int source, MnEmbeddingDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Describes a node.</summary>
-    /// <param name="node">its id.</param>
+    /// <summary>Describes a parameter of a node.</summary>
+    /// <param name="node">the node's id.</param>
+    /// <param name="index">which of its parameters, from 0.</param>
     /// <param name="infoOut">receives the description; its struct_size must be set.</param>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_describe")]
-    public static partial MnStatus GraphDescribe(ulong graph, int node, MnNodeInfo* infoOut);
+    /// <remarks>Errors: <see cref="MnStatus.NotFound"/> when there is no such parameter.</remarks>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_parameter")]
+    public static partial MnStatus GraphParameter(ulong graph, int node, int index, MnParameterInfo* infoOut);
 
     /// <summary>Hands images and labels to a device.</summary>
     /// <param name="device">the device that will hold them.</param>

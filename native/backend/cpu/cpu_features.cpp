@@ -25,7 +25,7 @@
 namespace mn::cpu {
 namespace {
 
-constexpr int max_threads = 1024;
+constexpr int max_threads = MN_MAX_THREADS;
 
 #if defined(__linux__)
 // The whole of a small file of /proc or /sys; "" if there is none.
