@@ -43,6 +43,20 @@ int64_t element_count(const mn_shape& shape) {
     return count;
 }
 
+int64_t dtype_size(int32_t dtype) {
+    switch (dtype) {
+        case MN_UINT8:
+            return 1;
+        case MN_BFLOAT16:
+            return 2;
+        case MN_FLOAT32:
+        case MN_INT32:
+            return 4;
+        default:
+            return 0;
+    }
+}
+
 Node Graph::make(int32_t op, const char* name) const {
     Node node{};
     node.id = size();

@@ -73,4 +73,7 @@ private:
 
 int64_t element_count(const mn_shape& shape);
 
+// Bytes of an element, 0 if there is no such mn_dtype.
+int64_t dtype_size(int32_t dtype);
+
 }  // namespace mn

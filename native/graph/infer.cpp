@@ -152,6 +152,10 @@ void activation(Node& node, Sources sources) {
     same_shape(node, sources);
 }
 
+bool is_elementwise(const mn_op_desc&) {
+    return true;
+}
+
 void flatten(Node& node, Sources sources) {
     node.shape = shape_of({element_count(sources[0]->shape)});
 }

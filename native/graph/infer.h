@@ -47,6 +47,8 @@ void same_shape(Node& node, Sources sources);
 
 // Traits that depend on the node.
 void complete_unpooling(const Graph& graph, Node& node);
+bool is_elementwise(const mn_op_desc& desc);
+bool dropout_is_elementwise(const mn_op_desc& desc);
 bool dropout_is_identity(const mn_op_desc& desc, bool training);
 bool binary_aliases_gradient(const mn_op_desc& desc, size_t source);
 int64_t batch_norm_statistics(const mn_op_desc& desc, int64_t images, int64_t channels);

@@ -80,6 +80,11 @@ void dropout(Node& node, Sources sources) {
     same_shape(node, sources);
 }
 
+// Channels are of one shape.
+bool dropout_is_elementwise(const mn_op_desc& desc) {
+    return desc.dropout.unit != MN_DROPOUT_CHANNEL;
+}
+
 bool dropout_is_identity(const mn_op_desc& desc, bool training) {
     return !training || desc.dropout.probability == 0;
 }

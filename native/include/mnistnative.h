@@ -48,8 +48,9 @@ extern "C" {
 /// would misbehave; ::mn_abi_version gives the library's.
 #define MN_ABI_VERSION 1
 
-/// Most dimensions of a shape without N.
-#define MN_MAX_RANK 4
+/// Most dimensions of a shape. Parameters have up to 6; values have N and up to 5 more, and as
+/// shapes leave N out, theirs have 1 to 5.
+#define MN_MAX_RANK 6
 
 /// Most sources of a node.
 #define MN_MAX_SOURCES 8
@@ -1078,7 +1079,16 @@ static inline mn_status mn_graph_embedding(mn_graph graph, int32_t source,
 typedef uint64_t mn_dataset;
 
 /// Types of elements.
-enum mn_dtype { MN_FLOAT32 = 0, MN_UINT8 = 1 };
+enum mn_dtype {
+    /// Numbers of 32 bits, IEEE 754.
+    MN_FLOAT32 = 0,
+    /// 0 to 255, as in pictures.
+    MN_UINT8 = 1,
+    /// Whole numbers of 32 bits, as of labels and indices.
+    MN_INT32 = 2,
+    /// The upper half of a float32. No value has it yet.
+    MN_BFLOAT16 = 3
+};
 
 /// Flags of ::mn_dataset_desc.
 enum mn_dataset_flag {

@@ -94,8 +94,9 @@ private:
         if (!aliases || !aliases(operation.desc, s)) return false;
         const mnb_tensor& source = program_.values[operation.sources[s]].tensor;
         const mnb_tensor& dst = program_.values[operation.dst].tensor;
-        return source.c == dst.c && source.h == dst.h && source.w == dst.w && source.sc == dst.sc &&
-               source.sh == dst.sh && source.sw == dst.sw;
+        return source.rank == dst.rank &&
+               std::equal(source.dims, source.dims + source.rank, dst.dims) &&
+               std::equal(source.strides, source.strides + source.rank, dst.strides);
     }
 
     // New values for the gradients of the sources that need one.
@@ -126,8 +127,10 @@ private:
             Operation sum;
             sum.op = MNB_OP_SUM;
             sum.name = "sum of gradients";
-            sum.sources = {total, part};
-            sum.dst = program_.add_value(mnb_tensor(program_.values[total].tensor));
+            // A reader of another shape has left the elements in the same order.
+            const mnb_tensor tensor = program_.values[total].tensor;
+            sum.sources = {total, program_.add_view(tensor, part)};
+            sum.dst = program_.add_value(tensor);
             total = sum.dst;
             program_.operations.push_back(std::move(sum));
             push({static_cast<int32_t>(program_.operations.size()) - 1, MNB_FORWARD_INFERENCE});

@@ -7,8 +7,7 @@ namespace mn {
 namespace {
 
 int64_t dtype_size(const char* what, int32_t dtype) {
-    if (dtype == MN_FLOAT32) return sizeof(float);
-    if (dtype == MN_UINT8) return 1;
+    if (dtype == MN_FLOAT32 || dtype == MN_UINT8) return mn::dtype_size(dtype);
     fail(MN_INVALID_ARGUMENT, "[", what, "] there is no dtype ", dtype);
 }
 

@@ -20,12 +20,15 @@ void for_each_value(const mnb_param& p, int64_t first, int64_t count, Visit visi
         for (int64_t i = 0; i < count; i++) visit(first + i, i);
         return;
     }
-    const int64_t plane = p.h * p.w, values = p.i * plane;  // of an output
+    const int64_t inputs = p.rank > 1 ? p.dims[1] : 1;
+    int64_t plane = 1;
+    for (int32_t d = 2; d < p.rank; d++) plane *= p.dims[d];
+    const int64_t values = inputs * plane;  // of an output
     for (int64_t at = 0; at < count; at += MNB_PANEL) {
         const int64_t row = (first + at) / MNB_PANEL;
         const int64_t panel = row / values, place = row % values;
-        const int64_t plain = place % p.i * plane + place / p.i;
-        const int64_t outputs = std::min<int64_t>(MNB_PANEL, p.o - panel * MNB_PANEL);
+        const int64_t plain = place % inputs * plane + place / inputs;
+        const int64_t outputs = std::min<int64_t>(MNB_PANEL, p.dims[0] - panel * MNB_PANEL);
         for (int64_t o = 0; o < outputs; o++)
             visit((panel * MNB_PANEL + o) * values + plain, at + o);
     }

@@ -151,7 +151,7 @@ public:
 
 private:
     static size_t size(int64_t value) { return static_cast<size_t>(value); }
-    size_t batch_size(const mnb_tensor& t) const { return size(case_.count * tensor_size(t)); }
+    size_t batch_size(const ImageView& t) const { return size(case_.count * tensor_size(t)); }
 
     mnb_support query(int32_t direction) const {
         mnb_support support{};
@@ -247,7 +247,7 @@ private:
 
     const PluginDevice& device_;
     const OpCase& case_;
-    mnb_node node_;
+    ImageNode node_;
     bool accumulate_, is_loss_, runs_backward_;
     int32_t direction_;
     mnb_run run_{};
@@ -316,7 +316,7 @@ protected:
 
     // A fused node may be refused: its parts then run one by one.
     static bool is_fused() {
-        const mnb_node& node = op_case().node;
+        const ImageNode& node = op_case().node;
         return node.activation != 0 || node.has_pool || node.has_norm;
     }
 
@@ -433,7 +433,7 @@ struct Kernels {
     int64_t workspace;  // of the forward pass
 };
 
-Kernels kernels_of(const PluginDevice& device, const mnb_node& node) {
+Kernels kernels_of(const PluginDevice& device, const ImageNode& node) {
     Kernels result;
     for (int32_t direction : {MNB_FORWARD_TRAINING, MNB_BACKWARD}) {
         mnb_support support{};

@@ -107,7 +107,7 @@ TEST_F(CpuBackendTest, TooMuchMemoryIsAnError) {
 
 TEST_F(CpuBackendTest, UnknownOpsAreNotSupported) {
     ASSERT_EQ(open(), MN_OK);
-    mnb_node node{};
+    ImageNode node;
     node.struct_size = sizeof node;
     node.op = 4711;
     node.name = "strange";
@@ -126,9 +126,11 @@ TEST_F(CpuBackendTest, AWrongLayoutIsNoticed) {
     OpCase c = conv_case(random, 1, 3, 4, 4, conv_desc(2, 3, 1, 1));
     c.node.dst = make_tensor(2, 4, 4, false, MNB_NHWC);
     c.node.src[0] = make_tensor(3, 4, 4, false, MNB_NHWC);
+    complete(c.node);
     mnb_support support{};
     ASSERT_EQ(backend_->query(device_, &c.node, MNB_FORWARD_INFERENCE, &support, &error_), MN_OK);
     c.node.dst = make_tensor(2, 4, 4, false, support.dst_layout == MNB_NHWC ? MNB_NCHW : MNB_NHWC);
+    complete(c.node);
     mnb_kernel* kernel = nullptr;
     EXPECT_EQ(backend_->prepare(device_, &c.node, MNB_FORWARD_INFERENCE, &kernel, &error_),
               MN_INTERNAL);

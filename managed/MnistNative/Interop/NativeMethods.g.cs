@@ -345,8 +345,17 @@ internal enum MnBinaryKind
 /// <summary>Types of elements.</summary>
 internal enum MnDtype
 {
+    /// <summary>Numbers of 32 bits, IEEE 754.</summary>
     Float32 = 0,
+
+    /// <summary>0 to 255, as in pictures.</summary>
     Uint8 = 1,
+
+    /// <summary>Whole numbers of 32 bits, as of labels and indices.</summary>
+    Int32 = 2,
+
+    /// <summary>The upper half of a float32. No value has it yet.</summary>
+    Bfloat16 = 3,
 }
 
 /// <summary>Flags of <see cref="MnDatasetDesc"/>.</summary>
@@ -625,7 +634,7 @@ internal unsafe struct MnShape
     public int Reserved;
 
     /// <summary>The dimensions, each at least 1; unused ones are 0.</summary>
-    public fixed long Dims[4];
+    public fixed long Dims[6];
 }
 
 /// <summary>What a batch feeds to an input.</summary>
@@ -1716,8 +1725,11 @@ internal static class NativeConstants
     /// </summary>
     public const int AbiVersion = 1;
 
-    /// <summary>Most dimensions of a shape without N.</summary>
-    public const int MaxRank = 4;
+    /// <summary>
+    /// Most dimensions of a shape. Parameters have up to 6; values have N and up to 5 more, and as shapes leave N out,
+    /// theirs have 1 to 5.
+    /// </summary>
+    public const int MaxRank = 6;
 
     /// <summary>Most sources of a node.</summary>
     public const int MaxSources = 8;

@@ -131,15 +131,24 @@ int32_t copy(mnb_device* device, void* dst, const void* src, size_t bytes, mnb_e
 
 // ---- kernels ----
 
+// Whether parameters are stored, or may be, as a kernel wants them.
+bool has_param_layouts(const mnb_node& node, const mnb_support& support) {
+    for (int i = 0; i < node.param_count; ++i)
+        if (node.parameter[i].layout != MNB_PARAM_ANY &&
+            node.parameter[i].layout != support.param_layout[i])
+            return false;
+    return true;
+}
+
 // The first implementation that takes the node, and what it needs; null if there is none.
-const Implementation* choose(const Device& device, const mnb_node& node, int direction,
+const Implementation* choose(const Device& device, const ImageNode& node, int direction,
                              mnb_support& support) {
     for (const Implementation* i = implementations(node.op); i->name != nullptr; ++i) {
         const bool last = i[1].name == nullptr;
         if (device.reference_only && !last) continue;
         support = mnb_support{};
         support.struct_size = sizeof support;
-        if (i->query(device, node, direction, support)) {
+        if (i->query(device, node, direction, support) && has_param_layouts(node, support)) {
             // Refuse a fused node that only the reference kernel takes: unfused, its parts have
             // fast kernels.
             const bool fused = node.activation != 0 || node.has_pool;
@@ -160,23 +169,23 @@ int32_t query(mnb_device* device, const mnb_node* node, int32_t direction, mnb_s
               mnb_error* error) {
     return guard(error, [&] {
         mnb_support support;
-        choose(of(device), *node, direction, support);
+        choose(of(device), ImageNode(*node), direction, support);
         *support_out = support;
     });
 }
 
-// An image of one channel or one pixel is the same in both layouts, and features have none.
-bool has_layout(const mnb_tensor& tensor, int32_t layout) {
-    return tensor.layout == layout || tensor.flat || tensor.c == 1 || tensor.h * tensor.w == 1;
+// An image of one channel or one pixel is the same in both layouts.
+bool has_layout(const ImageView& image, int32_t layout) {
+    return image.layout == layout || image.c == 1 || image.h * image.w == 1;
 }
 
 // A kernel trusts that the plan has followed its wishes; a wrong layout would only show in numbers.
-void check_layouts(const mnb_node& node, const mnb_support& support) {
-    bool right = node.dst.c == 0 || has_layout(node.dst, support.dst_layout);
+void check_layouts(const ImageNode& node, const mnb_support& support) {
+    bool right = node.dst.rank == 0 || has_layout(node.dst, support.dst_layout);
     for (int i = 0; i < node.source_count; ++i)
         right = right && has_layout(node.src[i], support.src_layout);
     for (int i = 0; i < node.param_count; ++i)
-        right = right && node.param[i].layout == support.param_layout[i];
+        right = right && node.param[i].layout != MNB_PARAM_ANY;
     if (!right) fail(MN_INTERNAL, "[", node.name, "] is not in the layout that its kernel needs");
 }
 
@@ -184,11 +193,12 @@ int32_t prepare(mnb_device* device, const mnb_node* node, int32_t direction,
                 mnb_kernel** kernel_out, mnb_error* error) {
     return guard(error, [&] {
         mnb_support support;
-        const Implementation* implementation = choose(of(device), *node, direction, support);
+        const ImageNode images(*node);
+        const Implementation* implementation = choose(of(device), images, direction, support);
         if (implementation == nullptr)
             fail(MN_UNSUPPORTED, "[", node->name, "] is not supported by the CPU");
-        check_layouts(*node, support);
-        std::unique_ptr<Kernel> kernel = implementation->create(of(device), *node, direction);
+        check_layouts(images, support);
+        std::unique_ptr<Kernel> kernel = implementation->create(of(device), images, direction);
         *kernel_out = reinterpret_cast<mnb_kernel*>(kernel.release());
     });
 }
