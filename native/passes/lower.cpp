@@ -4,6 +4,8 @@
 // A change of shape costs nothing where its reader takes the elements one by one: that reads the
 // source as it is, in whatever layout. Others read an MNB_OP_VIEW.
 
+#include <algorithm>
+
 #include "graph/ops.h"
 #include "passes/program.h"
 

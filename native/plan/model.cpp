@@ -159,7 +159,7 @@ void Model::forward(const mn_batch& batch, std::shared_ptr<const Dataset> datase
 std::vector<ProfileEntry> Model::profile(const mn_batch& batch,
                                          std::shared_ptr<const Dataset> dataset) {
     StepTimes times;
-    std::vector<ProfileEntry> entries = step_entries(*forward_->plan);
+    std::vector<ProfileEntry> entries = step_entries(*forward_->plan, graph_);
     forward(batch, std::move(dataset), nullptr, 0, &times);
     add_times(entries, *forward_->plan, graph_, times, batch.count);
     return entries;

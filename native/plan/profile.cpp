@@ -71,7 +71,7 @@ int64_t step_bytes(const Program& program, const Operation& operation, const Ste
 
 }  // namespace
 
-std::vector<ProfileEntry> step_entries(const Plan& plan) {
+std::vector<ProfileEntry> step_entries(const Plan& plan, const Graph& graph) {
     const Program& program = plan.program();
     std::vector<ProfileEntry> entries;
     for (const Step& step : program.steps) {

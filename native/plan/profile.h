@@ -23,7 +23,7 @@ struct ProfileEntry {
 
 // One for each step of the plan, for `count` images in all. Entries are made before the run that
 // they tell of, and get its times afterwards, which cannot fail.
-std::vector<ProfileEntry> step_entries(const Plan& plan);
+std::vector<ProfileEntry> step_entries(const Plan& plan, const Graph& graph);
 void add_times(std::vector<ProfileEntry>& entries, const Plan& plan, const Graph& graph,
                const StepTimes& times, int64_t count);
 // Of rebuilding what the plan derives from parameters.

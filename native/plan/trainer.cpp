@@ -237,7 +237,7 @@ mn_step_sums Trainer::sums(bool restart) {
 std::vector<ProfileEntry> Trainer::profile(const mn_batch& batch,
                                            std::shared_ptr<const Dataset> dataset) {
     StepTimes times;
-    std::vector<ProfileEntry> entries = step_entries(*plan_);
+    std::vector<ProfileEntry> entries = step_entries(*plan_, model_->graph_);
     const bool refreshes = plan_->packed_bytes() != 0;
     if (refreshes) entries.push_back(refresh_entry(*plan_));
     entries.push_back(update_entry(*model_->store_));
