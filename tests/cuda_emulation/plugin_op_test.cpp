@@ -372,7 +372,7 @@ std::vector<OpCase> long_cases() {
     add("global_average_of_a_large_image",
         pool_case(random, MN_OP_GLOBAL_AVG_POOL2D, 1, 1, 300, 300, {}));
 
-    const auto made = [&](int op, const mnb_tensor& src, const mnb_tensor& dst) {
+    const auto made = [&](int op, const ImageView& src, const ImageView& dst) {
         OpCase op_case;
         op_case.node.op = op;
         op_case.node.src[op_case.node.source_count++] = src;
@@ -388,7 +388,7 @@ std::vector<OpCase> long_cases() {
     add("embedding_of_one_word", embedding);
     std::fill(cases.back().src[0].begin(), cases.back().src[0].end(), 0.0f);
 
-    const mnb_tensor channels = make_tensor(301, 1, 1, false, MNB_NCHW);
+    const ImageView channels = make_tensor(301, 1, 1, false, MNB_NCHW);
     OpCase response = made(MN_OP_LOCAL_RESPONSE_NORM, channels, channels);
     response.node.desc.local_response_norm = {sizeof(mn_local_response_norm_desc), 3001, 30.0f,
                                               0.75f, 1.0f};

@@ -237,7 +237,7 @@ private:
         mn_node_info info{};
         info.struct_size = sizeof info;
         int32_t count = 0;
-        while (count <= kMaxNodes && mn_graph_describe(graph, count, &info) == MN_OK) count++;
+        while (count <= kMaxNodes && mn_graph_node(graph, count, &info, nullptr) == MN_OK) count++;
         return count;
     }
 
@@ -258,7 +258,7 @@ private:
         const int32_t source = some_node(count);
         mn_node_info from{};
         from.struct_size = sizeof from;
-        if (mn_graph_describe(graph, source, &from) != MN_OK) from.shape.rank = 0;
+        if (mn_graph_node(graph, source, &from, nullptr) != MN_OK) from.shape.rank = 0;
         const int32_t rank = from.shape.rank;
         const int32_t channels = static_cast<int32_t>(from.shape.dims[0]);
         int32_t node = -1;
@@ -496,8 +496,8 @@ private:
         int32_t node = source;
         mn_node_info info{};
         info.struct_size = sizeof info;
-        if (flatten && mn_graph_describe(graph, source, &info) == MN_OK && info.shape.rank != 1 &&
-            !MN_MAKE(node, mn_graph_flatten, graph, source, nullptr))
+        if (flatten && mn_graph_node(graph, source, &info, nullptr) == MN_OK &&
+            info.shape.rank != 1 && !MN_MAKE(node, mn_graph_flatten, graph, source, nullptr))
             return;
         mn_linear_desc d = sized<mn_linear_desc>();
         d.out_features = out;
@@ -532,7 +532,7 @@ private:
         mn_node_info info{};
         info.struct_size = sizeof info;
         for (int32_t id = 0; id < count; id++) {
-            if (mn_graph_describe(graph, id, &info) != MN_OK) return;
+            if (mn_graph_node(graph, id, &info, nullptr) != MN_OK) return;
             const double size = static_cast<double>(size_of(info.shape));
             notes.cost += 8 * size + static_cast<double>(info.multiply_adds) +
                           static_cast<double>(info.parameter_count);
@@ -559,7 +559,7 @@ private:
         if (!MN_MAKE(model, mn_model_create, any_device(), graph, or_null(&desc))) return;
         totals().models++;
         for (int32_t i = 0; i < notes.output_count; i++)
-            if (mn_graph_describe(graph, notes.outputs[i], &info) == MN_OK)
+            if (mn_graph_node(graph, notes.outputs[i], &info, nullptr) == MN_OK)
                 notes.output_sizes[i] = size_of(info.shape);
         notes.loss_node = notes.outputs[0];
         notes.loss_size = notes.output_sizes[0];
@@ -647,7 +647,7 @@ private:
         mn_dataset_desc desc = sized<mn_dataset_desc>();
         desc.shape.rank = 1;
         desc.shape.dims[0] = 3;
-        if (mn_graph_describe(used(objects_.graphs).handle, 0, &info) == MN_OK &&
+        if (mn_graph_node(used(objects_.graphs).handle, 0, &info, nullptr) == MN_OK &&
             size_of(info.shape) < 2000)
             desc.shape = info.shape;
         desc.count = 1 + in_.below(8);
@@ -1006,8 +1006,8 @@ private:
             }
             case 4: {
                 mn_node_info info = sized<mn_node_info>();
-                MN_CALL(mn_graph_describe, used(objects_.graphs).handle.load(), index(9),
-                        or_null(&info));
+                MN_CALL(mn_graph_node, used(objects_.graphs).handle.load(), index(9),
+                        or_null(&info), nullptr);
                 break;
             }
             default: {

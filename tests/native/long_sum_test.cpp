@@ -38,8 +38,8 @@ OpCase exactly(OpCase c) {
     return c;
 }
 
-OpCase made(int op, int count, const mnb_tensor& src, const mnb_tensor& dst,
-            const std::function<void(mnb_node&)>& describe) {
+OpCase made(int op, int count, const ImageView& src, const ImageView& dst,
+            const std::function<void(ImageNode&)>& describe) {
     Random random(1);
     OpCase c;
     c.node.op = op;
@@ -59,7 +59,7 @@ std::vector<Long> conv_cases() {
                          const mn_pool2d_desc* pool = nullptr) {
         OpCase op_case = exactly(conv_case(random, count, c, h, w, d, 0, pool));
         op_case.name = name;
-        const mnb_tensor& dst = op_case.node.dst;
+        const ImageView& dst = op_case.node.dst;
         const double windows = static_cast<double>(count * dst.h * dst.w);
         const double depth = static_cast<double>(c / d.groups * int64_t{d.kernel_h} * d.kernel_w);
         cases.push_back({op_case, products, depth, diff_src, windows, windows});
@@ -129,9 +129,9 @@ std::vector<Long> pool_cases_of(Random& random) {
     // One element wins everywhere.
     for (size_t i = 14 * 29 + 14; i < cases.back().op_case.src[0].size(); i += 29 * 29)
         cases.back().op_case.src[0][i] = 2;
-    const mnb_tensor image = make_tensor(3, 700, 1000, false, MNB_NCHW);
+    const ImageView image = make_tensor(3, 700, 1000, false, MNB_NCHW);
     OpCase adaptive = made(MN_OP_ADAPTIVE_AVG_POOL2D, 1, image, make_tensor(3, 1, 1, false, 0),
-                           [](mnb_node& node) {
+                           [](ImageNode& node) {
                                node.desc.adaptive_pool2d = {sizeof(mn_adaptive_pool2d_desc), 1, 1};
                            });
     adaptive.name = "adaptive_average_of_a_large_image";
@@ -141,15 +141,15 @@ std::vector<Long> pool_cases_of(Random& random) {
 
 std::vector<Long> structure_cases_of() {
     std::vector<Long> cases;
-    const mnb_tensor image = make_tensor(17, 300, 200, false, MNB_NCHW);
-    OpCase scale = made(MN_OP_SCALE, 2, image, image, [](mnb_node& node) {
+    const ImageView image = make_tensor(17, 300, 200, false, MNB_NCHW);
+    OpCase scale = made(MN_OP_SCALE, 2, image, image, [](ImageNode& node) {
         node.desc.scale.struct_size = sizeof(mn_scale_desc);
         node.param[node.param_count++] = make_param(MNB_WEIGHT, MNB_PARAM_PLAIN, 17, 1, 1, 1);
     });
     scale.name = "scale_of_a_large_image";
     cases.push_back({scale, sums, 1, 1, 120'000, none});
     for (int kind : {MN_BINARY_ADD, MN_BINARY_MULTIPLY}) {
-        OpCase binary = made(MN_OP_BINARY, 1, image, image, [&](mnb_node& node) {
+        OpCase binary = made(MN_OP_BINARY, 1, image, image, [&](ImageNode& node) {
             node.desc.binary = {sizeof(mn_binary_desc), kind};
             node.src[node.source_count++] = make_tensor(17, 1, 1, false, MNB_NCHW);
         });
@@ -157,7 +157,7 @@ std::vector<Long> structure_cases_of() {
         cases.push_back({binary, sums, none, none, none, none});
     }
     OpCase embedding = made(MN_OP_EMBEDDING, 1, make_tensor(1'000'000, 1, 1, true, MNB_NCHW),
-                            make_tensor(3, 1, 1'000'000, false, MNB_NCHW), [](mnb_node& node) {
+                            make_tensor(3, 1, 1'000'000, false, MNB_NCHW), [](ImageNode& node) {
                                 node.desc.embedding = {sizeof(mn_embedding_desc), 2, 3};
                                 node.param[node.param_count++] =
                                     make_param(MNB_WEIGHT, MNB_PARAM_PLAIN, 2, 3, 1, 1);
@@ -168,7 +168,7 @@ std::vector<Long> structure_cases_of() {
 
     const auto transposed = [&](const char* name, int64_t c, int64_t h, int64_t w, int outputs) {
         OpCase op_case = made(MN_OP_CONV_TRANSPOSE2D, 1, make_tensor(c, h, w, false, MNB_NCHW),
-                              make_tensor(outputs, h, w, false, MNB_NCHW), [&](mnb_node& node) {
+                              make_tensor(outputs, h, w, false, MNB_NCHW), [&](ImageNode& node) {
                                   mn_conv_transpose2d_desc& d = node.desc.conv_transpose2d;
                                   d.struct_size = sizeof d;
                                   d.out_channels = outputs;
@@ -196,18 +196,18 @@ std::vector<Long> norm_cases_of(Random& random) {
     batch = exactly(batch_norm_case(random, 200'000, 5, 1, 1, true));
     batch.name = "batch_norm_of_many_rows";
     cases.push_back({batch, sums, none, none, none, 200'000});
-    const mnb_tensor image = make_tensor(4, 500, 300, false, MNB_NCHW);
-    const auto affine = [](mnb_node& node) {
+    const ImageView image = make_tensor(4, 500, 300, false, MNB_NCHW);
+    const auto affine = [](ImageNode& node) {
         for (int32_t role : {MNB_WEIGHT, MNB_BIAS})
             node.param[node.param_count++] = make_param(role, MNB_PARAM_PLAIN, 4, 1, 1, 1);
     };
-    OpCase group = made(MN_OP_GROUP_NORM, 1, image, image, [&](mnb_node& node) {
+    OpCase group = made(MN_OP_GROUP_NORM, 1, image, image, [&](ImageNode& node) {
         node.desc.group_norm = {sizeof(mn_group_norm_desc), 2, 1e-5f, 1};
         affine(node);
     });
     group.name = "group_norm_of_a_large_image";
     cases.push_back({group, sums, none, none, none, 150'000});
-    OpCase layer = made(MN_OP_LAYER_NORM, 1, image, image, [&](mnb_node& node) {
+    OpCase layer = made(MN_OP_LAYER_NORM, 1, image, image, [&](ImageNode& node) {
         node.desc.layer_norm.struct_size = sizeof(mn_layer_norm_desc);
         node.desc.layer_norm.epsilon = 1e-5f;
         node.desc.layer_norm.affine = node.desc.layer_norm.channels_only = 1;
@@ -215,8 +215,8 @@ std::vector<Long> norm_cases_of(Random& random) {
     });
     layer.name = "layer_norm_of_the_channels_of_a_large_image";
     cases.push_back({layer, sums, none, none, none, 150'000});
-    const mnb_tensor features = make_tensor(1'000'000, 1, 1, true, MNB_NCHW);
-    OpCase softmax = made(MN_OP_SOFTMAX, 1, features, features, [](mnb_node&) {});
+    const ImageView features = make_tensor(1'000'000, 1, 1, true, MNB_NCHW);
+    OpCase softmax = made(MN_OP_SOFTMAX, 1, features, features, [](ImageNode&) {});
     softmax.name = "softmax_of_many_features";
     cases.push_back({softmax, sums, none, none, none, none});
     return cases;
@@ -301,7 +301,7 @@ protected:
     // the same maxima.
     template <class Change>
     OpCase compared(Change&& change) const {
-        const mnb_node& node = GetParam().op_case.node;
+        const ImageNode& node = GetParam().op_case.node;
         if (!node.has_pool || node.src[0].c >= 16) return changed(change);
         OpCase c = changed([&](float value) { return std::round(change(value) * 8) / 8; });
         c.diff_dst = changed(change).diff_dst;

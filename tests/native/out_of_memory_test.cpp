@@ -133,7 +133,7 @@ private:
                     [&](int32_t* id) { return mn_graph_linear(g, x, &linear, nullptr, id); });
         mn_node_info info{};
         info.struct_size = sizeof info;
-        call("mn_graph_describe", [&] { return mn_graph_describe(g, end_, &info); });
+        call("mn_graph_node", [&] { return mn_graph_node(g, end_, &info, nullptr); });
     }
 
     void create() {
@@ -241,7 +241,8 @@ private:
         mn_step_sums sums{};
         sums.struct_size = sizeof sums;
         call("mn_trainer_step_sums", [&] { return mn_trainer_step_sums(trainer_, 1, &sums); });
-        numbers_.push_back({static_cast<float>(sums.steps), static_cast<float>(sums.loss)});
+        numbers_.push_back(
+            {static_cast<float>(sums.steps), static_cast<float>(sums.loss_numerator)});
         call("mn_trainer_accumulate",
              [&] { return mn_trainer_accumulate(trainer_, &plain, &metrics); });
         note(metrics);

@@ -55,7 +55,7 @@ internal sealed unsafe class GraphBuilder : IDisposable
         var parameters = new List<ParameterInfo>();
         var node = new MnNodeInfo { StructSize = (uint)sizeof(MnNodeInfo) };
         var info = new MnParameterInfo { StructSize = (uint)sizeof(MnParameterInfo) };
-        for (int id = 0; NativeMethods.GraphDescribe(Value, id, &node) == 0; id++)
+        for (int id = 0; NativeMethods.GraphNode(Value, id, &node, null) == 0; id++)
         {
             for (int i = 0; NativeMethods.GraphParameter(Value, id, i, &info) == 0; i++)
             {
