@@ -7,11 +7,12 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <ostream>
+#include <utility>
 
 #include "op_cases.h"
-#include "training_fixture.h"
 
 namespace mn::test {
 namespace {
@@ -359,6 +360,20 @@ TEST_P(LongSumTest, TermsOfBothSignsAgreeWithTheReferenceInTheirNorm) {
     const OpCase mixed = compared([](float value) { return value; });
     const OpResult expected = reference(mixed);
     run_all(mixed, [&](const OpResult& r) { expect_close(mixed, r, expected, relative_error); });
+}
+
+// Where a sum is cut follows from its length.
+TEST_P(LongSumTest, BitsDoNotDependOnThreads) {
+    const OpCase& c = GetParam().op_case;
+    const cpu::Implementation kernel = list_implementations(c.node.op).front();
+    RunOptions options;
+    options.layout = MNB_NHWC;
+    const auto one = run_case(TestDevice(1), kernel, kernel, c, options);
+    const auto five = run_case(TestDevice(5), kernel, kernel, c, options);
+    if (!one) return;  // the kernel refuses the case
+    EXPECT_EQ(one->dst, five->dst);
+    EXPECT_EQ(one->diff_src, five->diff_src);
+    EXPECT_EQ(one->diff_param, five->diff_param);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, LongSumTest, testing::ValuesIn(all_long_cases()),
