@@ -148,8 +148,16 @@ public sealed partial class Model
         {
             if (file.TryGet(Parameters[i].Name, out TensorEntry? tensor))
             {
-                float[] values = new float[Parameters[i].Count];
-                file.Read(tensor, values);
+                float[] values = new float[Parameters[i].ExactCount];
+                if (Parameters[i].IsCounter)
+                {
+                    ParameterInfo.SplitCounter(file.ReadCounter(tensor), values);
+                }
+                else
+                {
+                    file.Read(tensor, values);
+                }
+
                 writes.Add(new ParameterWrite(i, values));
             }
         }

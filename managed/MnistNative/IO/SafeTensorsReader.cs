@@ -103,6 +103,21 @@ internal sealed class SafeTensorsReader : IDisposable
         }
     }
 
+    /// <summary>Reads a tensor's only value, which counts something.</summary>
+    public long ReadCounter(TensorEntry tensor)
+    {
+        if (tensor.Type == TensorType.I64)
+        {
+            Span<byte> bytes = stackalloc byte[sizeof(long)];
+            ReadExactly(bytes, tensor.Offset);
+            return BinaryPrimitives.ReadInt64LittleEndian(bytes);
+        }
+
+        Span<float> value = stackalloc float[1];
+        Read(tensor, value);
+        return (long)value[0];
+    }
+
     /// <summary>An exception that names the file.</summary>
     public InvalidDataException Bad(string problem, Exception? cause = null) =>
         new($"\"{Path}\" is not a valid model file: {problem}.", cause);

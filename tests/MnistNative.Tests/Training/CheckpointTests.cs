@@ -177,7 +177,17 @@ public sealed class CheckpointTests
                 bad,
                 new Dictionary<string, string>(file.Metadata) { [key] = file.Metadata[key].Replace(number, wrong) },
                 [.. tensors.Select(tensor => new TensorToWrite(tensor.Name, tensor.Shape, (int)tensor.Count, tensor.Type == TensorType.I64))],
-                (index, values) => file.Read(tensors[index], values));
+                (index, values) =>
+                {
+                    if (tensors[index].Type == TensorType.I64)
+                    {
+                        ParameterInfo.SplitCounter(file.ReadCounter(tensors[index]), values);
+                    }
+                    else
+                    {
+                        file.Read(tensors[index], values);
+                    }
+                });
         }
 
         trainer.Step(Tiny.Bytes(8), [4, 5, 6, 7]);
