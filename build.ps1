@@ -17,7 +17,7 @@ function Build-Native([string] $Preset) {
 }
 
 function Get-NativeSources {
-    Get-ChildItem native, tests/native, tests/cuda_emulation, docs/examples -Recurse -File -Include *.h, *.c, *.cpp, *.cu, *.inc | ForEach-Object FullName
+    Get-ChildItem native, tests/native, tests/fuzz, tests/cuda_emulation, docs/examples -Recurse -File -Include *.h, *.c, *.cpp, *.cu, *.inc | ForEach-Object FullName
 }
 
 switch ($Verb) {

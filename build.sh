@@ -10,7 +10,7 @@ usage: ./build.sh VERB [arguments of the command behind it]
   build          the native library and all projects
   test           all tests, native ones included
   pack           the packages, into artifacts/packages; --rids linux-x64,win-x64 only for these platforms
-  native PRESET  one CMake preset: release, debug, asan-ubsan, tsan, or a platform as linux-musl-arm64
+  native PRESET  one CMake preset: release, debug, asan-ubsan, tsan, fuzz, or a platform as linux-musl-arm64
   asan           the native tests under the address and undefined-behaviour sanitizers
   tsan           the native tests under the thread sanitizer
   api            add new public members to PublicAPI.Unshipped.txt and take out what is gone
@@ -45,7 +45,7 @@ pack() {
 }
 
 native_sources() {
-    find native tests/native tests/cuda_emulation docs/examples -type f \( -name '*.h' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.inc' \) -print0
+    find native tests/native tests/fuzz tests/cuda_emulation docs/examples -type f \( -name '*.h' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.inc' \) -print0
 }
 
 verb=${1:-}

@@ -28,7 +28,8 @@ public static class Clang
     {
         ProcessStartInfo start = new(clang,
         [
-            "-x", "c", "-std=c99", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-fparse-all-comments",
+            // Read alone, the header uses none of its inline functions.
+            "-x", "c", "-std=c99", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-fsyntax-only", "-fparse-all-comments",
             "-Xclang", "-ast-dump=json", header,
         ])
         {

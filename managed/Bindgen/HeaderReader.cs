@@ -41,7 +41,8 @@ public static partial class HeaderReader
                 case "TypedefDecl" when QualifiedType(node) is string type && !type.StartsWith("struct ", StringComparison.Ordinal):
                     typedefs.Add(new TypedefDeclaration(name, type, comment));
                     break;
-                case "FunctionDecl":
+                // What is defined in the header is not in the library.
+                case "FunctionDecl" when Text(node, "storageClass") != "static":
                     string signature = QualifiedType(node);
                     string result = signature[..signature.IndexOf('(')].Trim();
                     functions.Add(new FunctionDeclaration(name, result, ReadVariables(node, "ParmVarDecl"), comment));

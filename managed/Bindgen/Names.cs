@@ -52,6 +52,10 @@ public static class Names
         return [.. members.Select(words => Pascal(string.Join('_', words[shared..])))];
     }
 
+    /// <summary>A C# name as a C name: <c>OutChannels</c> becomes <c>out_channels</c>.</summary>
+    public static string Snake(string name) => string.Concat(name.Select((character, i) =>
+        (i > 0 && char.IsUpper(character) ? "_" : "") + char.ToLowerInvariant(character)));
+
     private static string Pascal(string name) => string.Concat(name
         .ToLowerInvariant()
         .Split('_', StringSplitOptions.RemoveEmptyEntries)

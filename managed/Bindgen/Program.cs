@@ -1,28 +1,14 @@
 using MnistNative.Bindgen;
 
-// Writes the C# bindings from the C header, or with --check says whether the file is what would be written.
-//   exit codes: 0 all is well, 1 the file differs (--check), 2 a wrong call or a header that cannot be read, 3 no clang
+// Writes what follows from the C header and the table of ops, or with --check says whether the files are what would be
+// written.
+//   exit codes: 0 all is well, 1 a file differs (--check), 2 a wrong call or a file that cannot be read, 3 no clang
 
-bool check = false;
-string? header = null;
-string? output = null;
-for (int i = 0; i < args.Length; i++)
+bool check = args is ["--check"];
+if (args.Length > 0 && !check)
 {
-    switch (args[i])
-    {
-        case "--check":
-            check = true;
-            break;
-        case "--header" when i + 1 < args.Length:
-            header = args[++i];
-            break;
-        case "--output" when i + 1 < args.Length:
-            output = args[++i];
-            break;
-        default:
-            Console.Error.WriteLine("usage: Bindgen [--check] [--header FILE] [--output FILE]");
-            return 2;
-    }
+    Console.Error.WriteLine("usage: Bindgen [--check]");
+    return 2;
 }
 
 if (Clang.Find() is not string clang)
@@ -33,23 +19,25 @@ if (Clang.Find() is not string clang)
 
 try
 {
-    string root = header is null || output is null ? Bindings.FindRepositoryRoot(Environment.CurrentDirectory) : "";
-    header ??= Path.Combine(root, Bindings.HeaderPath);
-    output ??= Path.Combine(root, Bindings.OutputPath);
-
-    string text = Bindings.Generate(clang, header);
-    if (File.Exists(output) && File.ReadAllText(output).ReplaceLineEndings("\n") == text)
+    string root = Bindings.FindRepositoryRoot(Environment.CurrentDirectory);
+    int exitCode = 0;
+    foreach ((string path, string text) in Bindings.Generate(clang, root))
     {
-        return 0;
+        string file = Path.Combine(root, path);
+        if (File.Exists(file) && Bindings.ReadText(file) == text)
+        {
+            continue;
+        }
+        if (check)
+        {
+            Console.Error.WriteLine($"{path} is not what the header and the table of ops give; run: ./build.sh bindings");
+            exitCode = 1;
+            continue;
+        }
+        File.WriteAllText(file, text);
+        Console.WriteLine($"wrote {path}");
     }
-    if (check)
-    {
-        Console.Error.WriteLine($"{output} is not what {header} gives; run: ./build.sh bindings");
-        return 1;
-    }
-    File.WriteAllText(output, text);
-    Console.WriteLine($"wrote {output}");
-    return 0;
+    return exitCode;
 }
 catch (Exception error) when (error is InvalidOperationException or NotSupportedException or IOException)
 {

@@ -58,7 +58,8 @@ internal sealed class DeviceOptions
         }
     }
 
-    /// <summary>Whether this computer has the library of an NVIDIA driver.</summary>
+    /// <summary>Whether this computer has the library of an NVIDIA driver, or a variable names CUDA's files.</summary>
     public static bool FindCudaDriver() =>
-        NativeLibrary.TryLoad(OperatingSystem.IsWindows() ? "nvcuda.dll" : "libcuda.so.1", out _);
+        new[] { "MNISTNATIVE_CUDA_PLUGIN", "MNISTNATIVE_CUDA_PATH" }.Any(name => Environment.GetEnvironmentVariable(name) is { Length: > 0 })
+        || NativeLibrary.TryLoad(OperatingSystem.IsWindows() ? "nvcuda.dll" : "libcuda.so.1", out _);
 }

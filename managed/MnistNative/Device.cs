@@ -62,7 +62,6 @@ public sealed record DeviceInfo(
 public sealed class Device : IDisposable
 {
     private const string ThreadsVariable = "MNISTNATIVE_NUM_THREADS";
-    private const int MaxThreads = 1024;
     private const string CudaPluginVariable = "MNISTNATIVE_CUDA_PLUGIN";
     private const string CudaPluginName = "libmnistnative_cuda";
 
@@ -236,15 +235,15 @@ public sealed class Device : IDisposable
 
     private static Device OpenCpu(int threads, bool shared)
     {
-        if (threads is < 0 or > MaxThreads)
+        if (threads is < 0 or > NativeConstants.MaxThreads)
         {
             throw new ArgumentOutOfRangeException(
-                nameof(threads), threads, $"The number of threads must lie in 0 to {MaxThreads}; 0 lets the library choose.");
+                nameof(threads), threads, $"The number of threads must lie in 0 to {NativeConstants.MaxThreads}; 0 lets the library choose.");
         }
 
         if (threads == 0 && string.IsNullOrEmpty(Environment.GetEnvironmentVariable(ThreadsVariable)))
         {
-            threads = Math.Clamp(Environment.ProcessorCount, 1, MaxThreads);
+            threads = Math.Clamp(Environment.ProcessorCount, 1, NativeConstants.MaxThreads);
         }
 
         return new Device(Open(DeviceKind.Cpu, 0, threads), DeviceKind.Cpu, 0, shared);

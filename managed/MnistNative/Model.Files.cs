@@ -3,21 +3,53 @@ using MnistNative.IO;
 
 namespace MnistNative;
 
-/// <summary>What <see cref="Model.LoadParameters(string, bool)"/> did not match.</summary>
+/// <summary>What <see cref="Model.LoadParameters(string, bool)"/> took over, and what it did not.</summary>
+/// <param name="Loaded">Parameters of the model that have the file's values now.</param>
 /// <param name="Missing">Parameters of the model that the file does not have; they keep their values.</param>
 /// <param name="Unexpected">Tensors of the file that the model does not have; they were ignored.</param>
-public sealed record LoadResult(IReadOnlyList<string> Missing, IReadOnlyList<string> Unexpected);
+/// <param name="Mismatched">
+/// Parameters of the model whose tensors have another shape, or a type that cannot be read; they keep their values.
+/// </param>
+public sealed record LoadResult(
+    IReadOnlyList<string> Loaded,
+    IReadOnlyList<string> Missing,
+    IReadOnlyList<string> Unexpected,
+    IReadOnlyList<MismatchedParameter> Mismatched);
+
+/// <summary>A parameter whose tensor in a file does not fit it.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Shape">Its dimensions in the model.</param>
+/// <param name="FileShape">Its dimensions in the file.</param>
+/// <param name="FileType">Type of its elements in the file, as safetensors call it, for example <c>F32</c>.</param>
+public sealed record MismatchedParameter(
+    string Name, IReadOnlyList<long> Shape, IReadOnlyList<long> FileShape, string FileType)
+{
+    /// <summary>For example <c>fc.weight is 1000×512 instead of 3×512</c>.</summary>
+    public override string ToString() => FileShape.SequenceEqual(Shape)
+        ? $"{Name} is of type {FileType}, which cannot be read as floats"
+        : $"{Name} is {NativeShape.ToText(FileShape)} instead of {NativeShape.ToText(Shape)}";
+}
 
 public sealed partial class Model
 {
+    // Where model files keep the loss.
+    private const string LossKey = "mnistnative.loss";
+
     /// <summary>
     /// Writes the network and its parameters to a safetensors file, with PyTorch's names and layouts, which
     /// <see cref="Load"/> reads and Python's <c>safetensors.torch.load_file</c> too. The file is written beside, flushed
     /// and renamed: at any moment there is the old file or the new one, whole. PyTorch: <c>torch.save(state_dict)</c>;
     /// Keras: <c>save</c>.
     /// </summary>
-    /// <param name="path">The file, by custom ending in <c>.safetensors</c>; replaced if it exists.</param>
-    /// <remarks>Between two steps of a training; during one, parameters of different steps may be mixed.</remarks>
+    /// <param name="path">
+    /// The file, by custom ending in <c>.safetensors</c>; if it exists it is replaced and keeps its permissions and its owner. Of
+    /// a symbolic link the target is written; a folder, FIFO or disk is refused. A file with several names (hard links), or
+    /// one that cannot be replaced, such as a mounted one, is overwritten in place, which is not atomic.
+    /// </param>
+    /// <remarks>
+    /// Between two steps of a training; during one, parameters of different steps may be mixed.
+    /// <see cref="WritablePath.Check"/> tries the path beforehand.
+    /// </remarks>
     /// <exception cref="IOException">The file cannot be written.</exception>
     /// <exception cref="UnauthorizedAccessException">The file may not be written.</exception>
     /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
@@ -30,6 +62,7 @@ public sealed partial class Model
             ["format"] = "pt",
             [ArchitectureFormat.MetadataKey] = ArchitectureFormat.Write(Network),
         };
+        AddLossTo(metadata);
         SafeTensorsWriter.Write(
             path,
             metadata,
@@ -60,10 +93,20 @@ public sealed partial class Model
                 $"\"{path}\" holds parameters only, without a network. Build the network and use LoadParameters.");
         }
 
+        // Whether the tensors fit is asked before the network costs memory: the file's size does not bound what it describes.
         Model model;
+        ParameterMatch match;
         try
         {
-            model = ArchitectureFormat.Read(text).Build(Checkpoint.SeedIn(file) ?? 0, device, options);
+            Sequential network = ArchitectureFormat.Read(text);
+            using (GraphBuilder graph = GraphBuilder.Build(network))
+            {
+                match = ParameterMatch.Find(file, graph.DescribeParameters());
+            }
+
+            match.ThrowUnlessComplete();
+            model = network.Build(
+                Checkpoint.SeedIn(file) ?? 0, device, (options ?? new ModelOptions()) with { DrawParameters = false });
         }
         catch (Exception e) when (e is FormatException or ArgumentException)
         {
@@ -72,7 +115,8 @@ public sealed partial class Model
 
         try
         {
-            model.LoadParameters(file, strict: true, []);
+            model.TakeOver(file, match);
+            model.TrainedWith = LossIn(file);
             return model;
         }
         catch
@@ -88,11 +132,13 @@ public sealed partial class Model
     /// </summary>
     /// <param name="path">The file.</param>
     /// <param name="strict">
-    /// Whether the file must have exactly the model's parameters. If not, missing and unexpected names are reported in
-    /// the result; a wrong shape is refused in either case.
+    /// Whether the file must have exactly the model's parameters. If not, what fits is taken over, and the rest is reported in
+    /// the result: missing and unexpected names, and tensors of another shape, such as a head of other classes.
     /// </param>
-    /// <returns>The names that did not match, none if strict.</returns>
+    /// <returns>What was taken over, and what did not match: nothing if strict.</returns>
     /// <remarks>
+    /// A counter <c>num_batches_tracked</c> may be of any type and of shape [] or [1]; where older files of PyTorch have none, it
+    /// is 0.
     /// Predictions of other threads see either all of the old parameters or all of the new ones: a model can be reloaded
     /// while it serves.
     /// </remarks>
@@ -113,79 +159,64 @@ public sealed partial class Model
     internal LoadResult LoadParameters(SafeTensorsReader file, bool strict, IReadOnlyList<ParameterWrite> state)
     {
         using NativeHandle.Lease lease = _handle.Use();
-        var missing = new List<string>();
-        var wrong = new List<string>();
-        foreach (ParameterInfo parameter in Parameters)
+        ParameterMatch match = ParameterMatch.Find(file, Parameters);
+        if (strict)
         {
-            if (!file.TryGet(parameter.Name, out TensorEntry? tensor))
-            {
-                missing.Add(parameter.Name);
-            }
-            else if (!tensor.Shape.SequenceEqual(parameter.Shape))
-            {
-                wrong.Add($"{parameter.Name} is {NativeShape.ToText(tensor.Shape)} instead of {NativeShape.ToText(parameter.Shape)}");
-            }
-            else if (!tensor.Type.IsFloat && !(parameter.IsCounter && tensor.Type == TensorType.I64))
-            {
-                wrong.Add($"{parameter.Name} is of type {tensor.Type.Name}, which cannot be read as floats");
-            }
+            match.ThrowUnlessComplete();
         }
 
-        // A checkpoint has the optimizer's state, too, which belongs to no parameter of the network.
-        bool isCheckpoint = Checkpoint.SeedIn(file) is not null;
-        string prefix = Checkpoint.PrefixFor(Parameters);
-        List<string> unexpected =
-        [
-            .. file.Tensors
-                .Select(tensor => tensor.Name)
-                .Where(name => !_parameterIndex.ContainsKey(name)
-                    && !(isCheckpoint && name.StartsWith(prefix, StringComparison.Ordinal))),
-        ];
-        ThrowUnlessFitting(file, strict ? missing : [], strict ? unexpected : [], wrong);
-
-        var writes = new List<ParameterWrite>();
-        for (int i = 0; i < Parameters.Count; i++)
-        {
-            if (file.TryGet(Parameters[i].Name, out TensorEntry? tensor))
-            {
-                float[] values = new float[Parameters[i].ExactCount];
-                if (Parameters[i].IsCounter)
-                {
-                    ParameterInfo.SplitCounter(file.ReadCounter(tensor), values);
-                }
-                else
-                {
-                    file.Read(tensor, values);
-                }
-
-                writes.Add(new ParameterWrite(i, values));
-            }
-        }
-
-        writes.AddRange(state);
-        WriteAll(writes);
-        return new LoadResult(missing, unexpected);
+        WriteAll([
+            .. match.Found.Select(found => new ParameterWrite(found.Index, ReadNew(file, found.Index, found.Tensor))),
+            .. match.Zero.Select(index => new ParameterWrite(index, [0])),
+            .. state,
+        ]);
+        return new LoadResult(
+            [.. match.Found.Select(found => Parameters[found.Index].Name)], match.Missing, match.Unexpected, match.Mismatched);
     }
 
-    private static void ThrowUnlessFitting(
-        SafeTensorsReader file, List<string> missing, List<string> unexpected, List<string> wrong)
+    /// <summary>Writes down with which loss of values the model was trained, for <see cref="TrainedWith"/>.</summary>
+    internal void AddLossTo(Dictionary<string, string> metadata)
     {
-        var problems = new List<string>();
-        AddTo(problems, "missing: ", missing);
-        AddTo(problems, "unexpected: ", unexpected);
-        AddTo(problems, "", wrong);
-        if (problems.Count > 0)
+        if (TrainedWith is { } kind)
         {
-            throw new InvalidDataException(
-                $"The parameters in \"{file.Path}\" do not fit the network: {string.Join("; ", problems)}.");
+            metadata[LossKey] = kind.ToString();
         }
+    }
 
-        static void AddTo(List<string> problems, string what, List<string> names)
+    private static MnLossKind? LossIn(SafeTensorsReader file) =>
+        file.Metadata.TryGetValue(LossKey, out string? name) && Enum.TryParse(name, out MnLossKind kind) && Enum.IsDefined(kind)
+            ? kind
+            : null;
+
+    // Of a model that nobody else has yet: one parameter after another, so that the file is in memory once.
+    private void TakeOver(SafeTensorsReader file, ParameterMatch match)
+    {
+        int largest = match.Found.Select(found => Parameters[found.Index].ExactCount).DefaultIfEmpty().Max();
+        float[] buffer = GC.AllocateUninitializedArray<float>(largest);
+        foreach ((int index, TensorEntry tensor) in match.Found)
         {
-            if (names.Count > 0)
-            {
-                problems.Add(what + string.Join(", ", names));
-            }
+            Span<float> values = buffer.AsSpan(0, Parameters[index].ExactCount);
+            ReadInto(file, index, tensor, values);
+            Write(index, values);
+        }
+    }
+
+    private float[] ReadNew(SafeTensorsReader file, int index, TensorEntry tensor)
+    {
+        float[] values = GC.AllocateUninitializedArray<float>(Parameters[index].ExactCount);
+        ReadInto(file, index, tensor, values);
+        return values;
+    }
+
+    private void ReadInto(SafeTensorsReader file, int index, TensorEntry tensor, Span<float> values)
+    {
+        if (Parameters[index].IsCounter)
+        {
+            ParameterInfo.SplitCounter(file.ReadCounter(tensor), values);
+        }
+        else
+        {
+            file.Read(tensor, values);
         }
     }
 }

@@ -21,4 +21,7 @@ public sealed record ModelOptions
     /// <see cref="DeviceInfo.Precisions"/> tells.
     /// </summary>
     public Precision Precision { get; init; }
+
+    /// <summary>Whether parameters have first values: not where a file's are to follow at once.</summary>
+    internal bool DrawParameters { get; init; } = true;
 }

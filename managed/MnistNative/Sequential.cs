@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using MnistNative.Interop;
@@ -29,22 +30,62 @@ namespace MnistNative;
 /// </remarks>
 public sealed partial class Sequential
 {
+    /// <summary>Most branches and blocks that a layer may be in: one thread's stack has to hold them all.</summary>
+    internal const int MaxNesting = 256;
+
     // What parts of a network that begin in one place have in common; null for whole networks.
     private readonly object? _part;
 
-    private Sequential(ImageShape inputShape, ImmutableArray<Layer> layers, object? part = null)
+    // In how many branches and blocks the layers are.
+    private readonly int _nesting;
+
+    // The network that this one continues by one layer, so that adding a layer copies none; the array is made of them when
+    // it is asked for.
+    private readonly Sequential? _before;
+    private readonly Layer? _last;
+    private readonly int _count;
+    private ImmutableArray<Layer> _layers;
+
+    private Sequential(ImageShape inputShape, ImmutableArray<Layer> layers, object? part = null, int nesting = 0)
     {
         InputShape = inputShape;
-        Layers = layers;
+        _layers = layers;
+        _count = layers.Length;
         EndsInSoftmax = Layer.EndInSoftmax(layers);
         _part = part;
+        _nesting = nesting;
+    }
+
+    private Sequential(Sequential before, Layer last)
+    {
+        InputShape = before.InputShape;
+        _before = before;
+        _last = last;
+        _count = before._count + 1;
+        EndsInSoftmax = last is HeadLayer ? before.EndsInSoftmax : last.EndsInSoftmax;
+        _part = before._part;
+        _nesting = before._nesting;
     }
 
     /// <summary>Shape of the images that the network takes.</summary>
     public ImageShape InputShape { get; }
 
+    /// <summary>What is wrong with branches that are deeper in one another.</summary>
+    internal static string TooDeep => $"Branches and blocks may be nested {MaxNesting} deep, these are deeper.";
+
     /// <summary>The layers in order.</summary>
-    internal ImmutableArray<Layer> Layers { get; }
+    internal ImmutableArray<Layer> Layers
+    {
+        get
+        {
+            if (_layers.IsDefault)
+            {
+                ImmutableInterlocked.InterlockedInitialize(ref _layers, CollectLayers());
+            }
+
+            return _layers;
+        }
+    }
 
     /// <summary>Whether the output is probabilities, not raw scores.</summary>
     internal bool EndsInSoftmax { get; }
@@ -127,15 +168,20 @@ public sealed partial class Sequential
 
     /// <summary>Reads a network from a model file.</summary>
     internal static Sequential ReadLayers(ImageShape inputShape, JsonElement layers) =>
-        new(inputShape, [.. Layer.ReadAll(layers)]);
+        new(inputShape, [.. Layer.ReadAll(layers, nesting: 0)]);
 
     /// <summary>The layers that a lambda adds to a part that begins where this network ends.</summary>
     private ImmutableArray<Layer> Branch(
         Func<Sequential, Sequential> build, [CallerArgumentExpression(nameof(build))] string? paramName = null)
     {
         ArgumentNullException.ThrowIfNull(build, paramName);
+        if (_nesting == MaxNesting)
+        {
+            throw new ArgumentException(TooDeep, paramName);
+        }
+
         object part = new();
-        Sequential? built = build(new Sequential(InputShape, [], part));
+        Sequential? built = build(new Sequential(InputShape, [], part, _nesting + 1));
         return built is not null && ReferenceEquals(built._part, part)
             ? built.Layers
             : throw new ArgumentException(
@@ -156,5 +202,19 @@ public sealed partial class Sequential
             ? this
             : throw new InvalidOperationException("A branch or block is a part of a network, which cannot be built alone.");
 
-    private Sequential Add(Layer layer) => new(InputShape, Layers.Add(layer), _part);
+    private Sequential Add(Layer layer) => new(this, layer);
+
+    private ImmutableArray<Layer> CollectLayers()
+    {
+        var layers = new Layer[_count];
+        Sequential network = this;
+        while (network._layers.IsDefault)
+        {
+            layers[network._count - 1] = network._last!;
+            network = network._before!;
+        }
+
+        network._layers.CopyTo(layers);
+        return ImmutableCollectionsMarshal.AsImmutableArray(layers);
+    }
 }

@@ -13,7 +13,7 @@ mn_status mn_device_open(const mn_device_desc* desc, mn_device* device_out) {
         const mn_device_desc d = take(desc, "desc");
         require_flags(d.flags, MN_DEVICE_REFERENCE_KERNELS, "desc->flags");
         require(device_out, "device_out");
-        *device_out = HandleTable::instance().add(std::make_shared<Device>(d));
+        *device_out = HandleTable::instance().make<Device>(d);
     });
 }
 
@@ -41,15 +41,15 @@ mn_status mn_dataset_create(mn_device device, const mn_dataset_desc* desc,
         const mn_dataset_desc d = take(desc, "desc");
         require_flags(d.flags, MN_DATASET_BORROW, "desc->flags");
         require(dataset_out, "dataset_out");
-        *dataset_out =
-            HandleTable::instance().add(std::make_shared<Dataset>(get<Device>(device), d));
+        *dataset_out = HandleTable::instance().make<Dataset>(get<Device>(device), d);
     });
 }
 
 mn_status mn_dataset_destroy(mn_dataset dataset) {
     return guard([&] {
         const std::shared_ptr<Dataset> object = HandleTable::instance().remove<Dataset>(dataset);
-        // Only running calls hold others; a lender takes its memory back when this returns.
+        // Wait for calls in flight: once this returns, the caller may free memory lent with
+        // MN_DATASET_BORROW.
         while (object.use_count() > 1) std::this_thread::yield();
     });
 }

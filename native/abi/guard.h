@@ -4,11 +4,15 @@
 
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <new>
+#include <string>
+#include <vector>
 
-#include "graph/error.h"
 #include "graph/float_mode.h"
+#include "graph/graph.h"
 
 namespace mn::abi {
 
@@ -40,19 +44,84 @@ void require(const T* pointer, const char* name) {
     if (!pointer) fail(MN_INVALID_ARGUMENT, name, " must not be null");
 }
 
+// The bytes of a struct in the first version of the interface; a caller's is not smaller. Structs
+// that have grown since are listed below with the first field that is new.
+template <typename T>
+constexpr uint32_t first_size = sizeof(T);
+
+#define MN_HAS_GROWN(type, field) \
+    template <>                   \
+    inline constexpr uint32_t first_size<type> = offsetof(type, field);
+
+MN_HAS_GROWN(mn_activation_desc, alpha)
+MN_HAS_GROWN(mn_batch, output_gradients)
+MN_HAS_GROWN(mn_conv2d_desc, one_dimensional)
+MN_HAS_GROWN(mn_device_info, device_count)
+MN_HAS_GROWN(mn_loss_desc, ignore_index)
+MN_HAS_GROWN(mn_memory_plan, compile_nanoseconds)
+MN_HAS_GROWN(mn_model_desc, precision)
+MN_HAS_GROWN(mn_node_info, desc_size)
+MN_HAS_GROWN(mn_optimizer_desc, amsgrad)
+MN_HAS_GROWN(mn_pool2d_desc, dilation_h)
+MN_HAS_GROWN(mn_trainer_desc, options)
+
+#undef MN_HAS_GROWN
+
+// A caller that is newer may have grown a struct by this much; a size beyond is a mistake.
+constexpr uint32_t kMostGrowth = 512;
+
 template <typename T>
 void require_size(const T* value, const char* name) {
     require(value, name);
-    if (value->struct_size != sizeof(T))
-        fail(MN_INVALID_ARGUMENT, name, "->struct_size must be ", sizeof(T), ", got ",
-             value->struct_size);
+    if (value->struct_size < first_size<T> || value->struct_size > sizeof(T) + kMostGrowth)
+        fail(MN_INVALID_ARGUMENT, name, "->struct_size must be ", sizeof(T), ", or ", first_size<T>,
+             " to ", sizeof(T) + kMostGrowth, " of another version, got ", value->struct_size);
 }
 
-// A copy of a struct that the caller gives.
+// A copy of a struct that the caller gives. Fields that an older caller does not have are 0; those
+// of a newer one that this library does not know must be.
 template <typename T>
 T take(const T* value, const char* name) {
     require_size(value, name);
-    return *value;
+    const auto* bytes = reinterpret_cast<const unsigned char*>(value);
+    for (uint32_t i = sizeof(T); i < value->struct_size; i++)
+        if (bytes[i])
+            fail(MN_INVALID_ARGUMENT, name, "->struct_size is ", value->struct_size,
+                 ", and a field beyond the ", sizeof(T), " bytes that this library knows is not 0");
+    T result{};
+    std::memcpy(&result, value, std::min<size_t>(value->struct_size, sizeof(T)));
+    result.struct_size = sizeof(T);
+    return result;
+}
+
+// An element of an array whose structs are as large as the first says.
+template <typename T>
+const T* element_of(const T* first, int32_t i) {
+    return reinterpret_cast<const T*>(reinterpret_cast<const unsigned char*>(first) +
+                                      static_cast<size_t>(i) * first->struct_size);
+}
+
+template <typename T>
+void require_sizes(const T* first, int32_t count, const char* name) {
+    for (int32_t i = 0; i < count; i++) {
+        require_size(element_of(first, i), name);
+        if (element_of(first, i)->struct_size != first->struct_size)
+            fail(MN_INVALID_ARGUMENT, name, "->struct_size must be that of the first, ",
+                 first->struct_size, ", got ", element_of(first, i)->struct_size);
+    }
+}
+
+// Elements of an array that the caller gives, as this library knows them: its own where they are of
+// this size, else copies in `copies`.
+template <typename T>
+const T* take_array(const T* first, int32_t count, const char* name, std::vector<T>& copies) {
+    if (count < 1) return first;
+    require_sizes(first, count, name);
+    if (first->struct_size == sizeof(T)) return first;
+    copies.resize(static_cast<size_t>(count));
+    for (int32_t i = 0; i < count; i++)
+        copies[static_cast<size_t>(i)] = take(element_of(first, i), name);
+    return copies.data();
 }
 
 // Flags that this library does not know are refused, not ignored.
@@ -64,13 +133,27 @@ inline void require_flags(uint32_t flags, uint32_t known, const char* name) {
 // Fills a struct of the caller's, which says how large it is.
 template <typename T>
 void give(T* out, const T& value) {
-    *out = value;
-    out->struct_size = sizeof(T);
+    const uint32_t size = out->struct_size;
+    std::memcpy(out, &value, std::min<size_t>(size, sizeof(T)));
+    if (size > sizeof(T))
+        std::memset(reinterpret_cast<unsigned char*>(out) + sizeof(T), 0, size - sizeof(T));
+    out->struct_size = size;
 }
 
 inline void copy_name(char (&to)[MN_NAME_CAPACITY], const std::string& from) {
     std::memset(to, 0, sizeof to);
     std::memcpy(to, from.data(), from.size() < sizeof to ? from.size() : sizeof to - 1);
+}
+
+inline mn_parameter_info describe(const ParameterSpec& spec, int32_t node,
+                                  const std::string& name) {
+    mn_parameter_info info{};
+    info.trainable = spec.trainable;
+    info.node = node;
+    info.shape = spec.shape;
+    info.count = element_count(spec.shape);
+    copy_name(info.name, name);
+    return info;
 }
 
 }  // namespace mn::abi

@@ -15,20 +15,33 @@ HandleTable& HandleTable::instance() {
     return table;
 }
 
-uint64_t HandleTable::add(std::shared_ptr<void> object, HandleType type) {
-    std::lock_guard lock(mutex_);
-    if (free_.empty()) {
-        slots_.emplace_back();
-        free_.reserve(slots_.size());  // so that a removal cannot fail
-        free_.push_back(static_cast<uint32_t>(slots_.size() - 1));
+HandleTable::Place::Place(HandleTable& table) : table_(table) {
+    std::lock_guard lock(table.mutex_);
+    if (table.free_.empty()) {
+        // All slots may be given back at once: that cannot fail.
+        const size_t slots = table.slots_.size() + 1;
+        if (table.free_.capacity() < slots) table.free_.reserve(2 * slots);
+        table.slots_.emplace_back();
+        table.free_.push_back(static_cast<uint32_t>(slots - 1));
     }
-    const uint32_t index = free_.back();
-    free_.pop_back();
-    Slot& slot = slots_[index];
+    index_ = table.free_.back();
+    table.free_.pop_back();
+}
+
+HandleTable::Place::~Place() {
+    if (filled_) return;
+    std::lock_guard lock(table_.mutex_);
+    table_.free_.push_back(index_);
+}
+
+uint64_t HandleTable::Place::fill(std::shared_ptr<void> object, HandleType type) noexcept {
+    std::lock_guard lock(table_.mutex_);
+    filled_ = true;
+    Slot& slot = table_.slots_[index_];
     slot.type = type;
     slot.object = std::move(object);
     return uint64_t{static_cast<uint32_t>(type)} << kTypeShift |
-           uint64_t{slot.generation} << kGenerationShift | index;
+           uint64_t{slot.generation} << kGenerationShift | index_;
 }
 
 std::shared_ptr<void> HandleTable::find(uint64_t handle, HandleType type, const char* name,

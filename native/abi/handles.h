@@ -5,8 +5,10 @@
 
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
+#include "abi/guard.h"
 #include "plan/trainer.h"
 
 namespace mn::abi {
@@ -51,9 +53,13 @@ class HandleTable {
 public:
     static HandleTable& instance();
 
-    template <typename T>
-    uint64_t add(std::shared_ptr<T> object) {
-        return add(std::move(object), HandleTraits<T>::type);
+    // Makes an object and its handle. The place in the table comes first: once the object is there,
+    // nothing can fail.
+    template <typename T, typename... Arguments>
+    uint64_t make(Arguments&&... arguments) {
+        Place place(*this);
+        return place.fill(std::make_shared<T>(std::forward<Arguments>(arguments)...),
+                          HandleTraits<T>::type);
     }
 
     template <typename T>
@@ -76,7 +82,21 @@ private:
         std::shared_ptr<void> object;
     };
 
-    uint64_t add(std::shared_ptr<void> object, HandleType type);
+    // A free slot, given back unless it is filled.
+    class Place {
+    public:
+        explicit Place(HandleTable& table);
+        ~Place();
+        Place(const Place&) = delete;
+        Place& operator=(const Place&) = delete;
+        uint64_t fill(std::shared_ptr<void> object, HandleType type) noexcept;
+
+    private:
+        HandleTable& table_;
+        uint32_t index_;
+        bool filled_ = false;
+    };
+
     std::shared_ptr<void> find(uint64_t handle, HandleType type, const char* name, bool remove);
 
     std::mutex mutex_;

@@ -12,10 +12,10 @@ std::shared_ptr<const Dataset> dataset_of(const mn_batch& batch) {
     return batch.dataset ? get<Dataset>(batch.dataset) : nullptr;
 }
 
-mn_batch take_batch(const mn_batch* batch) {
-    const mn_batch b = take(batch, "batch");
-    for (int32_t i = 0; b.inputs && i < b.input_count; i++)
-        require_size(b.inputs + i, "batch->inputs[i]");
+// `inputs` holds those of a caller of another version.
+mn_batch take_batch(const mn_batch* batch, std::vector<mn_batch_input>& inputs) {
+    mn_batch b = take(batch, "batch");
+    if (b.inputs) b.inputs = take_array(b.inputs, b.input_count, "batch->inputs[i]", inputs);
     return b;
 }
 
@@ -26,10 +26,13 @@ void give_profile(T& object, const mn_batch* batch, mn_profile_entry* entries, i
     require(count_out, "count_out");
     const int32_t count = object.profile_size();
     if (entries) {
-        const mn_batch b = take_batch(batch);
+        std::vector<mn_batch_input> inputs;
+        const mn_batch b = take_batch(batch, inputs);
         if (entry_count != count)
             fail(MN_INVALID_ARGUMENT, "entry_count must be ", count, ", got ", entry_count);
-        for (int32_t i = 0; i < count; i++) require_size(entries + i, "entries[i]");
+        require_sizes(entries, count, "entries[i]");
+        auto* to = reinterpret_cast<unsigned char*>(entries);
+        const uint32_t size = entries->struct_size;
         for (const ProfileEntry& made : object.profile(b, dataset_of(b))) {
             mn_profile_entry entry{};
             entry.node = made.node;
@@ -40,7 +43,8 @@ void give_profile(T& object, const mn_batch* batch, mn_profile_entry* entries, i
             copy_name(entry.name, made.name);
             copy_name(entry.op, made.op);
             copy_name(entry.kernel, made.kernel);
-            give(entries++, entry);
+            give(reinterpret_cast<mn_profile_entry*>(to), entry);
+            to += size;
         }
     }
     *count_out = count;
@@ -58,13 +62,13 @@ mn_status mn_model_create(mn_device device, mn_graph graph, const mn_model_desc*
         if (d.output_count < 1)
             fail(MN_INVALID_ARGUMENT, "desc->output_count must be at least 1, got ",
                  d.output_count);
-        if (d.inference_batch < 0 || d.inference_batch > (1 << 20))
-            fail(MN_INVALID_ARGUMENT, "desc->inference_batch must be 0 to 2^20, got ",
+        if (d.inference_batch < 0 || d.inference_batch > MN_MAX_BATCH)
+            fail(MN_INVALID_ARGUMENT, "desc->inference_batch must be 0 to ", MN_MAX_BATCH, ", got ",
                  d.inference_batch);
         const std::shared_ptr<Device> on = get<Device>(device);
         const std::shared_ptr<GraphObject> object = get<GraphObject>(graph);
         std::lock_guard lock(object->mutex);
-        *model_out = HandleTable::instance().add(std::make_shared<Model>(on, object->graph, d));
+        *model_out = HandleTable::instance().make<Model>(on, object->graph, d);
     });
 }
 
@@ -84,13 +88,7 @@ mn_status mn_model_parameter_describe(mn_model model, int32_t index, mn_paramete
         require_size(info_out, "info_out");
         const std::shared_ptr<Model> object = get<Model>(model);
         const Parameter& parameter = object->parameter(index);
-        mn_parameter_info info{};
-        info.trainable = parameter.spec.trainable;
-        info.node = parameter.node;
-        info.shape = parameter.spec.shape;
-        info.count = element_count(parameter.spec.shape);
-        copy_name(info.name, parameter.name);
-        give(info_out, info);
+        give(info_out, describe(parameter.spec, parameter.node, parameter.name));
     });
 }
 
@@ -126,19 +124,23 @@ mn_status mn_model_write_all(mn_model model, const mn_parameter_write* writes,
 mn_status mn_model_forward(mn_model model, const mn_batch* batch, const mn_output* outputs,
                            int32_t output_count) {
     return guard([&] {
-        const mn_batch b = take_batch(batch);
+        std::vector<mn_batch_input> inputs;
+        const mn_batch b = take_batch(batch, inputs);
         require(outputs, "outputs");
         if (output_count < 1)
             fail(MN_INVALID_ARGUMENT, "output_count must be at least 1, got ", output_count);
-        for (int32_t i = 0; i < output_count; i++) require_size(outputs + i, "outputs[i]");
-        get<Model>(model)->forward(b, dataset_of(b), outputs, output_count);
+        std::vector<mn_output> copies;
+        get<Model>(model)->forward(b, dataset_of(b),
+                                   take_array(outputs, output_count, "outputs[i]", copies),
+                                   output_count);
     });
 }
 
 mn_status mn_model_evaluate(mn_model model, const mn_batch* batch, const mn_loss_desc* loss,
                             mn_metrics* metrics_out) {
     return guard([&] {
-        const mn_batch b = take_batch(batch);
+        std::vector<mn_batch_input> inputs;
+        const mn_batch b = take_batch(batch, inputs);
         const mn_loss_desc l = take(loss, "loss");
         require_size(metrics_out, "metrics_out");
         give(metrics_out, get<Model>(model)->evaluate(b, dataset_of(b), l));
@@ -159,20 +161,22 @@ mn_status mn_model_memory_plan(mn_model model, mn_memory_plan* plan_out) {
 
 mn_status mn_trainer_create(mn_model model, const mn_trainer_desc* desc, mn_trainer* trainer_out) {
     return guard([&] {
-        const mn_trainer_desc d = take(desc, "desc");
+        mn_trainer_desc d = take(desc, "desc");
         require_flags(d.flags, MN_TRAINER_INPUT_GRADIENT, "desc->flags");
         require(trainer_out, "trainer_out");
         require(d.losses, "desc->losses");
-        require_size(d.optimizer, "desc->optimizer");
+        const mn_optimizer_desc optimizer = take(d.optimizer, "desc->optimizer");
+        d.optimizer = &optimizer;
         if (d.loss_count < 1)
             fail(MN_INVALID_ARGUMENT, "desc->loss_count must be at least 1, got ", d.loss_count);
-        for (int32_t i = 0; i < d.loss_count; i++) require_size(d.losses + i, "desc->losses[i]");
+        std::vector<mn_loss_desc> losses;
+        d.losses = take_array(d.losses, d.loss_count, "desc->losses[i]", losses);
         if (d.option_count < 0 || (d.option_count && !d.options))
             fail(MN_INVALID_ARGUMENT, "desc->options must hold option_count entries, got ",
                  d.option_count);
-        for (int32_t i = 0; i < d.option_count; i++)
-            require_size(d.options + i, "desc->options[i]");
-        *trainer_out = HandleTable::instance().add(std::make_shared<Trainer>(get<Model>(model), d));
+        std::vector<mn_parameter_options> options;
+        d.options = take_array(d.options, d.option_count, "desc->options[i]", options);
+        *trainer_out = HandleTable::instance().make<Trainer>(get<Model>(model), d);
     });
 }
 
@@ -182,7 +186,8 @@ mn_status mn_trainer_destroy(mn_trainer trainer) {
 
 mn_status mn_trainer_step(mn_trainer trainer, const mn_batch* batch, mn_metrics* metrics_out) {
     return guard([&] {
-        const mn_batch b = take_batch(batch);
+        std::vector<mn_batch_input> inputs;
+        const mn_batch b = take_batch(batch, inputs);
         require_size(metrics_out, "metrics_out");
         give(metrics_out, get<Trainer>(trainer)->step(b, dataset_of(b)));
     });
@@ -190,7 +195,8 @@ mn_status mn_trainer_step(mn_trainer trainer, const mn_batch* batch, mn_metrics*
 
 mn_status mn_trainer_begin_step(mn_trainer trainer, const mn_batch* batch) {
     return guard([&] {
-        const mn_batch b = take_batch(batch);
+        std::vector<mn_batch_input> inputs;
+        const mn_batch b = take_batch(batch, inputs);
         get<Trainer>(trainer)->begin_step(b, dataset_of(b));
     });
 }
@@ -205,7 +211,8 @@ mn_status mn_trainer_step_sums(mn_trainer trainer, int32_t restart, mn_step_sums
 mn_status mn_trainer_accumulate(mn_trainer trainer, const mn_batch* batch,
                                 mn_metrics* metrics_out) {
     return guard([&] {
-        const mn_batch b = take_batch(batch);
+        std::vector<mn_batch_input> inputs;
+        const mn_batch b = take_batch(batch, inputs);
         require_size(metrics_out, "metrics_out");
         give(metrics_out, get<Trainer>(trainer)->accumulate(b, dataset_of(b)));
     });
@@ -232,6 +239,21 @@ mn_status mn_trainer_get_progress(mn_trainer trainer, mn_training_progress* prog
 
 mn_status mn_trainer_set_progress(mn_trainer trainer, const mn_training_progress* progress) {
     return guard([&] { get<Trainer>(trainer)->set_progress(take(progress, "progress")); });
+}
+
+mn_status mn_trainer_get_updates(mn_trainer trainer, int64_t* updates, int32_t parameter_count) {
+    return guard([&] {
+        require(updates, "updates");
+        get<Trainer>(trainer)->read_updates(updates, parameter_count);
+    });
+}
+
+mn_status mn_trainer_set_updates(mn_trainer trainer, const int64_t* updates,
+                                 int32_t parameter_count) {
+    return guard([&] {
+        require(updates, "updates");
+        get<Trainer>(trainer)->write_updates(updates, parameter_count);
+    });
 }
 
 mn_status mn_trainer_input_gradient(mn_trainer trainer, int32_t node, float* values,

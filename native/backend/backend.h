@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define MNB_VERSION 1
+#define MNB_VERSION 2
 #define MNB_MAX_SOURCES MN_MAX_SOURCES
 #define MNB_MAX_PARAMS MN_MAX_PARAMETERS
 #define MNB_KERNEL_NAME 64
@@ -30,25 +30,34 @@ enum mnb_direction {
     MNB_BACKWARD = 2           // diff_dst -> diff_src (where wanted) and diff_param
 };
 
+// The order of a value's dimensions in memory: as they are, the last innermost, or with the first,
+// the channels, innermost.
 enum mnb_layout { MNB_NCHW = 0, MNB_NHWC = 1 };
 
-// A value as a kernel sees it: float32, one batch of images or features. Features have
-// c = F, h = w = 1. A flattened image keeps the c, h, w and strides of the image: flattening is a
-// view, and feature (c * H + h) * W + w stands at c * sc + h * sh + w * sw.
+// Dimensions of a value without N, which every value has and no shape shows, and of a parameter.
+#define MNB_MAX_RANK MN_MAX_RANK
+
+// A value as a kernel sees it: one batch of `rank` dimensions an image, rank 0 for no value. The
+// element x[0], x[1], ... of image n is at n * image_stride + x[0] * strides[0] + ...
 typedef struct mnb_tensor {
     int32_t layout;  // mnb_layout
-    int32_t flat;    // 1: features (possibly a view of an image)
-    int64_t c, h, w;
-    int64_t sn, sc, sh, sw;
+    int32_t dtype;   // mn_dtype of the elements
+    int32_t rank;    // 1 to MNB_MAX_RANK - 1
+    int32_t reserved;
+    int64_t dims[MNB_MAX_RANK];
+    int64_t strides[MNB_MAX_RANK];
+    int64_t image_stride;
 } mnb_tensor;
 
-// How a parameter is stored. Logically weights are o x i x h x w (linear layers on a flattened
-// image: i, h, w are the image's c, h, w; else h = w = 1) and biases are o.
+// How a parameter is stored. The first dimension of weights is the output's, the second the
+// input's, and biases have the first only.
 enum mnb_param_layout {
-    // PyTorch's order: ((o * I + i) * H + h) * W + w.
+    // Not yet chosen; only where a query asks for the backend's choice.
+    MNB_PARAM_ANY = -1,
+    // PyTorch's order: the last dimension is innermost.
     MNB_PARAM_PLAIN = 0,
-    // Panels of 16 outputs, channels innermost, padded with zeros to whole panels:
-    // ((((o / 16) * H + h) * W + w) * I + i) * 16 + o % 16.
+    // Panels of 16 outputs, inputs next to innermost, padded with zeros to whole panels: the
+    // dimensions from outermost in are o / 16, dims[2], dims[3] ..., dims[1], o % 16.
     MNB_PARAM_PANEL16 = 1
 };
 #define MNB_PANEL 16
@@ -59,10 +68,19 @@ enum mnb_param_role {
     MNB_STATISTIC = 2  // running statistics: training forward passes change them
 };
 
+// A parameter in memory. The element x of a plain one is at x[0] * strides[0] + x[1] * strides[1]
+// + ...; in panels x[0] adds x[0] / 16 * strides[0] + x[0] % 16 instead.
+//
+// A linear layer reads sources of any rank. Its weights are O x I; where it reads a source with
+// channels innermost, `dims` splits I as the source's dimensions split its elements (O x C x H x W)
+// so that weights and source are stored in the same order.
 typedef struct mnb_param {
     int32_t role;    // mnb_param_role
     int32_t layout;  // mnb_param_layout
-    int64_t o, i, h, w;
+    int32_t dtype;   // mn_dtype of the elements
+    int32_t rank;    // 1 to MNB_MAX_RANK
+    int64_t dims[MNB_MAX_RANK];
+    int64_t strides[MNB_MAX_RANK];
     int64_t storage;  // elements with padding: what value, gradient and moments each occupy
 } mnb_param;
 
@@ -79,11 +97,11 @@ typedef struct mnb_node {
     int32_t has_pool;    // 1: max pooling `pool` fused after the activation
     mn_pool2d_desc pool;
     int32_t source_count;
-    mnb_tensor src[MNB_MAX_SOURCES];
+    mnb_tensor source[MNB_MAX_SOURCES];
     int32_t wants_diff_src[MNB_MAX_SOURCES];  // backward must compute it
-    mnb_tensor dst;
+    mnb_tensor result;                        // of rank 0 for a loss
     int32_t param_count;
-    mnb_param param[MNB_MAX_PARAMS];
+    mnb_param parameter[MNB_MAX_PARAMS];
     int32_t max_batch;
     uint32_t layer;                            // the user's layer, for random numbers
     int32_t wants_diff_param[MNB_MAX_PARAMS];  // backward must compute it: not frozen
@@ -100,14 +118,15 @@ enum mnb_needs { MNB_NEEDS_SRC = 1, MNB_NEEDS_DST = 2, MNB_NEEDS_SAVED = 4 };
 typedef struct mnb_support {
     uint32_t struct_size;
     int32_t supported;   // 0: this node cannot be run as it is (the fuser then leaves it apart)
-    int32_t src_layout;  // mnb_layout that every image source must have
+    int32_t src_layout;  // mnb_layout that every source must have
     int32_t dst_layout;  // mnb_layout of the result
-    int32_t param_layout[MNB_MAX_PARAMS];  // follows from op, desc and source shape and layout
-                                           // only: the same for every direction, batch and fusion
-    int32_t backward_needs;                // mnb_needs
-    int64_t saved_bytes;                   // forward -> backward state of one image
-    int64_t workspace_bytes;               // scratch of one run with max_batch images
-    int64_t packed_bytes;                  // weights derived from the parameters, kept by the plan
+    // Of parameters whose layout was MNB_PARAM_ANY the choice, which follows from op, desc and
+    // source shape and layout only; of the others the layout that they have.
+    int32_t param_layout[MNB_MAX_PARAMS];
+    int32_t backward_needs;   // mnb_needs
+    int64_t saved_bytes;      // forward -> backward state of one image
+    int64_t workspace_bytes;  // scratch of one run with max_batch images
+    int64_t packed_bytes;     // weights derived from the parameters, kept by the plan
     // How the node is computed, for profiles, such as "gemm"; of a backward pass that computes its
     // gradients in two ways "sparse, gemm": by the source, by the parameters.
     char kernel[MNB_KERNEL_NAME];
@@ -175,6 +194,9 @@ typedef struct mnb_update {
     int64_t count;  // storage elements
     float learning_rate_factor;
     float weight_decay;  // instead of the optimizer's
+    int64_t step;        // which update of this parameter it is, from 1
+    // Adam and AdamW: 1 - beta1^step and 1 - beta2^step.
+    double correction1, correction2;
 } mnb_update;
 
 // The gradient g of the optimizer's formulas is: scale * gradient, then cut to +- clip_value (if
@@ -184,7 +206,6 @@ typedef struct mnb_update_options {
     float clip_norm;
     float clip_value;
     double scale;
-    int64_t step;  // from 1
 } mnb_update_options;
 
 // What the device can do at best, as measured; 0: unknown.

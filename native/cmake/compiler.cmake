@@ -44,6 +44,13 @@ if(NOT MSVC AND NOT APPLE AND NOT WIN32)
     target_link_libraries(mn_options INTERFACE m)
 endif()
 
+if(MNISTNATIVE_LIBFUZZER)
+    if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+        message(FATAL_ERROR "libFuzzer comes with clang; the compiler is ${CMAKE_CXX_COMPILER_ID}.")
+    endif()
+    target_compile_options(mn_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
 if(MNISTNATIVE_SANITIZE)
     set(mn_sanitize_flags -fsanitize=${MNISTNATIVE_SANITIZE} -fno-omit-frame-pointer)
     if(MNISTNATIVE_SANITIZE MATCHES "undefined")

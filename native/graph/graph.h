@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "graph/error.h"
@@ -41,16 +42,19 @@ struct Node {
 
     // "[conv2d "conv1"] ", the beginning of every message about the node.
     std::string label() const;
+    // "conv1.weight"
+    std::string full_name(const ParameterSpec& parameter) const;
+    // The descriptor with what infer has moved to the node; it points into the node.
+    mn_op_desc whole_desc() const;
 };
 
 class Graph {
 public:
-    // Adds a node and infers its shape; leaves the graph as it was if that fails. `shape` is the
-    // wanted one, of a reshape.
+    // Adds a node and infers its shape; leaves the graph as it was if that fails.
     int32_t add(int32_t op, const std::vector<int32_t>& sources, const mn_op_desc& desc,
-                const char* name, const mn_shape* shape = nullptr);
+                const char* name);
 
-    // As add; the shape of an input is given.
+    // Adds an input.
     int32_t add_input(const mn_shape& shape, const char* name);
 
     const Node& node(int32_t id) const;
@@ -60,11 +64,17 @@ public:
 private:
     Node make(int32_t op, const char* name) const;
     void mark_indices(const Node& embedding);
+    // Takes in a finished node, as a whole or not at all.
+    int32_t keep(Node node);
 
     std::vector<Node> nodes_;
+    std::unordered_map<std::string, int32_t> ids_;  // of the nodes' names
     std::vector<int32_t> inputs_;
 };
 
 int64_t element_count(const mn_shape& shape);
+
+// Bytes of an element, 0 if there is no such mn_dtype.
+int64_t dtype_size(int32_t dtype);
 
 }  // namespace mn

@@ -86,12 +86,10 @@ void same_shape(Node& node, Sources sources) {
     node.shape = sources[0]->shape;
 }
 
-// node.shape is the wanted one.
 void input(Node& node, Sources) {
-    const mn_shape wanted = node.shape;
+    const mn_shape& wanted = node.desc.input.shape;
     if (wanted.rank != 1 && wanted.rank != 3)
         fail(MN_SHAPE_MISMATCH, node.label(), "takes {C, H, W} or {F}, got rank ", wanted.rank);
-    node.shape = {};
     for (int i = 0; i < wanted.rank; i++) {
         if (wanted.dims[i] < 1 || wanted.dims[i] > (1 << 24))
             fail(MN_SHAPE_MISMATCH, node.label(), "dimension ", i, " must be 1 to 2^24, got ",
@@ -152,6 +150,10 @@ void activation(Node& node, Sources sources) {
         fail(MN_INVALID_ARGUMENT, node.label(),
              "alpha must be finite (softplus: and above 0), got ", d.alpha);
     same_shape(node, sources);
+}
+
+bool is_elementwise(const mn_op_desc&) {
+    return true;
 }
 
 void flatten(Node& node, Sources sources) {

@@ -33,7 +33,7 @@ ParameterSpec constant_parameter(const char* suffix, const mn_shape& shape, bool
 // The product of two numbers that are not negative, or the largest number.
 int64_t saturated_product(int64_t a, int64_t b);
 
-constexpr int64_t kMaxWindow = 1 << 15;
+constexpr int64_t kMaxWindow = MN_MAX_WINDOW;
 
 using Sources = const Node* const*;
 
@@ -45,7 +45,10 @@ using Sources = const Node* const*;
 // Sets the shape of the first source.
 void same_shape(Node& node, Sources sources);
 
-// Traits that depend on the descriptor.
+// Traits that depend on the node.
+void complete_unpooling(const Graph& graph, Node& node);
+bool is_elementwise(const mn_op_desc& desc);
+bool dropout_is_elementwise(const mn_op_desc& desc);
 bool dropout_is_identity(const mn_op_desc& desc, bool training);
 bool binary_aliases_gradient(const mn_op_desc& desc, size_t source);
 int64_t batch_norm_statistics(const mn_op_desc& desc, int64_t images, int64_t channels);

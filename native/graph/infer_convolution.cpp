@@ -67,7 +67,9 @@ void conv2d(Node& node, Sources sources) {
     expect_groups(node, d.groups, "output channels", d.out_channels);
     if (d.one_dimensional &&
         (d.kernel_h != 1 || d.stride_h != 1 || d.dilation_h != 1 || d.pad_top || d.pad_bottom))
-        fail(MN_INVALID_ARGUMENT, node.label(), "one-dimensional: height must be untouched");
+        fail(MN_INVALID_ARGUMENT, node.label(),
+             "one_dimensional requires kernel_h = stride_h = dilation_h = 1 and no vertical "
+             "padding");
     node.shape = result_of(
         shape_of({d.out_channels,
                   windows(node, "height", image.dims[1], int64_t{d.pad_top} + d.pad_bottom,
@@ -105,7 +107,9 @@ void pool2d(Node& node, Sources sources) {
     expect_range(node, "dilation_h", d.dilation_h, 1, node.op == MN_OP_MAX_POOL2D ? kMaxWindow : 1);
     expect_range(node, "dilation_w", d.dilation_w, 1, node.op == MN_OP_MAX_POOL2D ? kMaxWindow : 1);
     if (d.one_dimensional && (d.kernel_h != 1 || d.stride_h != 1 || d.pad_h))
-        fail(MN_INVALID_ARGUMENT, node.label(), "one-dimensional: height must be untouched");
+        fail(MN_INVALID_ARGUMENT, node.label(),
+             "one_dimensional requires kernel_h = stride_h = dilation_h = 1 and no vertical "
+             "padding");
     node.shape = result_of(shape_of({image.dims[0],
                                      pooled(node, "height", image.dims[1], d.pad_h, d.kernel_h,
                                             d.dilation_h, d.stride_h, d.ceil_mode),
@@ -187,8 +191,22 @@ void adaptive_pool2d(Node& node, Sources sources) {
     node.shape = shape_of({sources[0]->shape.dims[0], d.output_h, d.output_w});
 }
 
+// Given the values to put back and a pooling, its source comes between them.
+void complete_unpooling(const Graph& graph, Node& node) {
+    if (node.sources.size() != 2) return;
+    const Node& pool = graph.node(node.sources[1]);
+    if (!pool.sources.empty()) node.sources.insert(node.sources.begin() + 1, pool.sources[0]);
+}
+
 // sources: values to put back, the pooling's source, the pooling's result
 void max_unpool2d(Node& node, Sources sources) {
+    const Node& pool = *sources[node.sources.size() - 1];
+    if (pool.op != MN_OP_MAX_POOL2D)
+        fail(MN_INVALID_ARGUMENT, node.label(), "node ", pool.id,
+             " is no max pooling: ", pool.label());
+    if (node.sources[1] != pool.sources[0])
+        fail(MN_INVALID_ARGUMENT, node.label(), "the pooling \"", pool.name, "\" reads node ",
+             pool.sources[0], ", not ", node.sources[1]);
     const mn_shape& expected = sources[2]->shape;
     if (text_of(sources[0]->shape) != text_of(expected))
         fail(MN_SHAPE_MISMATCH, node.label(), "expects the shape ", text_of(expected),

@@ -81,6 +81,11 @@ void dropout(Node& node, Sources sources) {
     same_shape(node, sources);
 }
 
+// Channels are of one shape.
+bool dropout_is_elementwise(const mn_op_desc& desc) {
+    return desc.dropout.unit != MN_DROPOUT_CHANNEL;
+}
+
 bool dropout_is_identity(const mn_op_desc& desc, bool training) {
     return !training || desc.dropout.probability == 0;
 }
@@ -153,18 +158,20 @@ void channel_shuffle(Node& node, Sources sources) {
     expect_groups(node, node.desc.channel_shuffle.groups, "channels", node.shape.dims[0]);
 }
 
-// node.shape is the wanted one.
 void reshape(Node& node, Sources sources) {
+    node.shape = node.desc.reshape.shape;
     if (node.shape.rank < 1 || node.shape.rank > 3)
         fail(MN_SHAPE_MISMATCH, node.label(), "rank must be 1 to 3, got ", node.shape.rank);
     for (int i = 0; i < node.shape.rank; i++)
         if (node.shape.dims[i] < 1 || node.shape.dims[i] > (int64_t{1} << 31))
             fail(MN_SHAPE_MISMATCH, node.label(), "dimension ", i, " must be at least 1, got ",
                  node.shape.dims[i]);
-    if (element_count(node.shape) != element_count(sources[0]->shape))
+    int64_t count = 1;
+    for (int i = 0; i < node.shape.rank; i++) count = saturated_product(count, node.shape.dims[i]);
+    if (count != element_count(sources[0]->shape))
         fail(MN_SHAPE_MISMATCH, node.label(), text_of(sources[0]->shape), " has ",
              element_count(sources[0]->shape), " values, ", text_of(node.shape), " has ",
-             element_count(node.shape));
+             count == INT64_MAX ? "too many" : text(count));
 }
 
 void embedding(Node& node, Sources sources) {

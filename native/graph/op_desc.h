@@ -6,6 +6,11 @@
 
 #include "mnistnative.h"
 
+// Of an op without a descriptor.
+typedef struct mn_none_desc {
+    uint32_t struct_size;
+} mn_none_desc;
+
 // Which member counts follows from the op: a column of ops.def.
 typedef union mn_op_desc {
 #define MN_DESC(name) mn_##name##_desc name;

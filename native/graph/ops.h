@@ -12,7 +12,7 @@ namespace mn {
 // What lowering makes of a node.
 enum class Lowering {
     kOperation,       // an operation of the same op
-    kView,            // a view of its source, as features
+    kView,            // nothing: the elements of its source in their order, in another shape
     kLoad,            // the load of an input
     kNormalizedLoad,  // the load of its source, which normalises
 };
@@ -30,20 +30,24 @@ struct Traits {
     uint32_t post_ops = 0;                  // PostOp values that it takes in
     uint32_t post_op = 0;                   // the PostOp that it is
     uint32_t differentiable_sources = ~0u;  // bit s: the result is differentiable by source s
-    bool view_kept = false;                 // elementwise: features keep their source's view
-    bool order_kept = false;                // the values in their order, in another shape
     bool values_kept = false;               // some of the values, as they are
     bool bias_added = false;                // a parameter with ParameterSpec::bias is a sum's
     bool statistics_moved = false;          // training changes its parameters
     bool probabilities = false;             // no loss takes its result for logits
     bool rows_gathered = false;             // reads a row of its parameter a value, not all
-    bool image_seen = false;                // weights know the image that was flattened
+    bool by_element = false;                // weights have an input for each of the elements of a
+                                            // source, which may have any rank
     int32_t frozen_op = -1;                 // what it is where its statistics are frozen
     int32_t recompute_op = -1;              // what makes its result once more while training
+    // Adds sources that follow from those given; null: none do.
+    void (*complete_sources)(const Graph& graph, Node& node) = nullptr;
     // Whether the result is the source as it is; null: never.
     bool (*is_identity)(const mn_op_desc& desc, bool training) = nullptr;
     // Into how many sets, with statistics of their own, a batch falls in training; null: none.
     int64_t (*statistics)(const mn_op_desc& desc, int64_t images, int64_t channels) = nullptr;
+    // Whether each element of the result follows from that of the source at its place, whatever the
+    // shape; null: never.
+    bool (*is_elementwise)(const mn_op_desc& desc) = nullptr;
     // Whether the gradient by a source is that of the result as it is; null: never.
     bool (*aliases_gradient)(const mn_op_desc& desc, size_t source) = nullptr;
 
@@ -53,23 +57,25 @@ struct Traits {
     constexpr Traits differentiable_by(uint32_t value) const {
         return with(&Traits::differentiable_sources, value);
     }
-    constexpr Traits keeps_view() const { return with(&Traits::view_kept, true); }
-    constexpr Traits keeps_order() const {
-        return with(&Traits::order_kept, true).with(&Traits::values_kept, true);
-    }
     constexpr Traits keeps_values() const { return with(&Traits::values_kept, true); }
     constexpr Traits adds_bias() const { return with(&Traits::bias_added, true); }
     constexpr Traits moves_statistics() const { return with(&Traits::statistics_moved, true); }
     constexpr Traits gives_probabilities() const { return with(&Traits::probabilities, true); }
     constexpr Traits gathers_rows() const { return with(&Traits::rows_gathered, true); }
-    constexpr Traits weights_see_image() const { return with(&Traits::image_seen, true); }
+    constexpr Traits weighs_elements() const { return with(&Traits::by_element, true); }
     constexpr Traits frozen(int32_t op) const { return with(&Traits::frozen_op, op); }
     constexpr Traits recomputed(int32_t op) const { return with(&Traits::recompute_op, op); }
+    constexpr Traits sources_completed_by(void (*value)(const Graph&, Node&)) const {
+        return with(&Traits::complete_sources, value);
+    }
     constexpr Traits identity_if(bool (*value)(const mn_op_desc&, bool)) const {
         return with(&Traits::is_identity, value);
     }
     constexpr Traits normalizes(int64_t (*value)(const mn_op_desc&, int64_t, int64_t)) const {
         return with(&Traits::statistics, value);
+    }
+    constexpr Traits elementwise_if(bool (*value)(const mn_op_desc&)) const {
+        return with(&Traits::is_elementwise, value);
     }
     constexpr Traits aliases_gradient_if(bool (*value)(const mn_op_desc&, size_t)) const {
         return with(&Traits::aliases_gradient, value);

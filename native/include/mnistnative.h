@@ -3,15 +3,18 @@
 ///
 /// Conventions
 /// - Every function returns an ::mn_status (except ::mn_abi_version, ::mn_version and
-///   ::mn_last_error, which cannot fail); results go to out-parameters, which stand last and are
+///   ::mn_last_error, which cannot fail); results go to out-parameters, which are last and are
 ///   written only when the status is ::MN_OK.
 /// - A failed call leaves the objects as they were. The text of the failure is kept per thread:
 ///   ::mn_last_error, with numbers in ::mn_last_error_info.
 /// - Objects are 64-bit handles, never addresses; 0 is no object. A null, stale or foreign handle
 ///   is refused with ::MN_INVALID_HANDLE.
 /// - Structs (but ::mn_shape) start with `struct_size`, which the caller sets to `sizeof` the
-///   struct; a library that is newer than the caller takes the fields it does not get as their
-///   defaults.
+///   struct. Structs grow at their end, and a field that is 0 has its default. So a library that is
+///   newer than the caller takes the fields that it does not get as 0, and leaves those alone that
+///   the caller has no room for; one that is older refuses a struct whose further bytes are not all
+///   0, and sets them to 0 in results. No struct is smaller than in the first version of this
+///   interface. All elements of an array have the same `struct_size`.
 /// - Images are N x C x H x W, features are N x F, both contiguous. Shapes leave N out.
 /// - Strings are UTF-8 and end with a zero byte; the library copies what it is given.
 /// - Functions may be called from any thread. A model takes any number of concurrent
@@ -45,14 +48,28 @@ extern "C" {
 /// would misbehave; ::mn_abi_version gives the library's.
 #define MN_ABI_VERSION 1
 
-/// Most dimensions of a shape without N.
-#define MN_MAX_RANK 4
+/// Most dimensions of a shape. Parameters have up to 6; values have N and up to 5 more, and as
+/// shapes leave N out, theirs have 1 to 5.
+#define MN_MAX_RANK 6
 
 /// Most sources of a node.
 #define MN_MAX_SOURCES 8
 
 /// Most parameters of a node, running statistics among them.
 #define MN_MAX_PARAMETERS 8
+
+/// Most threads of a CPU device.
+#define MN_MAX_THREADS 1024
+
+/// Most images that a plan takes at once (mn_trainer_desc::max_batch,
+/// mn_model_desc::inference_batch).
+#define MN_MAX_BATCH 1048576
+
+/// Largest kernel, stride, dilation, padding or factor of a side.
+#define MN_MAX_WINDOW 32768
+
+/// Most bytes of a node's name in UTF-8, without the closing zero.
+#define MN_MAX_NODE_NAME 239
 
 /// Bytes of a name in an info struct, with the closing zero.
 #define MN_NAME_CAPACITY 256
@@ -111,11 +128,11 @@ enum mn_device_reason {
     MN_REASON_ARCHITECTURE = 7,
     /// A library that the plugin needs is missing or too old.
     MN_REASON_LIBRARY_MISSING = 8,
-    /// The instruction set asked for is not one this processor has.
+    /// The processor lacks the requested instruction set.
     MN_REASON_INSTRUCTION_SET = 9
 };
 
-/// What is known about the last failed call of this thread besides its text.
+/// Details of this thread's last failed call.
 typedef struct mn_error_info {
     /// Size of this struct in bytes.
     uint32_t struct_size;
@@ -189,8 +206,8 @@ typedef struct mn_device_desc {
     int32_t kind;
     /// Which of the devices of that kind, from 0.
     int32_t index;
-    /// Threads that compute (CPU), 1 to 1024; 0 takes MNISTNATIVE_NUM_THREADS, else the number of
-    /// processors this process may use. Results do not depend on it.
+    /// Threads that compute (CPU), 1 to ::MN_MAX_THREADS; 0 takes MNISTNATIVE_NUM_THREADS, else the
+    /// number of processors this process may use. Results do not depend on it.
     int32_t threads;
     /// Flags of ::mn_device_flag, or 0.
     uint32_t flags;
@@ -212,7 +229,7 @@ enum mn_precision {
     MN_PRECISION_BFLOAT16 = 2
 };
 
-/// What an open device is.
+/// Description of an open device.
 typedef struct mn_device_info {
     /// Size of this struct in bytes.
     uint32_t struct_size;
@@ -220,11 +237,11 @@ typedef struct mn_device_info {
     int32_t kind;
     /// Which of the devices of that kind.
     int32_t index;
-    /// Threads that compute; on a card its multiprocessors.
+    /// Computing threads; on a GPU its multiprocessors.
     int32_t threads;
     /// Memory of the device in bytes, 0 if unknown.
     int64_t memory_bytes;
-    /// Name of the processor or card.
+    /// Name of the processor or GPU.
     char name[MN_NAME_CAPACITY];
     /// Instruction set or architecture that the kernels use: "base", "avx2", "avx512", "neon",
     /// "compute 8.0" …
@@ -237,11 +254,11 @@ typedef struct mn_device_info {
     uint32_t precisions;
     /// Always 0.
     uint32_t reserved;
-    /// What convolutions are computed by: "cudnn", or "cublas" (columns and matrix products); empty
+    /// Implementation of convolutions: "cudnn", or "cublas" (columns and matrix products); empty
     /// for the CPU.
     char tier[MN_NAME_CAPACITY];
-    /// Libraries opened at run time, with paths and versions, separated by "; "; last why cuDNN is
-    /// not used, if so. Empty for the CPU.
+    /// Libraries opened at run time, with paths and versions, separated by "; "; if cuDNN is not
+    /// used, the last entry is the reason. Empty for the CPU.
     char libraries[MN_LIBRARIES_CAPACITY];
 } mn_device_info;
 
@@ -260,7 +277,7 @@ MN_API mn_status mn_device_close(mn_device device);
 /// @param info_out receives the description; its struct_size must be set.
 MN_API mn_status mn_device_describe(mn_device device, mn_device_info* info_out);
 
-/// What a device can do at best.
+/// Peak rates of a device.
 typedef struct mn_device_peak {
     /// Size of this struct in bytes.
     uint32_t struct_size;
@@ -298,38 +315,98 @@ typedef struct mn_shape {
     int64_t dims[MN_MAX_RANK];
 } mn_shape;
 
-/// Kinds of node.
+/// Kinds of node. A node has one source unless something else is said; what it takes besides is the
+/// descriptor that is named. Parameters are called NAME.weight and so on, by the node's name.
 enum mn_op {
+    /// An input, described by ::mn_input_desc; no source. A graph's first node must be one;
+    /// networks
+    /// of several inputs add the others wherever they like. Batches feed the first through
+    /// mn_batch::images and the others through mn_batch::inputs.
     MN_OP_INPUT = 0,
+    /// A normalisation, ::mn_normalize_desc, whose source must be an input: it belongs to how
+    /// images
+    /// are read. uint8 pixels are divided by 255 first, float32 values are taken as they are.
     MN_OP_NORMALIZE = 1,
+    /// A convolution of {C, H, W}, ::mn_conv2d_desc. Parameters: weight, bias, drawn as PyTorch
+    /// draws
+    /// them: uniform in +-1 / sqrt(C / groups * kernel_h * kernel_w).
     MN_OP_CONV2D = 2,
+    /// A max pooling of {C, H, W}, ::mn_pool2d_desc. The first of equal values gets the gradient; a
+    /// NaN counts as the largest.
     MN_OP_MAX_POOL2D = 3,
+    /// An average pooling of {C, H, W}, ::mn_pool2d_desc.
     MN_OP_AVG_POOL2D = 4,
+    /// A mean over height and width, {C, H, W} to {C, 1, 1}; no descriptor.
     MN_OP_GLOBAL_AVG_POOL2D = 5,
+    /// A linear layer on {F}, ::mn_linear_desc. Parameters: weight, bias, drawn as PyTorch draws
+    /// them: uniform in +-1 / sqrt(F).
     MN_OP_LINEAR = 6,
+    /// An elementwise activation, ::mn_activation_desc.
     MN_OP_ACTIVATION = 7,
+    /// A flattening, {C, H, W} to {C * H * W}, in that order; no descriptor.
     MN_OP_FLATTEN = 8,
+    /// A softmax over the features of {F}; no descriptor.
     MN_OP_SOFTMAX = 9,
+    /// A transposed convolution of {C, H, W}, ::mn_conv_transpose2d_desc. Parameters: weight, bias,
+    /// drawn as PyTorch draws them: uniform in +-1 / sqrt(O / groups * kernel_h * kernel_w).
     MN_OP_CONV_TRANSPOSE2D = 10,
+    /// A padding of {C, H, W}, ::mn_pad2d_desc.
     MN_OP_PAD2D = 11,
+    /// The reverse of a max pooling: each value goes where the maximum of its window stood, the
+    /// rest
+    /// is zero; the result has the shape of the pooling's source. No descriptor. Two sources: the
+    /// values, of the shape of the pooling's result, and the ::MN_OP_MAX_POOL2D node. The node
+    /// keeps
+    /// three, with the pooling's source between them, and is added with these as well.
     MN_OP_MAX_UNPOOL2D = 12,
+    /// An average pooling of {C, H, W} to a given size, ::mn_adaptive_pool2d_desc.
     MN_OP_ADAPTIVE_AVG_POOL2D = 13,
+    /// A max pooling of {C, H, W} to a given size, ::mn_adaptive_pool2d_desc.
     MN_OP_ADAPTIVE_MAX_POOL2D = 14,
+    /// An enlargement of {C, H, W}, ::mn_upsample_desc.
     MN_OP_UPSAMPLE = 15,
+    /// A batch normalisation, ::mn_batch_norm_desc. Parameters: weight (ones) and bias (zeros) if
+    /// affine; running statistics, which are not trained: running_mean (zeros), running_var (ones)
+    /// and num_batches_tracked (one value, the number of training batches seen).
     MN_OP_BATCH_NORM = 16,
+    /// A layer normalisation, ::mn_layer_norm_desc. Parameters if affine: weight (ones), bias
+    /// (zeros).
     MN_OP_LAYER_NORM = 17,
+    /// A group normalisation of {C, H, W}, ::mn_group_norm_desc. Parameters if affine: weight
+    /// (ones), bias (zeros).
     MN_OP_GROUP_NORM = 18,
+    /// A local response normalisation of {C, H, W}, ::mn_local_response_norm_desc.
     MN_OP_LOCAL_RESPONSE_NORM = 19,
+    /// The logarithm of a softmax over the features of {F}; no descriptor.
     MN_OP_LOG_SOFTMAX = 20,
+    /// A dropout, ::mn_dropout_desc.
     MN_OP_DROPOUT = 21,
+    /// An elementwise operation of two sources, ::mn_binary_desc.
     MN_OP_BINARY = 22,
+    /// A concatenation along the channels, or the features, of 2 to ::MN_MAX_SOURCES sources, all
+    /// other dimensions of which agree; no descriptor.
     MN_OP_CONCAT = 23,
+    /// A choice of a range of channels, or of features, ::mn_slice_desc.
     MN_OP_SLICE = 24,
+    /// A trainable factor for each channel of {C, H, W}, ::mn_scale_desc. Parameter: weight.
     MN_OP_SCALE = 25,
+    /// A shuffle of the channels of {C, H, W}, ::mn_channel_shuffle_desc.
     MN_OP_CHANNEL_SHUFFLE = 26,
+    /// A change of shape, ::mn_reshape_desc; the values keep their order (C, then H, then W).
     MN_OP_RESHAPE = 27,
+    /// An embedding of {L}, ::mn_embedding_desc. Parameter: weight.
     MN_OP_EMBEDDING = 28
 };
+
+/// What a batch feeds to an input.
+typedef struct mn_input_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Always 0.
+    int32_t reserved;
+    /// Shape of one image, {C, H, W}, or {F}.
+    mn_shape shape;
+} mn_input_desc;
 
 /// Per-channel normalisation of the input, (x - mean) / std.
 typedef struct mn_normalize_desc {
@@ -458,7 +535,7 @@ typedef struct mn_activation_desc {
     int32_t kind;
     /// Leaky ReLU: slope below 0 (PyTorch's default is 0.01). ELU: alpha (1). Softplus: beta (1).
     float alpha;
-    /// Softplus: where it becomes the identity (20).
+    /// Softplus: alpha x above which it is the identity (20).
     float threshold;
 } mn_activation_desc;
 
@@ -496,7 +573,7 @@ typedef struct mn_conv_transpose2d_desc {
     int32_t bias;
 } mn_conv_transpose2d_desc;
 
-/// What a padding is filled with.
+/// Values of the padding.
 enum mn_pad_mode {
     /// Zeros.
     MN_PAD_ZEROS = 0,
@@ -535,7 +612,7 @@ typedef struct mn_adaptive_pool2d_desc {
     int32_t output_w;
 } mn_adaptive_pool2d_desc;
 
-/// How values between pixels are made.
+/// Interpolation of the values between pixels.
 enum mn_upsample_mode {
     /// The nearest pixel.
     MN_UPSAMPLE_NEAREST = 0,
@@ -669,13 +746,23 @@ typedef struct mn_scale_desc {
     const char* parameter_name;
 } mn_scale_desc;
 
-/// Channels dealt out anew, as ShuffleNet has it: groups x (C / groups) channels transposed.
+/// Channel shuffle, as in ShuffleNet: groups x (C / groups) channels transposed.
 typedef struct mn_channel_shuffle_desc {
     /// Size of this struct in bytes.
     uint32_t struct_size;
     /// Number of groups, which divides the channels.
     int32_t groups;
 } mn_channel_shuffle_desc;
+
+/// The shape of a ::MN_OP_RESHAPE node's result.
+typedef struct mn_reshape_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Always 0.
+    int32_t reserved;
+    /// The new shape, of as many values as the source's.
+    mn_shape shape;
+} mn_reshape_desc;
 
 /// Vectors for words: source {L} of whole numbers in [0, count), result {D, L} (PyTorch's
 /// Embedding followed by transpose(1, 2)). NAME.weight is count x D, drawn from N(0, 1). An input
@@ -704,7 +791,35 @@ typedef struct mn_node_info {
     int64_t multiply_adds;
     /// The node's name.
     char name[MN_NAME_CAPACITY];
+    /// Size in bytes of the op's descriptor; 0 if it has none.
+    uint32_t desc_size;
+    /// The node's parameters and running statistics, for ::mn_graph_parameter.
+    int32_t parameters;
+    /// Number of sources.
+    int32_t source_count;
+    /// Ids of the sources; unused ones are 0.
+    int32_t sources[MN_MAX_SOURCES];
+    /// Always 0.
+    int32_t reserved;
 } mn_node_info;
+
+/// A parameter of a graph's node, or of a model.
+typedef struct mn_parameter_info {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// 1: changed by an optimizer; 0: a running statistic.
+    int32_t trainable;
+    /// Id of the graph's node it belongs to.
+    int32_t node;
+    /// Always 0.
+    int32_t reserved;
+    /// Shape in PyTorch's layout.
+    mn_shape shape;
+    /// Number of values.
+    int64_t count;
+    /// Name, such as "0.weight".
+    char name[MN_NAME_CAPACITY];
+} mn_parameter_info;
 
 /// Makes an empty graph.
 /// @param graph_out receives the handle; give it back with ::mn_graph_destroy.
@@ -713,153 +828,248 @@ MN_API mn_status mn_graph_create(mn_graph* graph_out);
 /// Destroys a graph. Models made from it are not affected.
 MN_API mn_status mn_graph_destroy(mn_graph graph);
 
-/// Adds an input. A graph's first node must be one; networks of several inputs add the others
-/// wherever they like. Batches feed the first through mn_batch::images and the others through
-/// mn_batch::inputs.
+/// Adds a node. The typed functions below, one an op, call this one.
 /// @param graph the graph.
+/// @param op an ::mn_op.
+/// @param desc the op's descriptor, whose struct_size must be set; not read for an op without one.
+/// @param sources ids of the nodes whose results are read; null for none.
+/// @param source_count number of sources.
+/// @param name name of the node, unique in the graph, at most ::MN_MAX_NODE_NAME bytes; null for
+/// one made from its op and id.
+/// @param node_out receives the node's id.
+MN_API mn_status mn_graph_add(mn_graph graph, int32_t op, const void* desc, const int32_t* sources,
+                              int32_t source_count, const char* name, int32_t* node_out);
+
+/// Tells what a node is. ::mn_graph_add with that op, descriptor and sources makes the same again.
+/// @param node its id; ids count from 0.
+/// @param info_out receives op, shape, sources and more; its struct_size must be set.
+/// @param desc_out receives the op's descriptor, of mn_node_info::desc_size bytes, with what was
+/// left open filled in; its struct_size must be set. Its pointers are valid until the graph is
+/// destroyed. Null where it is not wanted; not written for an op without one.
+MN_API mn_status mn_graph_node(mn_graph graph, int32_t node, mn_node_info* info_out,
+                               void* desc_out);
+
+/// Describes a parameter that a model of the graph would have, without making the model. In the
+/// order of nodes, and of a node's parameters, they are those of ::mn_model_parameter_describe.
+/// @param node the node's id.
+/// @param index which of its parameters, from 0; the running statistics come last.
+/// @param info_out receives the description; its struct_size must be set.
+/// Errors: ::MN_NOT_FOUND when there is no such parameter.
+MN_API mn_status mn_graph_parameter(mn_graph graph, int32_t node, int32_t index,
+                                    mn_parameter_info* info_out);
+
+/// Adds an ::MN_OP_INPUT.
 /// @param shape shape of one image, {C, H, W}, or {F}.
-/// @param name name of the node, unique in the graph; null for one made from its op and id.
-/// @param node_out receives the node's id. This parameter is the same in all functions below.
-MN_API mn_status mn_graph_input(mn_graph graph, const mn_shape* shape, const char* name,
-                                int32_t* node_out);
+static inline mn_status mn_graph_input(mn_graph graph, const mn_shape* shape, const char* name,
+                                       int32_t* node_out) {
+    mn_input_desc desc;
+    desc.struct_size = (uint32_t)sizeof desc;
+    desc.reserved = 0;
+    if (shape) desc.shape = *shape;
+    return mn_graph_add(graph, MN_OP_INPUT, shape ? &desc : NULL, NULL, 0, name, node_out);
+}
 
-/// Adds a normalisation, whose source must be an input: it belongs to how images are read.
-/// uint8 pixels are divided by 255 first, float32 values are taken as they are.
-/// @param source id of the node whose result is read, as in all functions below.
-MN_API mn_status mn_graph_normalize(mn_graph graph, int32_t source, const mn_normalize_desc* desc,
-                                    const char* name, int32_t* node_out);
+/// Adds an ::MN_OP_RESHAPE.
+/// @param shape the new shape, of as many values.
+static inline mn_status mn_graph_reshape(mn_graph graph, int32_t source, const mn_shape* shape,
+                                         const char* name, int32_t* node_out) {
+    mn_reshape_desc desc;
+    desc.struct_size = (uint32_t)sizeof desc;
+    desc.reserved = 0;
+    if (shape) desc.shape = *shape;
+    return mn_graph_add(graph, MN_OP_RESHAPE, shape ? &desc : NULL, &source, 1, name, node_out);
+}
 
-/// Adds a convolution of a {C, H, W} source. Parameters: NAME.weight, NAME.bias, drawn as PyTorch
-/// draws them: uniform in +-1 / sqrt(C / groups * kernel_h * kernel_w).
-MN_API mn_status mn_graph_conv2d(mn_graph graph, int32_t source, const mn_conv2d_desc* desc,
-                                 const char* name, int32_t* node_out);
-
-/// Adds a max pooling of a {C, H, W} source. The first of equal values gets the gradient; a NaN
-/// counts as the largest.
-MN_API mn_status mn_graph_max_pool2d(mn_graph graph, int32_t source, const mn_pool2d_desc* desc,
-                                     const char* name, int32_t* node_out);
-
-/// Adds an average pooling of a {C, H, W} source.
-MN_API mn_status mn_graph_avg_pool2d(mn_graph graph, int32_t source, const mn_pool2d_desc* desc,
-                                     const char* name, int32_t* node_out);
-
-/// Adds a mean over height and width, {C, H, W} to {C, 1, 1}.
-MN_API mn_status mn_graph_global_avg_pool2d(mn_graph graph, int32_t source, const char* name,
-                                            int32_t* node_out);
-
-/// Adds a linear layer to an {F} source. Parameters: NAME.weight, NAME.bias, drawn as PyTorch
-/// draws them: uniform in +-1 / sqrt(F).
-MN_API mn_status mn_graph_linear(mn_graph graph, int32_t source, const mn_linear_desc* desc,
-                                 const char* name, int32_t* node_out);
-
-/// Adds an elementwise activation.
-MN_API mn_status mn_graph_activation(mn_graph graph, int32_t source, const mn_activation_desc* desc,
-                                     const char* name, int32_t* node_out);
-
-/// Adds a flattening, {C, H, W} to {C * H * W}, in that order.
-MN_API mn_status mn_graph_flatten(mn_graph graph, int32_t source, const char* name,
-                                  int32_t* node_out);
-
-/// Adds a softmax over the features of an {F} source.
-MN_API mn_status mn_graph_softmax(mn_graph graph, int32_t source, const char* name,
-                                  int32_t* node_out);
-
-/// Adds a logarithm of the softmax over the features of an {F} source.
-MN_API mn_status mn_graph_log_softmax(mn_graph graph, int32_t source, const char* name,
-                                      int32_t* node_out);
-
-/// Adds a transposed convolution of a {C, H, W} source. Parameters: NAME.weight, NAME.bias.
-MN_API mn_status mn_graph_conv_transpose2d(mn_graph graph, int32_t source,
-                                           const mn_conv_transpose2d_desc* desc, const char* name,
-                                           int32_t* node_out);
-
-/// Adds a padding of a {C, H, W} source.
-MN_API mn_status mn_graph_pad2d(mn_graph graph, int32_t source, const mn_pad2d_desc* desc,
-                                const char* name, int32_t* node_out);
-
-/// Adds the reverse of a max pooling: each value goes where the maximum of its window stood, the
-/// rest is zero; the result has the shape of the pooling's source.
+/// Adds an ::MN_OP_MAX_UNPOOL2D.
 /// @param source id of the node whose values are put back, of the pooling's result's shape.
 /// @param pool id of the ::MN_OP_MAX_POOL2D node.
-MN_API mn_status mn_graph_max_unpool2d(mn_graph graph, int32_t source, int32_t pool,
-                                       const char* name, int32_t* node_out);
+static inline mn_status mn_graph_max_unpool2d(mn_graph graph, int32_t source, int32_t pool,
+                                              const char* name, int32_t* node_out) {
+    int32_t sources[2];
+    sources[0] = source;
+    sources[1] = pool;
+    return mn_graph_add(graph, MN_OP_MAX_UNPOOL2D, NULL, sources, 2, name, node_out);
+}
 
-/// Adds an average pooling of a {C, H, W} source to a given size.
-MN_API mn_status mn_graph_adaptive_avg_pool2d(mn_graph graph, int32_t source,
-                                              const mn_adaptive_pool2d_desc* desc, const char* name,
-                                              int32_t* node_out);
+// The others, written by `./build.sh bindings` from native/graph/ops.def.
+// <generated>
 
-/// Adds a max pooling of a {C, H, W} source to a given size.
-MN_API mn_status mn_graph_adaptive_max_pool2d(mn_graph graph, int32_t source,
-                                              const mn_adaptive_pool2d_desc* desc, const char* name,
-                                              int32_t* node_out);
+/// Adds an ::MN_OP_NORMALIZE.
+static inline mn_status mn_graph_normalize(mn_graph graph, int32_t source,
+                                           const mn_normalize_desc* desc, const char* name,
+                                           int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_NORMALIZE, desc, &source, 1, name, node_out);
+}
 
-/// Adds an enlargement of a {C, H, W} source.
-MN_API mn_status mn_graph_upsample(mn_graph graph, int32_t source, const mn_upsample_desc* desc,
-                                   const char* name, int32_t* node_out);
+/// Adds an ::MN_OP_CONV2D.
+static inline mn_status mn_graph_conv2d(mn_graph graph, int32_t source, const mn_conv2d_desc* desc,
+                                        const char* name, int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_CONV2D, desc, &source, 1, name, node_out);
+}
 
-/// Adds a batch normalisation. Parameters: NAME.weight (ones) and NAME.bias (zeros) if affine;
-/// running statistics, which are not trained: NAME.running_mean (zeros), NAME.running_var (ones)
-/// and NAME.num_batches_tracked (one value, the number of training batches seen).
-MN_API mn_status mn_graph_batch_norm(mn_graph graph, int32_t source, const mn_batch_norm_desc* desc,
-                                     const char* name, int32_t* node_out);
+/// Adds an ::MN_OP_MAX_POOL2D.
+static inline mn_status mn_graph_max_pool2d(mn_graph graph, int32_t source,
+                                            const mn_pool2d_desc* desc, const char* name,
+                                            int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_MAX_POOL2D, desc, &source, 1, name, node_out);
+}
 
-/// Adds a layer normalisation. Parameters if affine: NAME.weight (ones), NAME.bias (zeros).
-MN_API mn_status mn_graph_layer_norm(mn_graph graph, int32_t source, const mn_layer_norm_desc* desc,
-                                     const char* name, int32_t* node_out);
+/// Adds an ::MN_OP_AVG_POOL2D.
+static inline mn_status mn_graph_avg_pool2d(mn_graph graph, int32_t source,
+                                            const mn_pool2d_desc* desc, const char* name,
+                                            int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_AVG_POOL2D, desc, &source, 1, name, node_out);
+}
 
-/// Adds a group normalisation of a {C, H, W} source. Parameters if affine: NAME.weight (ones),
-/// NAME.bias (zeros).
-MN_API mn_status mn_graph_group_norm(mn_graph graph, int32_t source, const mn_group_norm_desc* desc,
-                                     const char* name, int32_t* node_out);
+/// Adds an ::MN_OP_GLOBAL_AVG_POOL2D.
+static inline mn_status mn_graph_global_avg_pool2d(mn_graph graph, int32_t source, const char* name,
+                                                   int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_GLOBAL_AVG_POOL2D, NULL, &source, 1, name, node_out);
+}
 
-/// Adds a local response normalisation of a {C, H, W} source.
-MN_API mn_status mn_graph_local_response_norm(mn_graph graph, int32_t source,
-                                              const mn_local_response_norm_desc* desc,
-                                              const char* name, int32_t* node_out);
+/// Adds an ::MN_OP_LINEAR.
+static inline mn_status mn_graph_linear(mn_graph graph, int32_t source, const mn_linear_desc* desc,
+                                        const char* name, int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_LINEAR, desc, &source, 1, name, node_out);
+}
 
-/// Adds a dropout.
-MN_API mn_status mn_graph_dropout(mn_graph graph, int32_t source, const mn_dropout_desc* desc,
-                                  const char* name, int32_t* node_out);
+/// Adds an ::MN_OP_ACTIVATION.
+static inline mn_status mn_graph_activation(mn_graph graph, int32_t source,
+                                            const mn_activation_desc* desc, const char* name,
+                                            int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_ACTIVATION, desc, &source, 1, name, node_out);
+}
 
-/// Adds an elementwise operation of two sources.
-/// @param left id of the first node.
-/// @param right id of the second node.
-MN_API mn_status mn_graph_binary(mn_graph graph, int32_t left, int32_t right,
-                                 const mn_binary_desc* desc, const char* name, int32_t* node_out);
+/// Adds an ::MN_OP_FLATTEN.
+static inline mn_status mn_graph_flatten(mn_graph graph, int32_t source, const char* name,
+                                         int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_FLATTEN, NULL, &source, 1, name, node_out);
+}
 
-/// Adds a concatenation along the channels, or the features.
-/// @param sources ids of the nodes; all other dimensions agree.
-/// @param source_count number of sources, 2 to 8.
-MN_API mn_status mn_graph_concat(mn_graph graph, const int32_t* sources, int32_t source_count,
-                                 const char* name, int32_t* node_out);
+/// Adds an ::MN_OP_SOFTMAX.
+static inline mn_status mn_graph_softmax(mn_graph graph, int32_t source, const char* name,
+                                         int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_SOFTMAX, NULL, &source, 1, name, node_out);
+}
 
-/// Adds a choice of a range of channels, or of features.
-MN_API mn_status mn_graph_slice(mn_graph graph, int32_t source, const mn_slice_desc* desc,
-                                const char* name, int32_t* node_out);
+/// Adds an ::MN_OP_CONV_TRANSPOSE2D.
+static inline mn_status mn_graph_conv_transpose2d(mn_graph graph, int32_t source,
+                                                  const mn_conv_transpose2d_desc* desc,
+                                                  const char* name, int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_CONV_TRANSPOSE2D, desc, &source, 1, name, node_out);
+}
 
-/// Adds a trainable factor for each channel of a {C, H, W} source.
-MN_API mn_status mn_graph_scale(mn_graph graph, int32_t source, const mn_scale_desc* desc,
-                                const char* name, int32_t* node_out);
+/// Adds an ::MN_OP_PAD2D.
+static inline mn_status mn_graph_pad2d(mn_graph graph, int32_t source, const mn_pad2d_desc* desc,
+                                       const char* name, int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_PAD2D, desc, &source, 1, name, node_out);
+}
 
-/// Adds a shuffle of the channels of a {C, H, W} source.
-MN_API mn_status mn_graph_channel_shuffle(mn_graph graph, int32_t source,
-                                          const mn_channel_shuffle_desc* desc, const char* name,
-                                          int32_t* node_out);
+/// Adds an ::MN_OP_ADAPTIVE_AVG_POOL2D.
+static inline mn_status mn_graph_adaptive_avg_pool2d(mn_graph graph, int32_t source,
+                                                     const mn_adaptive_pool2d_desc* desc,
+                                                     const char* name, int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_ADAPTIVE_AVG_POOL2D, desc, &source, 1, name, node_out);
+}
 
-/// Adds a change of shape; the values keep their order (C, then H, then W).
-/// @param shape the new shape, of as many values.
-MN_API mn_status mn_graph_reshape(mn_graph graph, int32_t source, const mn_shape* shape,
-                                  const char* name, int32_t* node_out);
+/// Adds an ::MN_OP_ADAPTIVE_MAX_POOL2D.
+static inline mn_status mn_graph_adaptive_max_pool2d(mn_graph graph, int32_t source,
+                                                     const mn_adaptive_pool2d_desc* desc,
+                                                     const char* name, int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_ADAPTIVE_MAX_POOL2D, desc, &source, 1, name, node_out);
+}
 
-/// Adds an embedding of an {L} source.
-MN_API mn_status mn_graph_embedding(mn_graph graph, int32_t source, const mn_embedding_desc* desc,
-                                    const char* name, int32_t* node_out);
+/// Adds an ::MN_OP_UPSAMPLE.
+static inline mn_status mn_graph_upsample(mn_graph graph, int32_t source,
+                                          const mn_upsample_desc* desc, const char* name,
+                                          int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_UPSAMPLE, desc, &source, 1, name, node_out);
+}
 
-/// Describes a node.
-/// @param node its id.
-/// @param info_out receives the description; its struct_size must be set.
-MN_API mn_status mn_graph_describe(mn_graph graph, int32_t node, mn_node_info* info_out);
+/// Adds an ::MN_OP_BATCH_NORM.
+static inline mn_status mn_graph_batch_norm(mn_graph graph, int32_t source,
+                                            const mn_batch_norm_desc* desc, const char* name,
+                                            int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_BATCH_NORM, desc, &source, 1, name, node_out);
+}
+
+/// Adds an ::MN_OP_LAYER_NORM.
+static inline mn_status mn_graph_layer_norm(mn_graph graph, int32_t source,
+                                            const mn_layer_norm_desc* desc, const char* name,
+                                            int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_LAYER_NORM, desc, &source, 1, name, node_out);
+}
+
+/// Adds an ::MN_OP_GROUP_NORM.
+static inline mn_status mn_graph_group_norm(mn_graph graph, int32_t source,
+                                            const mn_group_norm_desc* desc, const char* name,
+                                            int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_GROUP_NORM, desc, &source, 1, name, node_out);
+}
+
+/// Adds an ::MN_OP_LOCAL_RESPONSE_NORM.
+static inline mn_status mn_graph_local_response_norm(mn_graph graph, int32_t source,
+                                                     const mn_local_response_norm_desc* desc,
+                                                     const char* name, int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_LOCAL_RESPONSE_NORM, desc, &source, 1, name, node_out);
+}
+
+/// Adds an ::MN_OP_LOG_SOFTMAX.
+static inline mn_status mn_graph_log_softmax(mn_graph graph, int32_t source, const char* name,
+                                             int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_LOG_SOFTMAX, NULL, &source, 1, name, node_out);
+}
+
+/// Adds an ::MN_OP_DROPOUT.
+static inline mn_status mn_graph_dropout(mn_graph graph, int32_t source,
+                                         const mn_dropout_desc* desc, const char* name,
+                                         int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_DROPOUT, desc, &source, 1, name, node_out);
+}
+
+/// Adds an ::MN_OP_BINARY.
+static inline mn_status mn_graph_binary(mn_graph graph, int32_t left, int32_t right,
+                                        const mn_binary_desc* desc, const char* name,
+                                        int32_t* node_out) {
+    int32_t sources[2];
+    sources[0] = left;
+    sources[1] = right;
+    return mn_graph_add(graph, MN_OP_BINARY, desc, sources, 2, name, node_out);
+}
+
+/// Adds an ::MN_OP_CONCAT.
+static inline mn_status mn_graph_concat(mn_graph graph, const int32_t* sources,
+                                        int32_t source_count, const char* name, int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_CONCAT, NULL, sources, source_count, name, node_out);
+}
+
+/// Adds an ::MN_OP_SLICE.
+static inline mn_status mn_graph_slice(mn_graph graph, int32_t source, const mn_slice_desc* desc,
+                                       const char* name, int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_SLICE, desc, &source, 1, name, node_out);
+}
+
+/// Adds an ::MN_OP_SCALE.
+static inline mn_status mn_graph_scale(mn_graph graph, int32_t source, const mn_scale_desc* desc,
+                                       const char* name, int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_SCALE, desc, &source, 1, name, node_out);
+}
+
+/// Adds an ::MN_OP_CHANNEL_SHUFFLE.
+static inline mn_status mn_graph_channel_shuffle(mn_graph graph, int32_t source,
+                                                 const mn_channel_shuffle_desc* desc,
+                                                 const char* name, int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_CHANNEL_SHUFFLE, desc, &source, 1, name, node_out);
+}
+
+/// Adds an ::MN_OP_EMBEDDING.
+static inline mn_status mn_graph_embedding(mn_graph graph, int32_t source,
+                                           const mn_embedding_desc* desc, const char* name,
+                                           int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_EMBEDDING, desc, &source, 1, name, node_out);
+}
+
+// </generated>
 
 // ---------------------------------------------------------------------------------------------
 // Data sets and batches
@@ -869,7 +1079,16 @@ MN_API mn_status mn_graph_describe(mn_graph graph, int32_t node, mn_node_info* i
 typedef uint64_t mn_dataset;
 
 /// Types of elements.
-enum mn_dtype { MN_FLOAT32 = 0, MN_UINT8 = 1 };
+enum mn_dtype {
+    /// Numbers of 32 bits, IEEE 754.
+    MN_FLOAT32 = 0,
+    /// 0 to 255, as in pictures.
+    MN_UINT8 = 1,
+    /// Whole numbers of 32 bits, as of labels and indices.
+    MN_INT32 = 2,
+    /// The upper half of a float32. No value has it yet.
+    MN_BFLOAT16 = 3
+};
 
 /// Flags of ::mn_dataset_desc.
 enum mn_dataset_flag {
@@ -900,7 +1119,7 @@ typedef struct mn_dataset_desc {
     uint32_t reserved;
 } mn_dataset_desc;
 
-/// What a batch feeds to one of a network's inputs after the first.
+/// The part of a batch for one of the network's inputs after the first.
 typedef struct mn_batch_input {
     /// Size of this struct in bytes.
     uint32_t struct_size;
@@ -917,7 +1136,7 @@ typedef struct mn_batch_input {
 } mn_batch_input;
 
 /// One batch: either contiguous images, or indices into a data set. Both feed the network's first
-/// input; what the others get stands in `inputs`.
+/// input; `inputs` has the images of the others.
 typedef struct mn_batch {
     /// Size of this struct in bytes.
     uint32_t struct_size;
@@ -1004,25 +1223,7 @@ typedef struct mn_model_desc {
     int32_t reserved;
 } mn_model_desc;
 
-/// A parameter of a model.
-typedef struct mn_parameter_info {
-    /// Size of this struct in bytes.
-    uint32_t struct_size;
-    /// 1: changed by an optimizer; 0: a running statistic.
-    int32_t trainable;
-    /// Id of the graph's node it belongs to.
-    int32_t node;
-    /// Always 0.
-    int32_t reserved;
-    /// Shape in PyTorch's layout.
-    mn_shape shape;
-    /// Number of values.
-    int64_t count;
-    /// Name, such as "0.weight".
-    char name[MN_NAME_CAPACITY];
-} mn_parameter_info;
-
-/// What ::mn_model_read and ::mn_model_write copy.
+/// The parts of a parameter that ::mn_model_read and ::mn_model_write copy.
 enum mn_parameter_part {
     /// The parameter itself. A NAME.num_batches_tracked is a whole number, of which one float holds
     /// no more than 24 bits: with a buffer of 2 values it is read and written as their sum, exactly
@@ -1217,7 +1418,7 @@ MN_API mn_status mn_model_write_all(mn_model model, const mn_parameter_write* wr
 
 /// Runs the network without training (inference).
 /// @param batch the images; labels are not read.
-/// @param outputs which results are wanted, and where they go.
+/// @param outputs the requested results and their buffers.
 /// @param output_count number of them.
 MN_API mn_status mn_model_forward(mn_model model, const mn_batch* batch, const mn_output* outputs,
                                   int32_t output_count);
@@ -1233,7 +1434,7 @@ MN_API mn_status mn_model_evaluate(mn_model model, const mn_batch* batch, const 
 enum mn_profile_direction {
     MN_PROFILE_FORWARD = 0,
     MN_PROFILE_BACKWARD = 1,
-    /// What a training step does to parameters: the optimizer's update, and forms derived from
+    /// The work of a training step on parameters: the optimizer's update, and forms derived from
     /// them.
     MN_PROFILE_UPDATE = 2
 };
@@ -1266,24 +1467,25 @@ typedef struct mn_profile_entry {
     char kernel[MN_NAME_CAPACITY];
 } mn_profile_entry;
 
-/// Runs a batch as ::mn_model_forward does and tells where the time goes: one entry for each
-/// operation, in the order of execution. Each is waited for, which costs a little.
-/// @param entries receives them, the struct_size of each must be set; null: nothing is run, only
-/// their number is told.
+/// Runs a batch as ::mn_model_forward does and measures it: one entry for each operation, in the
+/// order of execution. Waiting for each operation costs a little.
+/// @param entries receives them, the struct_size of each must be set; null: nothing runs, and
+/// only their number is returned.
 /// @param entry_count number of `entries`: as many as the model has.
 /// @param count_out receives the number that the model has.
 /// Errors: ::MN_INVALID_ARGUMENT for another number of entries, and those of ::mn_model_forward.
 MN_API mn_status mn_model_profile(mn_model model, const mn_batch* batch, mn_profile_entry* entries,
                                   int32_t entry_count, int32_t* count_out);
 
-/// What the model's inference plan holds (one execution of it).
+/// The memory of the model's inference plan (of one execution).
 MN_API mn_status mn_model_memory_plan(mn_model model, mn_memory_plan* plan_out);
 
 // ---------------------------------------------------------------------------------------------
 // Trainers
 // ---------------------------------------------------------------------------------------------
 
-/// The right to train a model, with the training plan. A model has one at a time.
+/// A training session: owns the training plan, gradients and optimizer state. A model has one at a
+/// time.
 typedef uint64_t mn_trainer;
 
 /// Kinds of optimizer.
@@ -1362,7 +1564,7 @@ typedef struct mn_trainer_desc {
     uint32_t flags;
     /// The optimizer.
     const mn_optimizer_desc* optimizer;
-    /// Parameters that are trained otherwise than the optimizer says, each at most once; or null.
+    /// Parameters with settings of their own, each at most once; or null.
     const mn_parameter_options* options;
     /// Number of `options`.
     int32_t option_count;
@@ -1423,7 +1625,7 @@ typedef struct mn_step_sums {
 MN_API mn_status mn_trainer_begin_step(mn_trainer trainer, const mn_batch* batch);
 
 /// Waits for the steps begun and gives the sums over all of them.
-/// @param restart 1: the sums start anew after this call; 0: they go on.
+/// @param restart 1: resets the sums after this call; 0: keeps them.
 /// @param sums_out receives the sums; its struct_size must be set.
 MN_API mn_status mn_trainer_step_sums(mn_trainer trainer, int32_t restart, mn_step_sums* sums_out);
 
@@ -1446,14 +1648,15 @@ MN_API mn_status mn_trainer_clear(mn_trainer trainer);
 /// @param learning_rate finite and not negative.
 MN_API mn_status mn_trainer_set_learning_rate(mn_trainer trainer, float learning_rate);
 
-/// How far a training has come. With the parameters and the optimizer's moments (::mn_model_read)
-/// it is all that another trainer of another model needs to go on with the same bits.
+/// How far a training has come. With the parameters, the optimizer's moments (::mn_model_read) and
+/// the parameters' own counters (::mn_trainer_get_updates) it is all that another trainer of
+/// another model needs to go on with the same bits.
 typedef struct mn_training_progress {
     /// Size of this struct in bytes.
     uint32_t struct_size;
     /// The learning rate, finite and not negative.
     float learning_rate;
-    /// Updates made, not negative; Adam's corrections follow from it.
+    /// Updates made, not negative.
     int64_t updates;
     /// Batches seen, not negative; the random numbers of dropout follow from it and the model's
     /// seed.
@@ -1465,8 +1668,25 @@ typedef struct mn_training_progress {
 MN_API mn_status mn_trainer_get_progress(mn_trainer trainer, mn_training_progress* progress_out);
 
 /// Sets how far a training has come: what ::mn_trainer_get_progress told of another trainer. The
-/// moments are written with ::mn_model_write. Accumulated gradients stay.
+/// moments are written with ::mn_model_write. Accumulated gradients stay. Every parameter counts as
+/// updated so often; ::mn_trainer_set_updates says otherwise.
 MN_API mn_status mn_trainer_set_progress(mn_trainer trainer, const mn_training_progress* progress);
+
+/// Tells how often each parameter was updated, as PyTorch's optimizers keep it: Adam's corrections
+/// follow from a parameter's own number, which stands still while it is frozen. 0 for a running
+/// statistic.
+/// @param updates receives a number for each of the model's parameters.
+/// @param parameter_count their number, as ::mn_model_parameter_count tells.
+MN_API mn_status mn_trainer_get_updates(mn_trainer trainer, int64_t* updates,
+                                        int32_t parameter_count);
+
+/// Sets how often each parameter was updated: what ::mn_trainer_get_updates told of another
+/// trainer. Call it after ::mn_trainer_set_progress.
+/// @param updates a number for each of the model's parameters, not negative; 0 for a running
+/// statistic.
+/// @param parameter_count their number.
+MN_API mn_status mn_trainer_set_updates(mn_trainer trainer, const int64_t* updates,
+                                        int32_t parameter_count);
 
 /// Copies the gradient of the last batch's loss by an input, count x shape of the input, taken
 /// after its normalisation. Needs ::MN_TRAINER_INPUT_GRADIENT.
@@ -1476,12 +1696,12 @@ MN_API mn_status mn_trainer_set_progress(mn_trainer trainer, const mn_training_p
 MN_API mn_status mn_trainer_input_gradient(mn_trainer trainer, int32_t node, float* values,
                                            uint64_t value_count);
 
-/// Makes a step as ::mn_trainer_step does and tells where the time goes, as ::mn_model_profile.
+/// Makes a step as ::mn_trainer_step does and measures it, as ::mn_model_profile.
 MN_API mn_status mn_trainer_profile(mn_trainer trainer, const mn_batch* batch,
                                     mn_profile_entry* entries, int32_t entry_count,
                                     int32_t* count_out);
 
-/// What the training plan and its model hold.
+/// The memory of the training plan and its model.
 MN_API mn_status mn_trainer_memory_plan(mn_trainer trainer, mn_memory_plan* plan_out);
 
 #ifdef __cplusplus

@@ -10,9 +10,11 @@ namespace mn {
 
 void fold_batch_norm(Program& program, const BackendQuery& backend) {
     if (program.training) return;
+    const Readers readers(program);
+    std::vector<bool> gone(program.operations.size());
     for (size_t i = 0; i < program.operations.size(); i++) {
         if (!(traits_of(program.operations[i].op).post_ops & kPostNorm)) continue;
-        const int32_t reader = only_reader(program, program.operations[i].dst);
+        const int32_t reader = readers.only(program.operations[i].dst);
         if (reader < 0 || traits_of(program.operations[reader].op).post_op != kPostNorm) continue;
         const Operation& norm = program.operations[reader];
         Operation folded = program.operations[i];
@@ -25,8 +27,9 @@ void fold_batch_norm(Program& program, const BackendQuery& backend) {
         folded.dst = norm.dst;
         if (!backend.query(program.node(folded), MNB_FORWARD_INFERENCE).supported) continue;
         program.operations[i] = std::move(folded);
-        program.operations.erase(program.operations.begin() + reader);
+        gone[reader] = true;
     }
+    remove_operations(program, gone);
 }
 
 }  // namespace mn

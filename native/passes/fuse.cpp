@@ -14,20 +14,26 @@ namespace {
 
 class Fuser {
 public:
-    Fuser(Program& program, const BackendQuery& backend) : program_(program), backend_(backend) {}
+    Fuser(Program& program, const BackendQuery& backend)
+        : program_(program),
+          backend_(backend),
+          readers_(program),
+          gone_(program.operations.size()) {}
 
     void run() {
         for (size_t i = 0; i < program_.operations.size(); i++) {
+            if (gone_[i]) continue;
             const uint32_t post_ops = traits_of(program_.operations[i].op).post_ops;
             if (post_ops & kPostActivation) absorb(i, kPostActivation);
             if (post_ops & kPostPool) absorb(i, kPostPool);
         }
+        remove_operations(program_, gone_);
     }
 
 private:
     // Tries to take the only reader of operation i's result into it.
     void absorb(size_t i, PostOp post_op) {
-        const int32_t reader = only_reader(program_, program_.operations[i].dst);
+        const int32_t reader = readers_.only(program_.operations[i].dst);
         if (reader < 0 || traits_of(program_.operations[reader].op).post_op != post_op) return;
         const Operation& next = program_.operations[reader];
         Operation fused = program_.operations[i];
@@ -43,7 +49,7 @@ private:
         fused.dst = next.dst;
         if (!supported(fused)) return;
         program_.operations[i] = std::move(fused);
-        program_.operations.erase(program_.operations.begin() + reader);
+        gone_[reader] = true;
     }
 
     bool supported(const Operation& operation) const {
@@ -56,6 +62,8 @@ private:
 
     Program& program_;
     const BackendQuery& backend_;
+    const Readers readers_;
+    std::vector<bool> gone_;
 };
 
 }  // namespace

@@ -14,8 +14,8 @@
 namespace mn {
 namespace {
 
-// Whether a change of that source changes the result: an index or the place of a maximum does not,
-// but in jumps.
+// Whether the operation is differentiable in this source. Embedding indices and unpooling positions
+// are not: the result is piecewise constant in them.
 bool is_differentiable(const Operation& operation, size_t source) {
     return traits_of(operation.op).differentiable_sources >> source & 1;
 }
@@ -35,8 +35,11 @@ public:
         gradients_.resize(program_.storage_count);
         recomputed_.assign(program_.storage_count, -1);
         requires_.assign(program_.storage_count, false);
-        for (const Operation& operation : program_.operations) {
+        makers_.assign(program_.storage_count, -1);
+        for (size_t i = 0; i < count; i++) {
+            const Operation& operation = program_.operations[i];
             if (operation.dst < 0) continue;
+            makers_[storage(operation.dst)] = static_cast<int32_t>(i);
             bool required =
                 std::any_of(operation.wants_diff_params.begin(), operation.wants_diff_params.end(),
                             [](bool b) { return b; });
@@ -91,8 +94,9 @@ private:
         if (!aliases || !aliases(operation.desc, s)) return false;
         const mnb_tensor& source = program_.values[operation.sources[s]].tensor;
         const mnb_tensor& dst = program_.values[operation.dst].tensor;
-        return source.c == dst.c && source.h == dst.h && source.w == dst.w && source.sc == dst.sc &&
-               source.sh == dst.sh && source.sw == dst.sw;
+        return source.rank == dst.rank &&
+               std::equal(source.dims, source.dims + source.rank, dst.dims) &&
+               std::equal(source.strides, source.strides + source.rank, dst.strides);
     }
 
     // New values for the gradients of the sources that need one.
@@ -123,8 +127,10 @@ private:
             Operation sum;
             sum.op = MNB_OP_SUM;
             sum.name = "sum of gradients";
-            sum.sources = {total, part};
-            sum.dst = program_.add_value(mnb_tensor(program_.values[total].tensor));
+            // A reader of another shape has left the elements in the same order.
+            const mnb_tensor tensor = program_.values[total].tensor;
+            sum.sources = {total, program_.add_view(tensor, part)};
+            sum.dst = program_.add_value(tensor);
             total = sum.dst;
             program_.operations.push_back(std::move(sum));
             push({static_cast<int32_t>(program_.operations.size()) - 1, MNB_FORWARD_INFERENCE});
@@ -162,10 +168,7 @@ private:
     }
 
     int32_t make_recomputed(int32_t from) {
-        int32_t maker = -1;
-        for (size_t i = 0; i < program_.operations.size(); i++)
-            if (program_.operations[i].dst >= 0 && storage(program_.operations[i].dst) == from)
-                maker = static_cast<int32_t>(i);
+        const int32_t maker = makers_[from];
         if (maker < 0) return -1;
         Operation operation = program_.operations[maker];
         operation.op = traits_of(operation.op).recompute_op;
@@ -182,6 +185,7 @@ private:
 
     Program& program_;
     const BackendQuery& backend_;
+    std::vector<int32_t> makers_;                  // of a storage: the operation that fills it
     std::vector<int32_t> recomputed_;              // of a storage: its recomputed value, or -1
     std::vector<std::vector<int32_t>> gradients_;  // of a storage, one a reader
     std::vector<bool> requires_;                   // of a storage: does it need a gradient?

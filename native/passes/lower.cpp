@@ -1,23 +1,14 @@
 // Nodes become operations on values. Input and normalisation become one load, so that the first
-// operation reads pixels; a flattening becomes a view of its source, and so do a dropout that drops
-// nothing and a reshaping that moves nothing.
-
-#include <algorithm>
-#include <cstddef>
+// operation reads pixels; a dropout that drops nothing is its source.
+//
+// A change of shape costs nothing where its reader takes the elements one by one: that reads the
+// source as it is, in whatever layout. Others read an MNB_OP_VIEW.
 
 #include "graph/ops.h"
 #include "passes/program.h"
 
 namespace mn {
 namespace {
-
-mnb_tensor tensor_of(const mn_shape& shape) {
-    // A sequence {C, L} is an image of one row.
-    if (shape.rank == 2) return dense_tensor(shape.dims[0], 1, shape.dims[1], false, MNB_NCHW);
-    return shape.rank == 3
-               ? dense_tensor(shape.dims[0], shape.dims[1], shape.dims[2], false, MNB_NCHW)
-               : dense_tensor(element_count(shape), 1, 1, true, MNB_NCHW);
-}
 
 std::vector<bool> needed_nodes(const Graph& graph, const LowerOptions& options) {
     std::vector<bool> needed(graph.size(), options.whole_graph);
@@ -29,23 +20,14 @@ std::vector<bool> needed_nodes(const Graph& graph, const LowerOptions& options) 
     return needed;
 }
 
-// Logical dimensions of a parameter; its layout is chosen later. The weights of a linear layer see
-// the image that was flattened.
-mnb_param param_of(const ParameterSpec& spec, const mnb_tensor& source, bool image_seen) {
-    mnb_param param{};
-    param.layout = MNB_PARAM_PLAIN;
-    param.role = !spec.trainable ? MNB_STATISTIC : spec.bias ? MNB_BIAS : MNB_WEIGHT;
-    param.o = spec.shape.dims[0];
-    param.i = param.h = param.w = 1;
-    if (image_seen && !spec.bias) {
-        param.i = source.c, param.h = source.h, param.w = source.w;
-        return param;
-    }
-    // The last dimension of a one-dimensional convolution's weights is the width.
-    if (spec.shape.rank > 1) param.i = spec.shape.dims[1];
-    if (spec.shape.rank == 3) param.w = spec.shape.dims[2];
-    if (spec.shape.rank == 4) param.h = spec.shape.dims[2], param.w = spec.shape.dims[3];
-    return param;
+// The shape that a parameter is stored in. Weights that have an input for each element, O x I,
+// become O x C x H x W, so that they can be stored in the order of the source's elements.
+mn_shape stored_shape(const ParameterSpec& spec, const mnb_tensor& source, bool by_element) {
+    mn_shape shape = spec.shape;
+    if (!by_element || spec.bias || source.rank == 1) return shape;
+    shape.rank = 1 + source.rank;
+    std::copy_n(source.dims, source.rank, shape.dims + 1);
+    return shape;
 }
 
 // What of the backend's ops computes a loss.
@@ -61,142 +43,165 @@ int32_t loss_op(int32_t kind) {
     }
 }
 
-// A reshaping between values of one channel or one pixel, whose elements keep their places, becomes
-// a view. Not where its source has other readers: the sum of their gradients would be of two
-// shapes.
-void view_reshapes(Program& program) {
-    for (size_t i = 0; i < program.operations.size();) {
-        const Operation& operation = program.operations[i];
-        const auto is_row = [&](int32_t value) {
-            return layout_is_trivial(program.values[value].tensor);
-        };
-        if (!traits_of(operation.op).order_kept || !is_row(operation.sources[0]) ||
-            !is_row(operation.dst) ||
-            only_reader(program, operation.sources[0]) != static_cast<int32_t>(i)) {
-            i++;
-            continue;
-        }
-        const int32_t from = program.values[operation.dst].storage;
-        const int32_t to = program.values[operation.sources[0]].storage;
-        for (Value& value : program.values)
-            if (value.storage == from) value.storage = to;
-        program.operations.erase(program.operations.begin() + static_cast<std::ptrdiff_t>(i));
+class GraphLowering {
+public:
+    GraphLowering(const Graph& graph, const LowerOptions& options)
+        : graph_(graph), options_(options) {
+        program_.training = options.training;
+        program_.max_batch = options.max_batch;
+        program_.precision = options.precision;
+        program_.input_gradients.assign(graph.inputs().size(), -1);
+        results_.resize(graph.size());
+        load_of_.assign(graph.size(), -1);
+        input_of_.assign(graph.size(), -1);
+        for (size_t i = 0; i < graph.inputs().size(); i++)
+            input_of_[graph.inputs()[i]] = static_cast<int32_t>(i);
     }
-}
 
-}  // namespace
+    Program run() {
+        const std::vector<bool> needed = needed_nodes(graph_, options_);
+        int32_t first_param = 0;
+        for (int32_t id = 0; id < graph_.size(); id++) {
+            const Node& node = graph_.node(id);
+            if (needed[id]) lower(node, first_param);
+            first_param += static_cast<int32_t>(node.parameters.size());
+        }
+        for (int32_t output : options_.outputs) program_.outputs.push_back(results_[output].value);
+        for (const mn_loss_desc& loss : options_.losses) add_loss(loss);
+        if (!options_.whole_graph) remove_unread_loads();
+        return std::move(program_);
+    }
 
-Program lower(const Graph& graph, const LowerOptions& options) {
-    Program program;
-    program.training = options.training;
-    program.max_batch = options.max_batch;
-    program.precision = options.precision;
-    program.input_gradients.assign(graph.inputs().size(), -1);
-    const std::vector<bool> needed = needed_nodes(graph, options);
+private:
+    // Where a node's result is: in a value of its shape, or of another, whose elements it is in
+    // order.
+    struct Result {
+        int32_t value = -1;
+        bool has_other_shape = false;
+    };
 
-    std::vector<int32_t> value_of(graph.size(), -1);
-    int32_t next_param = 0;
-    for (int32_t id = 0; id < graph.size(); id++) {
-        const Node& node = graph.node(id);
-        const int32_t first_param = next_param;
-        next_param += static_cast<int32_t>(node.parameters.size());
-        if (!needed[id]) continue;
-
+    void lower(const Node& node, int32_t first_param) {
         const Traits& traits = traits_of(node.op);
-        if (traits.lowering == Lowering::kView) {
-            const int32_t source = value_of[node.sources[0]];
-            mnb_tensor view = program.values[source].tensor;
-            view.flat = 1;
-            value_of[id] = program.add_view(view, source);
-            continue;
-        }
+        if (traits.lowering == Lowering::kView)
+            results_[node.id] = {results_[node.sources[0]].value, true};
+        else if (traits.is_identity && traits.is_identity(node.desc, options_.training))
+            results_[node.id] = results_[node.sources[0]];
+        else if (traits.lowering == Lowering::kNormalizedLoad)
+            add_normalized_load(node);
+        else
+            add_operation(node, first_param);
+    }
 
-        if (traits.is_identity && traits.is_identity(node.desc, options.training)) {
-            const int32_t source = value_of[node.sources[0]];
-            value_of[id] = program.add_view(mnb_tensor(program.values[source].tensor), source);
-            continue;
-        }
+    // The load is the input's. Its value, unnormalised, may be wanted as well.
+    void add_normalized_load(const Node& node) {
+        Operation load = program_.operations[load_of_[node.sources[0]]];
+        load.mean = node.mean;
+        load.std = node.std;
+        load.desc.normalize.channels = static_cast<int32_t>(node.mean.size());
+        load.name = node.name;
+        load.dst = program_.add_value(dense_tensor(node.shape, MNB_NCHW));
+        results_[node.id].value = load.dst;
+        program_.operations.push_back(std::move(load));
+    }
 
-        if (traits.lowering == Lowering::kNormalizedLoad) {
-            // The load is the input's. Its value, unnormalised, may be wanted as well.
-            Operation load = *std::find_if(
-                program.operations.begin(), program.operations.end(), [&](const Operation& other) {
-                    return other.op == MNB_OP_LOAD && other.node == node.sources[0];
-                });
-            load.mean = node.mean;
-            load.std = node.std;
-            load.desc.normalize.channels = static_cast<int32_t>(node.mean.size());
-            load.name = node.name;
-            load.dst = program.add_value(tensor_of(node.shape));
-            value_of[id] = load.dst;
-            program.operations.push_back(std::move(load));
-            continue;
-        }
-
+    void add_operation(const Node& node, int32_t first_param) {
+        const Traits& traits = traits_of(node.op);
         const bool is_load = traits.lowering == Lowering::kLoad;
+        const bool is_elementwise = traits.is_elementwise && traits.is_elementwise(node.desc);
         Operation operation;
         operation.op = is_load ? static_cast<int32_t>(MNB_OP_LOAD) : node.op;
         operation.desc = node.desc;
         operation.name = node.name;
-        operation.node = id;
-        if (is_load)
-            operation.input =
-                static_cast<int32_t>(std::find(graph.inputs().begin(), graph.inputs().end(), id) -
-                                     graph.inputs().begin());
-        for (int32_t source : node.sources) operation.sources.push_back(value_of[source]);
-        for (const ParameterSpec& spec : node.parameters)
-            operation.params.push_back(
-                param_of(spec, program.values[operation.sources[0]].tensor, traits.image_seen));
-        for (size_t p = 0; p < node.parameters.size(); p++) {
-            const size_t index = static_cast<size_t>(first_param) + p;
-            const bool frozen = index < options.frozen.size() && options.frozen[index];
-            operation.param_ids.push_back(static_cast<int32_t>(index));
-            operation.wants_diff_params.push_back(node.parameters[p].trainable && !frozen);
-            if (traits.frozen_op >= 0 && !node.parameters[p].trainable && frozen)
-                operation.op = traits.frozen_op;
+        operation.node = node.id;
+        if (is_load) {
+            operation.input = input_of_[node.id];
+            load_of_[node.id] = static_cast<int32_t>(program_.operations.size());
         }
-        operation.dst = program.add_value(tensor_of(node.shape));
-        if (traits.view_kept) {
-            mnb_tensor& dst = program.values[operation.dst].tensor;
-            if (dst.flat) dst = program.values[operation.sources[0]].tensor;
+        bool has_other_shape = false;
+        for (int32_t source : node.sources) {
+            if (!is_elementwise && !traits.by_element) give_shape(source);
+            has_other_shape |= results_[source].has_other_shape;
+            operation.sources.push_back(results_[source].value);
         }
-        value_of[id] = operation.dst;
-        program.operations.push_back(std::move(operation));
+        add_params(node, first_param, operation);
+        mnb_tensor dst = dense_tensor(node.shape, MNB_NCHW);
+        if (has_other_shape && is_elementwise) {
+            dst = program_.values[operation.sources[0]].tensor;
+            results_[node.id].has_other_shape = true;
+        }
+        operation.dst = results_[node.id].value = program_.add_value(dst);
+        program_.operations.push_back(std::move(operation));
     }
 
-    for (int32_t output : options.outputs) program.outputs.push_back(value_of[output]);
-    for (const mn_loss_desc& loss : options.losses) {
+    void add_params(const Node& node, int32_t first_param, Operation& operation) const {
+        for (size_t p = 0; p < node.parameters.size(); p++) {
+            const ParameterSpec& spec = node.parameters[p];
+            const size_t index = static_cast<size_t>(first_param) + p;
+            const bool frozen = index < options_.frozen.size() && options_.frozen[index];
+            operation.params.push_back(
+                options_.parameters.empty()
+                    ? stored_param(stored_shape(spec, program_.values[operation.sources[0]].tensor,
+                                                traits_of(node.op).by_element),
+                                   !spec.trainable ? MNB_STATISTIC
+                                   : spec.bias     ? MNB_BIAS
+                                                   : MNB_WEIGHT,
+                                   MNB_PARAM_ANY)
+                    : options_.parameters[index]);
+            operation.param_ids.push_back(static_cast<int32_t>(index));
+            operation.wants_diff_params.push_back(spec.trainable && !frozen);
+            const int32_t frozen_op = traits_of(node.op).frozen_op;
+            if (frozen_op >= 0 && !spec.trainable && frozen) operation.op = frozen_op;
+        }
+    }
+
+    // Makes a value of the node's own shape where its result has another.
+    void give_shape(int32_t node) {
+        if (!results_[node].has_other_shape) return;
+        Operation view;
+        view.op = MNB_OP_VIEW;
+        view.name = graph_.node(node).name;
+        view.node = node;
+        view.sources.push_back(results_[node].value);
+        view.dst = program_.add_value(dense_tensor(graph_.node(node).shape, MNB_NCHW));
+        results_[node] = {view.dst, false};
+        program_.operations.push_back(std::move(view));
+    }
+
+    void add_loss(const mn_loss_desc& loss) {
+        give_shape(loss.node);
         Operation operation;
         operation.op = loss_op(loss.kind);
         operation.desc.loss = loss;
         if (loss.class_weights)
             operation.class_weights.assign(loss.class_weights,
                                            loss.class_weights + loss.class_weight_count);
-        operation.name = text("loss of ", graph.node(loss.node).name);
-        operation.sources.push_back(value_of[loss.node]);
-        operation.loss = program.loss_count++;
-        program.operations.push_back(std::move(operation));
+        operation.name = text("loss of ", graph_.node(loss.node).name);
+        operation.sources.push_back(results_[loss.node].value);
+        operation.loss = program_.loss_count++;
+        program_.operations.push_back(std::move(operation));
     }
 
     // The load of an input that is only read normalised is not needed.
-    const auto is_read = [&](int32_t value) {
-        // Through a view, too.
-        const auto same = [&](int32_t other) {
-            return program.values[other].storage == program.values[value].storage;
-        };
-        for (const Operation& operation : program.operations)
-            if (std::any_of(operation.sources.begin(), operation.sources.end(), same)) return true;
-        return std::any_of(program.outputs.begin(), program.outputs.end(), same);
-    };
-    if (!options.whole_graph)
-        program.operations.erase(
-            std::remove_if(program.operations.begin(), program.operations.end(),
-                           [&](const Operation& operation) {
-                               return operation.op == MNB_OP_LOAD && !is_read(operation.dst);
-                           }),
-            program.operations.end());
-    view_reshapes(program);
-    return program;
+    void remove_unread_loads() {
+        const Readers readers(program_);
+        std::vector<bool> gone;
+        for (const Operation& operation : program_.operations)
+            gone.push_back(operation.op == MNB_OP_LOAD && !readers.any(operation.dst));
+        remove_operations(program_, gone);
+    }
+
+    const Graph& graph_;
+    const LowerOptions& options_;
+    Program program_;
+    std::vector<Result> results_;    // of the nodes
+    std::vector<int32_t> load_of_;   // of an input's node: its operation
+    std::vector<int32_t> input_of_;  // of an input's node: which of the inputs it is
+};
+
+}  // namespace
+
+Program lower(const Graph& graph, const LowerOptions& options) {
+    return GraphLowering(graph, options).run();
 }
 
 }  // namespace mn

@@ -1,10 +1,11 @@
 // What a graph becomes on its way to a plan. Each pass reads and rewrites a Program:
 //
 //   lower        nodes become operations on values; input and normalisation become one load,
-//                flattening becomes a view, losses are attached
+//                losses are attached
 //   fold         (inference) batch normalisations become part of the convolutions before them
 //   fuse         chains that the backend can run as one operation become one
-//   layout       every value gets a layout, with reorders where neighbours disagree
+//   layout       every value gets a layout, with reorders where neighbours disagree; a change of
+//                shape becomes a view
 //   gradient     (training) the steps of the backward pass, and values for the gradients
 //   memory_plan  every value gets its place in the arena
 //
@@ -78,14 +79,26 @@ struct Program {
     mnb_node node(const Operation& operation) const;
 };
 
-// Describes a value of one image of c x h x w, or of features, densely packed in a layout.
-mnb_tensor dense_tensor(int64_t c, int64_t h, int64_t w, bool flat, int32_t layout);
+// A value of that shape and type, densely packed in a layout.
+mnb_tensor dense_tensor(const mn_shape& shape, int32_t layout, int32_t dtype = MN_FLOAT32);
+// The same value in another layout.
+mnb_tensor in_layout(const mnb_tensor& tensor, int32_t layout);
 
 // Whether the two layouts of such a value are the same in memory.
 bool layout_is_trivial(const mnb_tensor& tensor);
 
+mn_shape shape_of(const mnb_tensor& tensor);
+mn_shape shape_of(const mnb_param& param);
+int64_t element_count(const mnb_tensor& tensor);  // of one image
+
 // Bytes of one image of a value.
 int64_t image_bytes(const mnb_tensor& tensor);
+
+// A parameter of that shape, stored in a layout; MNB_PARAM_ANY takes no storage.
+mnb_param stored_param(const mn_shape& shape, int32_t role, int32_t layout);
+
+// Where the element x of a parameter is stored.
+int64_t param_offset(const mnb_param& param, const int64_t* x);
 
 // What the passes ask of a backend.
 class BackendQuery {
@@ -95,6 +108,8 @@ public:
 };
 
 struct LowerOptions {
+    // How the graph's parameters are stored; empty: that is the backend's to choose.
+    std::vector<mnb_param> parameters;
     std::vector<int32_t> outputs;      // nodes
     std::vector<mn_loss_desc> losses;  // each on a node
     std::vector<bool> frozen;          // of the graph's parameters; empty: none
@@ -108,9 +123,35 @@ Program lower(const Graph& graph, const LowerOptions& options);
 void fold_batch_norm(Program& program, const BackendQuery& backend);
 void fuse(Program& program, const BackendQuery& backend);
 
-// The only operation that reads the value or a view of it; -1 if there are others or none, or if
-// it is read after the run.
-int32_t only_reader(const Program& program, int32_t value);
+// Who reads which storage. Passes that fold an operation into another go by it: the operation that
+// is gone was the only reader, so all else stays as it was.
+class Readers {
+public:
+    explicit Readers(const Program& program);
+
+    // The only operation that reads the value or a view of it; -1 if there are others or none, or
+    // if it is read after the run.
+    int32_t only(int32_t value) const;
+
+    // Whether anything reads the value or a view of it, after the run too.
+    bool any(int32_t value) const;
+
+private:
+    struct Reads {
+        int32_t count = 0;
+        int32_t operation = -1, value = -1;  // of the last
+        bool after = false;
+    };
+
+    const Program& program_;
+    std::vector<Reads> of_;  // a storage
+};
+
+// Takes operations out; `gone` has an entry for each.
+void remove_operations(Program& program, const std::vector<bool>& gone);
+
+// The values that live in each storage.
+std::vector<std::vector<int32_t>> values_by_storage(const Program& program);
 void assign_layouts(Program& program, const BackendQuery& backend);
 void schedule_inference(Program& program, const BackendQuery& backend);
 void schedule_training(Program& program, const BackendQuery& backend, bool input_gradient);

@@ -7,8 +7,7 @@ namespace mn {
 namespace {
 
 int64_t dtype_size(const char* what, int32_t dtype) {
-    if (dtype == MN_FLOAT32) return sizeof(float);
-    if (dtype == MN_UINT8) return 1;
+    if (dtype == MN_FLOAT32 || dtype == MN_UINT8) return mn::dtype_size(dtype);
     fail(MN_INVALID_ARGUMENT, "[", what, "] there is no dtype ", dtype);
 }
 
@@ -24,10 +23,11 @@ void check_images(const char* what, const void* images, uint64_t bytes, int64_t 
 }
 
 // Values that come with the batch: needed if `shape` has a rank, refused otherwise.
-void check_values(const char* name, const char* losses, const float* values, uint64_t value_count,
-                  int32_t count, const mn_shape& shape) {
+void check_values(const char* name, const float* values, uint64_t value_count, int32_t count,
+                  const mn_shape& shape) {
     if (shape.rank == 0) {
-        if (values) fail(MN_INVALID_ARGUMENT, "[batch] ", name, " are for ", losses);
+        if (values)
+            fail(MN_INVALID_ARGUMENT, "[batch] ", name, " were given, but no loss reads them");
         return;
     }
     if (!values) fail(MN_INVALID_ARGUMENT, "[batch] ", name, " are needed");
@@ -196,11 +196,9 @@ CheckedBatch check_batch(const mn_batch& batch, std::shared_ptr<const Dataset> d
 
     check_indices(graph, graph.node(0), checked.input.dtype);
     check_further_inputs(batch, graph, checked);
-    check_values("output_gradients", "a loss of kind MN_LOSS_OUTPUT_GRADIENT",
-                 batch.output_gradients, batch.output_gradient_count, batch.count,
-                 needs.output_gradients);
-    check_values("targets", "losses that compare with values", batch.targets, batch.target_count,
-                 batch.count, needs.targets);
+    check_values("output_gradients", batch.output_gradients, batch.output_gradient_count,
+                 batch.count, needs.output_gradients);
+    check_values("targets", batch.targets, batch.target_count, batch.count, needs.targets);
     if (needs.targets.rank) checked.target_elements = element_count(needs.targets);
     for (const LabelNeeds& labels : needs.labels) check_labels(checked, labels);
     return checked;

@@ -65,9 +65,14 @@ void Device::check(int32_t status, const mnb_error& error) {
 Device::Device(const mn_device_desc& desc) : backend_(find_backend(desc)) {
     mnb_error error{};
     check(backend_.open(&kHost, &desc, &device_, &error), error);
-    const mn_device_info info = describe();
-    log(MN_LOG_INFORMATION, text("[device ", backend_.name, "] ", info.name, ", ",
-                                 info.architecture, ", ", info.threads, " threads"));
+    try {
+        const mn_device_info info = describe();
+        log(MN_LOG_INFORMATION, text("[device ", backend_.name, "] ", info.name, ", ",
+                                     info.architecture, ", ", info.threads, " threads"));
+    } catch (...) {
+        backend_.close(device_);
+        throw;
+    }
 }
 
 Device::~Device() {

@@ -26,7 +26,8 @@ void check_label_loss(const Graph& graph, const mn_loss_desc& loss) {
              "(global average pooling, flatten, linear), or take a loss of values of any shape, "
              "such as binary cross-entropy with a channel a class");
     const Node* source = &node;
-    while (traits_of(source->op).order_kept) source = &graph.node(source->sources[0]);
+    while (traits_of(source->op).lowering == Lowering::kView)
+        source = &graph.node(source->sources[0]);
     if (traits_of(source->op).probabilities)
         fail(MN_INVALID_ARGUMENT, "[", name, "] \"", source->name, "\" is a softmax, but ",
              loss.kind == MN_LOSS_NLL

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 namespace mn {
 namespace {
@@ -10,6 +11,10 @@ namespace {
 // keep all threads busy, little enough to stay near the caches.
 constexpr int64_t kInferenceBytes = int64_t{64} << 20;
 constexpr int32_t kMaxInferenceBatch = 64;
+
+// Plans for evaluation that a model keeps: for the losses of a training and its validation, not for
+// every one of a search over losses.
+constexpr size_t kMaxEvaluations = 4;
 
 int32_t check_precision(int32_t precision, const Device& device) {
     constexpr const char* kNames[] = {"float32", "TF32", "bfloat16"};
@@ -28,30 +33,30 @@ int32_t check_precision(int32_t precision, const Device& device) {
 // An execution borrowed from an inference plan for one call.
 class Model::Lease {
 public:
-    explicit Lease(Inference& inference) : inference_(inference) {
+    explicit Lease(std::shared_ptr<Inference> inference) : inference_(std::move(inference)) {
         {
-            std::lock_guard lock(inference.mutex);
-            if (!inference.idle.empty()) {
-                execution_ = std::move(inference.idle.back());
-                inference.idle.pop_back();
+            std::lock_guard lock(inference_->mutex);
+            if (!inference_->idle.empty()) {
+                execution_ = std::move(inference_->idle.back());
+                inference_->idle.pop_back();
                 return;
             }
         }
-        execution_ = std::make_unique<Execution>(*inference.plan);
-        std::lock_guard lock(inference.mutex);
-        inference.idle.reserve(inference.execution_count + 1);  // giving it back cannot fail
-        inference.execution_count++;
+        execution_ = std::make_unique<Execution>(*inference_->plan);
+        std::lock_guard lock(inference_->mutex);
+        inference_->idle.reserve(inference_->execution_count + 1);  // giving it back cannot fail
+        inference_->execution_count++;
     }
     ~Lease() {
         execution_->drop_losses();
-        std::lock_guard lock(inference_.mutex);
-        inference_.idle.push_back(std::move(execution_));
+        std::lock_guard lock(inference_->mutex);
+        inference_->idle.push_back(std::move(execution_));
     }
     Execution* operator->() { return execution_.get(); }
     Execution& operator*() { return *execution_; }
 
 private:
-    Inference& inference_;
+    std::shared_ptr<Inference> inference_;  // also when the model has dropped it meanwhile
     std::unique_ptr<Execution> execution_;
 };
 
@@ -66,7 +71,7 @@ Model::Model(std::shared_ptr<const Device> device, const Graph& graph, const mn_
     store_ = std::make_shared<ParameterStore>(device_, graph_, lower_parameters(graph_, *device_));
     seed_ = desc.seed;
     if (!(desc.flags & MN_MODEL_NO_INIT)) store_->initialize(desc.seed);
-    forward_ = &inference(LossList());
+    forward_ = make_inference(LossList());
 }
 
 int32_t Model::choose_inference_batch() const {
@@ -78,23 +83,35 @@ int32_t Model::choose_inference_batch() const {
         std::clamp<int64_t>(kInferenceBytes / bytes, 1, kMaxInferenceBatch));
 }
 
-Model::Inference& Model::inference(LossList losses) {
-    std::lock_guard lock(inferences_mutex_);
-    for (const auto& known : inferences_)
-        if (std::equal(losses.all().begin(), losses.all().end(), known->losses.all().begin(),
-                       known->losses.all().end(), same_loss))
-            return *known;
+std::shared_ptr<Model::Inference> Model::make_inference(LossList losses) const {
     PlanOptions options;
     options.fuse = fuse_;
     if (losses.size() == 0) options.lower.outputs = outputs_;
     options.lower.losses = losses.all();
     options.lower.max_batch = inference_batch_;
     options.lower.precision = precision_;
-    auto made = std::make_unique<Inference>();
+    auto made = std::make_shared<Inference>();
     made->losses = std::move(losses);
     made->plan = std::make_unique<Plan>(device_, graph_, store_, options);
-    inferences_.push_back(std::move(made));
-    return *inferences_.back();
+    return made;
+}
+
+std::shared_ptr<Model::Inference> Model::evaluation(LossList losses) {
+    std::lock_guard lock(evaluations_mutex_);
+    auto place = std::find_if(evaluations_.begin(), evaluations_.end(), [&](const auto& known) {
+        return std::equal(losses.all().begin(), losses.all().end(), known->losses.all().begin(),
+                          known->losses.all().end(), same_loss);
+    });
+    if (place == evaluations_.end()) {
+        std::shared_ptr<Inference> made = make_inference(std::move(losses));
+        if (evaluations_.size() < kMaxEvaluations)
+            evaluations_.push_back(std::move(made));
+        else
+            evaluations_.back() = std::move(made);
+        place = std::prev(evaluations_.end());
+    }
+    std::rotate(evaluations_.begin(), place, place + 1);
+    return evaluations_.front();
 }
 
 void Model::read(int32_t index, int32_t part, float* values, uint64_t count) {
@@ -125,7 +142,7 @@ void Model::forward(const mn_batch& batch, std::shared_ptr<const Dataset> datase
             fail(MN_INVALID_ARGUMENT, "[output ", output.index, "] values must not be null");
     }
     std::shared_lock lock(step_mutex_);
-    Lease execution(*forward_);
+    Lease execution(forward_);
     execution->time_into(times);
     for (int64_t first = 0; first < checked.count; first += inference_batch_) {
         const int32_t count =
@@ -142,8 +159,10 @@ void Model::forward(const mn_batch& batch, std::shared_ptr<const Dataset> datase
 std::vector<ProfileEntry> Model::profile(const mn_batch& batch,
                                          std::shared_ptr<const Dataset> dataset) {
     StepTimes times;
+    std::vector<ProfileEntry> entries = step_entries(*forward_->plan);
     forward(batch, std::move(dataset), nullptr, 0, &times);
-    return step_entries(*forward_->plan, graph_, times, batch.count);
+    add_times(entries, *forward_->plan, graph_, times, batch.count);
+    return entries;
 }
 
 int32_t Model::profile_size() const {
@@ -162,7 +181,7 @@ mn_metrics Model::evaluate(const mn_batch& batch, std::shared_ptr<const Dataset>
     const CheckedBatch checked = check_batch(batch, std::move(dataset), *device_, graph_, needs, 0);
     std::shared_lock lock(step_mutex_);
     const LossList losses(&loss, 1);
-    Lease execution(inference(LossList(&loss, 1)));
+    Lease execution(evaluation(LossList(&loss, 1)));
     LossSum sum(losses);
     for (int64_t first = 0; first < checked.count; first += inference_batch_) {
         const int32_t count =

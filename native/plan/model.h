@@ -74,7 +74,9 @@ private:
     };
     class Lease;
 
-    Inference& inference(LossList losses);
+    std::shared_ptr<Inference> make_inference(LossList losses) const;
+    // The plan that evaluates losses. Of those that were made the last few are kept.
+    std::shared_ptr<Inference> evaluation(LossList losses);
     int32_t choose_inference_batch() const;
 
     std::shared_ptr<const Device> device_;
@@ -85,9 +87,9 @@ private:
     int32_t inference_batch_;
     uint64_t seed_;
     std::shared_ptr<ParameterStore> store_;
-    Inference* forward_ = nullptr;  // the one that gives the outputs
-    std::mutex inferences_mutex_;
-    std::vector<std::unique_ptr<Inference>> inferences_;
+    std::shared_ptr<Inference> forward_;  // the one that gives the outputs
+    std::mutex evaluations_mutex_;
+    std::vector<std::shared_ptr<Inference>> evaluations_;  // the last used first
     // Held shared by whatever reads parameters, exclusively by what changes them.
     FairSharedMutex step_mutex_;
     std::atomic<bool> has_trainer_{false};

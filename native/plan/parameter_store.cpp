@@ -1,6 +1,7 @@
 #include "plan/parameter_store.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "graph/philox.h"
@@ -19,12 +20,15 @@ void for_each_value(const mnb_param& p, int64_t first, int64_t count, Visit visi
         for (int64_t i = 0; i < count; i++) visit(first + i, i);
         return;
     }
-    const int64_t plane = p.h * p.w, values = p.i * plane;  // of an output
+    const int64_t inputs = p.rank > 1 ? p.dims[1] : 1;
+    int64_t plane = 1;
+    for (int32_t d = 2; d < p.rank; d++) plane *= p.dims[d];
+    const int64_t values = inputs * plane;  // of an output
     for (int64_t at = 0; at < count; at += MNB_PANEL) {
         const int64_t row = (first + at) / MNB_PANEL;
         const int64_t panel = row / values, place = row % values;
-        const int64_t plain = place % p.i * plane + place / p.i;
-        const int64_t outputs = std::min<int64_t>(MNB_PANEL, p.o - panel * MNB_PANEL);
+        const int64_t plain = place % inputs * plane + place / inputs;
+        const int64_t outputs = std::min<int64_t>(MNB_PANEL, p.dims[0] - panel * MNB_PANEL);
         for (int64_t o = 0; o < outputs; o++)
             visit((panel * MNB_PANEL + o) * values + plain, at + o);
     }
@@ -96,8 +100,8 @@ ParameterStore::ParameterStore(std::shared_ptr<const Device> device, const Graph
         const Node& node = graph.node(operation.node);
         for (size_t i = 0; i < operation.params.size(); i++) {
             const ParameterSpec& spec = node.parameters[i];
-            parameters_.push_back({spec.whole_name ? spec.suffix : node.name + "." + spec.suffix,
-                                   node.id, spec, operation.params[i], bytes});
+            parameters_.push_back(
+                {node.full_name(spec), node.id, spec, operation.params[i], bytes});
             const int64_t size = operation.params[i].storage * static_cast<int64_t>(sizeof(float));
             bytes += (size + MNB_ALIGNMENT - 1) / MNB_ALIGNMENT * MNB_ALIGNMENT;
         }
@@ -151,17 +155,43 @@ ParameterStore::Training ParameterStore::make_training(
     made.moments3 = DeviceMemory(device_, third ? bytes : 0);
     for (size_t i = 0; i < parameters_.size(); i++) {
         const int32_t index = static_cast<int32_t>(i);
-        if (parameters_[i].spec.trainable && trained[i])
-            made.updates.push_back(
-                {value(index), at(made.gradients, index), at(made.moments1, index),
-                 at(made.moments2, index), at(made.moments3, index), parameters_[i].storage.storage,
-                 options[i].learning_rate_factor,
-                 options[i].weight_decay < 0 ? optimizer.weight_decay : options[i].weight_decay});
+        if (!parameters_[i].spec.trainable || !trained[i]) continue;
+        mnb_update update{};
+        update.value = value(index);
+        update.gradient = at(made.gradients, index);
+        update.moment1 = at(made.moments1, index);
+        update.moment2 = at(made.moments2, index);
+        update.moment3 = at(made.moments3, index);
+        update.count = parameters_[i].storage.storage;
+        update.learning_rate_factor = options[i].learning_rate_factor;
+        update.weight_decay =
+            options[i].weight_decay < 0 ? optimizer.weight_decay : options[i].weight_decay;
+        made.updates.push_back(update);
+        made.updated.push_back(index);
     }
+    made.steps.resize(parameters_.size());
     return made;
 }
 
 void ParameterStore::update(const mn_optimizer_desc& optimizer, const mnb_update_options& options) {
+    // Parameters have different counts where some were frozen before; mostly all have the same.
+    struct Corrections {
+        int64_t step = 0;
+        double first = 0, second = 0;
+    };
+    std::array<Corrections, 16> known{};
+    for (size_t i = 0; i < training_.updates.size(); i++) {
+        mnb_update& update = training_.updates[i];
+        update.step = ++training_.steps[training_.updated[i]];
+        Corrections& c = known[static_cast<uint64_t>(update.step) % known.size()];
+        if (c.step != update.step) {
+            const double step = static_cast<double>(update.step);
+            c = {update.step, 1.0 - std::pow(static_cast<double>(optimizer.beta1), step),
+                 1.0 - std::pow(static_cast<double>(optimizer.beta2), step)};
+        }
+        update.correction1 = c.first;
+        update.correction2 = c.second;
+    }
     mnb_error error{};
     version_++;
     Device::check(

@@ -36,7 +36,9 @@ public:
     struct Training {
         DeviceMemory gradients, moments1, moments2, moments3;
         std::vector<mnb_update> updates;
-        double gradient_scale = 0;  // see set_gradient_scale
+        std::vector<int32_t> updated;  // the parameter of each update
+        std::vector<int64_t> steps;    // updates of each parameter so far
+        double gradient_scale = 0;     // see set_gradient_scale
     };
 
     // Gradients and, where the optimizer has them, moments; all zero. `trained`: which of the
@@ -50,6 +52,10 @@ public:
 
     // One step of the optimizer.
     void update(const mn_optimizer_desc& optimizer, const mnb_update_options& options);
+
+    // Updates that each parameter has seen; a training is under way.
+    std::vector<int64_t>& steps() { return training_.steps; }
+    const std::vector<int64_t>& steps() const { return training_.steps; }
 
     void read(int32_t index, int32_t part, float* values, uint64_t count) const;
     // All or none: checks everything first.

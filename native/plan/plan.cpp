@@ -5,6 +5,7 @@
 #include <optional>
 #include <type_traits>
 
+#include "backend/image.h"
 #include "graph/ops.h"
 #include "plan/stop_watch.h"
 
@@ -22,7 +23,10 @@ Plan::Plan(std::shared_ptr<const Device> device, const Graph& graph,
            std::shared_ptr<const ParameterStore> store, const PlanOptions& options)
     : device_(std::move(device)), store_(std::move(store)), seed_(options.seed) {
     StopWatch clock;
-    program_ = lower(graph, options.lower);
+    LowerOptions lowering = options.lower;
+    for (const Parameter& parameter : store_->parameters())
+        lowering.parameters.push_back(parameter.storage);
+    program_ = lower(graph, lowering);
     if (options.fuse) {
         fold_batch_norm(program_, *device_);
         fuse(program_, *device_);
@@ -68,10 +72,7 @@ std::vector<bool> Plan::trained_parameters() const {
 
 int64_t Plan::loss_elements(int32_t op) const {
     for (const Operation& operation : program_.operations)
-        if (operation.op == op) {
-            const mnb_tensor& t = program_.values[operation.sources[0]].tensor;
-            return t.c * t.h * t.w;
-        }
+        if (operation.op == op) return element_count(program_.values[operation.sources[0]].tensor);
     return 0;
 }
 
@@ -88,8 +89,8 @@ void Plan::check_count(int32_t count) const {
         const OpInfo& op = op_info(operation.op);
         if (!op.traits.statistics) continue;
         const mnb_tensor& source = program_.values[operation.sources[0]].tensor;
-        const int64_t values = source.c * source.h * source.w;
-        const int64_t channels = source.flat ? values : source.c;
+        const int64_t values = element_count(source);
+        const int64_t channels = source.dims[0];
         if (count * values == op.traits.statistics(operation.desc, count, channels))
             fail(MN_INVALID_ARGUMENT, "[", op.name, " \"", operation.name,
                  "\"] expects more than 1 value per ",
@@ -105,12 +106,6 @@ void Plan::prepare_steps() {
     for (size_t i = 0; i < steps_.size(); i++) {
         const Step& step = program_.steps[i];
         const Operation& operation = program_.operations[step.operation];
-        for (size_t p = 0; p < operation.params.size(); p++) {
-            const mnb_param& stored = store_->parameters()[operation.param_ids[p]].storage;
-            if (stored.layout != operation.params[p].layout)
-                fail(MN_INTERNAL, "[", operation.name,
-                     "] the device asks for two layouts of one parameter");
-        }
         mnb_node node = program_.node(operation);
         for (size_t s = 0; s < step.diff_sources.size(); s++)
             node.wants_diff_src[s] = step.diff_sources[s] >= 0;
@@ -326,18 +321,20 @@ void Execution::read_value(int32_t value, int32_t count, float* values) {
     const mnb_tensor& t = plan_.program_.values[value].tensor;
     const float* stored =
         arena_.at<float>(plan_.memory_.storage[plan_.program_.values[value].storage]);
-    const size_t size = static_cast<size_t>(count * t.sn);
+    const size_t size = static_cast<size_t>(t.image_stride);
     if (t.layout == MNB_NCHW || layout_is_trivial(t)) {
-        plan_.device_->copy_out(values, stored, size * sizeof(float));
+        plan_.device_->copy_out(values, stored, count * size * sizeof(float));
         return;
     }
     std::vector<float> copy(size);
-    plan_.device_->copy_out(copy.data(), stored, size * sizeof(float));
-    for (int64_t n = 0; n < count; n++)
-        for (int64_t c = 0; c < t.c; c++)
-            for (int64_t h = 0; h < t.h; h++)
-                for (int64_t w = 0; w < t.w; w++)
-                    *values++ = copy[n * t.sn + c * t.sc + h * t.sh + w * t.sw];
+    const ImageView image = image_of(t);
+    for (int64_t n = 0; n < count; n++) {
+        plan_.device_->copy_out(copy.data(), stored + n * t.image_stride, size * sizeof(float));
+        for (int64_t c = 0; c < image.c; c++)
+            for (int64_t h = 0; h < image.h; h++)
+                for (int64_t w = 0; w < image.w; w++)
+                    *values++ = copy[c * image.sc + h * image.sh + w * image.sw];
+    }
 }
 
 void Execution::read_output(int32_t output, int32_t count, float* values) {

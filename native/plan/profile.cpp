@@ -71,19 +71,14 @@ int64_t step_bytes(const Program& program, const Operation& operation, const Ste
 
 }  // namespace
 
-std::vector<ProfileEntry> step_entries(const Plan& plan, const Graph& graph, const StepTimes& times,
-                                       int64_t count) {
+std::vector<ProfileEntry> step_entries(const Plan& plan) {
     const Program& program = plan.program();
     std::vector<ProfileEntry> entries;
-    for (size_t i = 0; i < program.steps.size(); i++) {
-        const Step& step = program.steps[i];
+    for (const Step& step : program.steps) {
         const Operation& operation = program.operations[step.operation];
         ProfileEntry entry;
         entry.node = operation.node;
         entry.direction = step.direction == MNB_BACKWARD ? MN_PROFILE_BACKWARD : MN_PROFILE_FORWARD;
-        entry.seconds = times.steps[i].seconds;
-        entry.flops = 2 * multiply_adds(operation, step, graph) * count;
-        entry.bytes = step_bytes(program, operation, step, times.steps[i].dtype, count);
         entry.name = operation.name;
         entry.op = describe(operation, graph);
         entry.kernel = step.support.kernel;
@@ -92,10 +87,21 @@ std::vector<ProfileEntry> step_entries(const Plan& plan, const Graph& graph, con
     return entries;
 }
 
-ProfileEntry refresh_entry(const Plan& plan, const StepTimes& times) {
+void add_times(std::vector<ProfileEntry>& entries, const Plan& plan, const Graph& graph,
+               const StepTimes& times, int64_t count) {
+    const Program& program = plan.program();
+    for (size_t i = 0; i < program.steps.size(); i++) {
+        const Step& step = program.steps[i];
+        const Operation& operation = program.operations[step.operation];
+        entries[i].seconds = times.steps[i].seconds;
+        entries[i].flops = 2 * multiply_adds(operation, step, graph) * count;
+        entries[i].bytes = step_bytes(program, operation, step, times.steps[i].dtype, count);
+    }
+}
+
+ProfileEntry refresh_entry(const Plan& plan) {
     ProfileEntry entry;
     entry.direction = MN_PROFILE_UPDATE;
-    entry.seconds = times.refresh_seconds;
     entry.bytes = plan.packed_bytes();
     for (const Step& step : plan.program().steps)
         if (step.support.packed_bytes)
@@ -105,10 +111,9 @@ ProfileEntry refresh_entry(const Plan& plan, const StepTimes& times) {
     return entry;
 }
 
-ProfileEntry update_entry(const ParameterStore& store, const StepTimes& times) {
+ProfileEntry update_entry(const ParameterStore& store) {
     ProfileEntry entry;
     entry.direction = MN_PROFILE_UPDATE;
-    entry.seconds = times.update_seconds;
     // Gradients are read; values, of the same size, and moments are read and written.
     entry.bytes = 3 * store.gradient_bytes() + 2 * store.optimizer_bytes();
     entry.name = "optimizer";

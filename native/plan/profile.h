@@ -21,12 +21,14 @@ struct ProfileEntry {
     std::string kernel;
 };
 
-// One for each step of the plan, for `count` images in all.
-std::vector<ProfileEntry> step_entries(const Plan& plan, const Graph& graph, const StepTimes& times,
-                                       int64_t count);
+// One for each step of the plan, for `count` images in all. Entries are made before the run that
+// they tell of, and get its times afterwards, which cannot fail.
+std::vector<ProfileEntry> step_entries(const Plan& plan);
+void add_times(std::vector<ProfileEntry>& entries, const Plan& plan, const Graph& graph,
+               const StepTimes& times, int64_t count);
 // Of rebuilding what the plan derives from parameters.
-ProfileEntry refresh_entry(const Plan& plan, const StepTimes& times);
+ProfileEntry refresh_entry(const Plan& plan);
 // Of the optimizer.
-ProfileEntry update_entry(const ParameterStore& store, const StepTimes& times);
+ProfileEntry update_entry(const ParameterStore& store);
 
 }  // namespace mn

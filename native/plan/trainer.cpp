@@ -8,7 +8,7 @@
 namespace mn {
 namespace {
 
-constexpr int32_t kMaxBatch = 1 << 20;
+constexpr int32_t kMaxBatch = MN_MAX_BATCH;
 
 void check_learning_rate(float learning_rate) {
     if (!std::isfinite(learning_rate) || learning_rate < 0)
@@ -60,8 +60,10 @@ void check_optimizer(const mn_optimizer_desc& o) {
         expect(o.alpha >= 0 && o.alpha < 1, "alpha must be in [0, 1)", o.alpha);
     if (o.kind == MN_OPTIMIZER_SGD) {
         expect(std::isfinite(o.dampening), "dampening must be finite", o.dampening);
-        expect(!o.nesterov || (o.momentum > 0 && o.dampening == 0),
-               "nesterov needs a momentum above 0 and no dampening; momentum", o.momentum);
+        if (o.nesterov && !(o.momentum > 0 && o.dampening == 0))
+            fail(MN_INVALID_ARGUMENT,
+                 "[optimizer] nesterov requires momentum > 0 and dampening = 0, got momentum ",
+                 o.momentum, " and dampening ", o.dampening);
     } else {
         expect(std::isfinite(o.epsilon) && o.epsilon > 0, "epsilon must be finite and above 0",
                o.epsilon);
@@ -196,7 +198,8 @@ mn_step_sums Trainer::no_steps() {
 
 void Trainer::update(StepTimes* times) {
     const mnb_update_options options = {sizeof options, clip_norm_, clip_value_,
-                                        inverse(denominator_), ++steps_};
+                                        inverse(denominator_)};
+    steps_++;
     StopWatch clock;
     model_->store_->update(optimizer_, options);
     if (times) {
@@ -235,10 +238,14 @@ mn_step_sums Trainer::sums(bool restart) {
 std::vector<ProfileEntry> Trainer::profile(const mn_batch& batch,
                                            std::shared_ptr<const Dataset> dataset) {
     StepTimes times;
+    std::vector<ProfileEntry> entries = step_entries(*plan_);
+    const bool refreshes = plan_->packed_bytes() != 0;
+    if (refreshes) entries.push_back(refresh_entry(*plan_));
+    entries.push_back(update_entry(*model_->store_));
     step(batch, std::move(dataset), &times);
-    std::vector<ProfileEntry> entries = step_entries(*plan_, model_->graph_, times, batch.count);
-    if (plan_->packed_bytes()) entries.push_back(refresh_entry(*plan_, times));
-    entries.push_back(update_entry(*model_->store_, times));
+    add_times(entries, *plan_, model_->graph_, times, batch.count);
+    if (refreshes) entries[entries.size() - 2].seconds = times.refresh_seconds;
+    entries.back().seconds = times.update_seconds;
     return entries;
 }
 
@@ -288,7 +295,38 @@ void Trainer::set_progress(const mn_training_progress& progress) {
     std::lock_guard lock(model_->step_mutex_);
     optimizer_.learning_rate = progress.learning_rate;
     steps_ = progress.updates;
+    std::vector<int64_t>& steps = model_->store_->steps();
+    for (size_t i = 0; i < steps.size(); i++)
+        steps[i] = model_->parameters()[i].spec.trainable ? progress.updates : 0;
     runs_ = static_cast<uint64_t>(progress.batches);
+}
+
+// Both throw unless there is a number for each parameter.
+void Trainer::read_updates(int64_t* updates, int32_t count) const {
+    std::lock_guard lock(model_->step_mutex_);
+    check_parameter_count(count);
+    const std::vector<int64_t>& steps = model_->store_->steps();
+    std::copy(steps.begin(), steps.end(), updates);
+}
+
+void Trainer::write_updates(const int64_t* updates, int32_t count) {
+    std::lock_guard lock(model_->step_mutex_);
+    check_parameter_count(count);
+    for (int32_t i = 0; i < count; i++) {
+        const Parameter& parameter = model_->parameter(i);
+        if (updates[i] < 0 || (updates[i] && !parameter.spec.trainable))
+            fail(MN_INVALID_ARGUMENT, "[", parameter.name, "] updates must ",
+                 parameter.spec.trainable ? "not be negative" : "be 0: it is no parameter to train",
+                 ", got ", updates[i]);
+    }
+    std::copy(updates, updates + count, model_->store_->steps().begin());
+}
+
+void Trainer::check_parameter_count(int32_t count) const {
+    const size_t expected = model_->parameters().size();
+    if (count < 0 || static_cast<size_t>(count) != expected)
+        fail(MN_INVALID_ARGUMENT, "[trainer] the model has ", expected,
+             " parameters, got a count of ", count);
 }
 
 void Trainer::read_input_gradient(int32_t node, float* values, uint64_t count) {

@@ -28,6 +28,8 @@ public:
     void set_learning_rate(float learning_rate);
     mn_training_progress progress() const;
     void set_progress(const mn_training_progress& progress);
+    void read_updates(int64_t* updates, int32_t count) const;
+    void write_updates(const int64_t* updates, int32_t count);
     void read_input_gradient(int32_t node, float* values, uint64_t count);
     mn_memory_plan memory_plan() const;
 
@@ -42,6 +44,7 @@ private:
     static mn_step_sums no_steps();
     void update(StepTimes* times = nullptr);
     void take_options(const mn_trainer_desc& desc);
+    void check_parameter_count(int32_t count) const;
 
     std::shared_ptr<Model> model_;
     LossList losses_;

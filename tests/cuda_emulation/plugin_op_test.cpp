@@ -151,7 +151,7 @@ public:
 
 private:
     static size_t size(int64_t value) { return static_cast<size_t>(value); }
-    size_t batch_size(const mnb_tensor& t) const { return size(case_.count * tensor_size(t)); }
+    size_t batch_size(const ImageView& t) const { return size(case_.count * tensor_size(t)); }
 
     mnb_support query(int32_t direction) const {
         mnb_support support{};
@@ -247,7 +247,7 @@ private:
 
     const PluginDevice& device_;
     const OpCase& case_;
-    mnb_node node_;
+    ImageNode node_;
     bool accumulate_, is_loss_, runs_backward_;
     int32_t direction_;
     mnb_run run_{};
@@ -316,7 +316,7 @@ protected:
 
     // A fused node may be refused: its parts then run one by one.
     static bool is_fused() {
-        const mnb_node& node = op_case().node;
+        const ImageNode& node = op_case().node;
         return node.activation != 0 || node.has_pool || node.has_norm;
     }
 
@@ -348,6 +348,84 @@ TEST_P(PluginOpTest, GradientsAreAddedWhenAccumulating) {
     if (op_case().node.param_count > 0) compare(true, true);
 }
 
+// ---- long sums ----
+
+// The sums that the backend's own kernels take; those of cuBLAS and cuDNN are theirs.
+std::vector<OpCase> long_cases() {
+    Random random(test_seed());
+    std::vector<OpCase> cases;
+    const auto add = [&](const char* name, OpCase op_case) {
+        op_case.name = name;
+        for (Floats* values : {&op_case.src[0], &op_case.diff_dst})
+            std::fill(values->begin(), values->end(), 0.1f);
+        for (Floats& param : op_case.param) std::fill(param.begin(), param.end(), 1.0f);
+        cases.push_back(std::move(op_case));
+    };
+    mn_conv2d_desc grouped = conv_desc(2, 1);
+    grouped.groups = 2;
+    add("grouped_conv_of_many_channels", conv_case(random, 1, 100'000, 1, 1, grouped));
+    grouped.out_channels = 100'000;
+    add("grouped_conv_to_many_channels", conv_case(random, 1, 2, 1, 1, grouped));
+    grouped.out_channels = 2;
+    add("grouped_conv_of_a_large_image", conv_case(random, 1, 2, 300, 300, grouped));
+    add("linear_of_many_rows", linear_case(random, 100'000, 1, 1, 1, 1));
+    add("global_average_of_a_large_image",
+        pool_case(random, MN_OP_GLOBAL_AVG_POOL2D, 1, 1, 300, 300, {}));
+
+    const auto made = [&](int op, const mnb_tensor& src, const mnb_tensor& dst) {
+        OpCase op_case;
+        op_case.node.op = op;
+        op_case.node.src[op_case.node.source_count++] = src;
+        op_case.node.dst = dst;
+        return op_case;
+    };
+    OpCase embedding = made(MN_OP_EMBEDDING, make_tensor(100'000, 1, 1, true, MNB_NCHW),
+                            make_tensor(2, 1, 100'000, false, MNB_NCHW));
+    embedding.node.desc.embedding = {sizeof(mn_embedding_desc), 1, 2};
+    embedding.node.param[embedding.node.param_count++] =
+        make_param(MNB_WEIGHT, MNB_PARAM_PLAIN, 1, 2, 1, 1);
+    finish(embedding, random);
+    add("embedding_of_one_word", embedding);
+    std::fill(cases.back().src[0].begin(), cases.back().src[0].end(), 0.0f);
+
+    const mnb_tensor channels = make_tensor(301, 1, 1, false, MNB_NCHW);
+    OpCase response = made(MN_OP_LOCAL_RESPONSE_NORM, channels, channels);
+    response.node.desc.local_response_norm = {sizeof(mn_local_response_norm_desc), 3001, 30.0f,
+                                              0.75f, 1.0f};
+    finish(response, random);
+    add("local_response_norm_of_many_channels", response);
+    return cases;
+}
+
+class PluginLongSumTest : public testing::TestWithParam<OpCase> {};
+
+TEST_P(PluginLongSumTest, AgreesWithTheCpuElementByElement) {
+    const PluginDevice device(on_card() ? "cudnn" : "cublas");
+    const OpResult actual = PluginRun(device, GetParam(), true, false).run().value();
+    const TestDevice cpu(2);
+    const cpu::Implementation reference = reference_of(GetParam().node.op);
+    const OpResult expected = run_case(cpu, reference, reference, GetParam(), {}).value();
+    const auto compare = [](const Floats& a, const Floats& b, const char* what) {
+        ASSERT_EQ(a.size(), b.size()) << what;
+        double worst = 0;
+        for (size_t i = 0; i < a.size(); ++i) {
+            const double x = static_cast<double>(a[i]), y = static_cast<double>(b[i]);
+            worst = std::max(worst, x == y ? 0 : std::abs(x - y) / std::abs(y));
+        }
+        EXPECT_LE(worst, 2e-6) << what;
+    };
+    compare(actual.dst, expected.dst, "dst");
+    for (size_t s = 0; s < actual.diff_src.size(); ++s)
+        compare(actual.diff_src[s], expected.diff_src[s], "diff_src");
+    for (size_t p = 0; p < actual.diff_param.size(); ++p)
+        compare(actual.diff_param[p], expected.diff_param[p], "diff_param");
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, PluginLongSumTest, testing::ValuesIn(long_cases()),
+                         [](const testing::TestParamInfo<OpCase>& info) {
+                             return info.param.name;
+                         });
+
 // ---- how convolutions are computed ----
 
 struct Kernels {
@@ -355,7 +433,7 @@ struct Kernels {
     int64_t workspace;  // of the forward pass
 };
 
-Kernels kernels_of(const PluginDevice& device, const mnb_node& node) {
+Kernels kernels_of(const PluginDevice& device, const ImageNode& node) {
     Kernels result;
     for (int32_t direction : {MNB_FORWARD_TRAINING, MNB_BACKWARD}) {
         mnb_support support{};

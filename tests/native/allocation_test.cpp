@@ -1,67 +1,21 @@
-// Steps allocate nothing: this program's operator new counts its calls.
+// Steps allocate nothing, and what is held does not grow.
 
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <cstdlib>
-#include <new>
+#include <thread>
 
+#include "allocation_hooks.h"
 #include "network.h"
-
-namespace {
-std::atomic<int64_t> allocations{0};
-
-void* count_allocation(std::size_t bytes) noexcept {
-    allocations++;
-    return std::malloc(bytes ? bytes : 1);
-}
-
-void* or_throw(void* memory) {
-    if (!memory) throw std::bad_alloc();
-    return memory;
-}
-}  // namespace
-
-// All forms but the aligned ones: a sanitizer has its own, which do not call each other.
-void* operator new(std::size_t bytes) {
-    return or_throw(count_allocation(bytes));
-}
-void* operator new[](std::size_t bytes) {
-    return or_throw(count_allocation(bytes));
-}
-void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-    return count_allocation(bytes);
-}
-void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept {
-    return count_allocation(bytes);
-}
-void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-void operator delete[](void* memory) noexcept {
-    std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-    std::free(memory);
-}
-void operator delete[](void* memory, std::size_t) noexcept {
-    std::free(memory);
-}
-void operator delete(void* memory, const std::nothrow_t&) noexcept {
-    std::free(memory);
-}
-void operator delete[](void* memory, const std::nothrow_t&) noexcept {
-    std::free(memory);
-}
 
 namespace mn::test {
 namespace {
 
 TEST(AllocationTest, TheCounterCounts) {
-    const int64_t before = allocations;
+    const int64_t before = allocation_count();
     const auto number = std::make_unique<int>(1);
     const auto numbers = std::make_unique<int[]>(8);
-    EXPECT_EQ(allocations - before, 2) << *number << numbers[0];
+    EXPECT_EQ(allocation_count() - before, 2) << *number << numbers[0];
 }
 
 TEST(AllocationTest, StepsAndForwardsAllocateNothing) {
@@ -104,9 +58,9 @@ TEST(AllocationTest, StepsAndForwardsAllocateNothing) {
             check(mn_model_forward(model.handle(), &b, &output, 1));
         };
         work();
-        const int64_t before = allocations;
+        const int64_t before = allocation_count();
         for (int i = 0; i < 3; i++) work();
-        EXPECT_EQ(allocations - before, 0) << net.text;
+        EXPECT_EQ(allocation_count() - before, 0) << net.text;
     }
 }
 
@@ -122,9 +76,9 @@ TEST(AllocationTest, ImagesAsResultsAllocateNothing) {
     const mn_batch b = batch.get();
     const auto work = [&] { check(mn_model_forward(model.handle(), &b, &output, 1)); };
     work();
-    const int64_t before = allocations;
+    const int64_t before = allocation_count();
     work();
-    EXPECT_EQ(allocations - before, 0);
+    EXPECT_EQ(allocation_count() - before, 0);
 }
 
 TEST(AllocationTest, MemoryInUseIsConstantWhileTraining) {
@@ -150,6 +104,43 @@ TEST(AllocationTest, MemoryInUseIsConstantWhileTraining) {
     const int64_t before = work(1);
     EXPECT_GT(before, 0);
     for (int i = 0; i < 20; i++) EXPECT_EQ(work(static_cast<float>(i)), before);
+}
+
+TEST(AllocationTest, EvaluationsWithEverNewLossesDoNotAddUp) {
+    Random random(test_seed() + 2);
+    const DeviceHandle device = open_device(2);
+    const RandomNetwork net = random_network(random);
+    const TestModel model(device, net.network, {net.heads[0]});
+    const Batch batch = random_batch(random, 8, net.image_size, net.classes);
+    const mn_batch b = batch.get();
+    const auto evaluate = [&](int i) {
+        mn_loss_desc loss = loss_on(net.heads[0]);
+        loss.label_smoothing = static_cast<float>(i) / 1000;
+        mn_metrics metrics{};
+        metrics.struct_size = sizeof metrics;
+        check(mn_model_evaluate(model.handle(), &b, &loss, &metrics));
+        return metrics.loss;
+    };
+    std::vector<double> losses;
+    for (int i = 0; i < 8; i++) losses.push_back(evaluate(i));
+    int64_t before = 0, after = 0;
+    check(mn_memory_in_use(&before));
+    // A plan that another thread evaluates with stays valid while it is dropped.
+    std::atomic<bool> done{false};
+    std::thread other([&] {
+        while (!done) EXPECT_EQ(evaluate(3), losses[3]);
+    });
+    for (int i = 0; i < 200; i++) {
+        if (i < 8)
+            EXPECT_EQ(evaluate(i), losses[static_cast<size_t>(i)]);
+        else
+            evaluate(i);
+    }
+    done = true;
+    other.join();
+    for (int i = 0; i < 8; i++) evaluate(i);
+    check(mn_memory_in_use(&after));
+    EXPECT_EQ(after, before);
 }
 
 }  // namespace

@@ -87,5 +87,6 @@ void check_errors_of_inputs(void);
 void check_errors_of_models(void);
 void check_errors_of_trainers(void);
 void check_out_of_memory(void);
+void check_versions_of_callers(void);
 
 #endif

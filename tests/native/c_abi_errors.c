@@ -25,7 +25,7 @@ void check_errors_of_devices(void) {
     FAILS(mn_device_open(&desc, NULL), MN_INVALID_ARGUMENT, "device_out");
     desc.struct_size = 0;
     FAILS(mn_device_open(&desc, &device), MN_INVALID_ARGUMENT, "struct_size");
-    desc.struct_size = sizeof desc + 8;
+    desc.struct_size = sizeof desc + 1000;
     FAILS(mn_device_open(&desc, &device), MN_INVALID_ARGUMENT, "struct_size");
     desc.struct_size = sizeof desc;
     desc.kind = 77;
@@ -51,7 +51,7 @@ void check_errors_of_devices(void) {
     FAILS(mn_device_describe(t.device, NULL), MN_INVALID_ARGUMENT, "info_out");
     REFUSES_HANDLES(mn_device_describe(h, &info), t.graph, stale);
     UNTOUCHED_STRUCT(info);
-    info.struct_size--;
+    info.struct_size = 8;
     FAILS(mn_device_describe(t.device, &info), MN_INVALID_ARGUMENT, "struct_size");
     TAINT_STRUCT(peak);
     FAILS(mn_device_measure(t.device, NULL), MN_INVALID_ARGUMENT, "peak_out");
@@ -74,7 +74,7 @@ static int32_t graph_size(void) {
     mn_node_info info;
     int32_t size = 0;
     info.struct_size = sizeof info;
-    while (mn_graph_describe(g, size, &info) == MN_OK) size++;
+    while (mn_graph_node(g, size, &info, NULL) == MN_OK) size++;
     return size;
 }
 
@@ -87,7 +87,7 @@ static void check_conv_errors(void) {
     FAILS(mn_graph_conv2d(g, 99, &d, "c", &node), MN_NOT_FOUND, "[conv2d \"c\"] source 99");
     FAILS(mn_graph_conv2d(g, -1, &d, "c", &node), MN_NOT_FOUND, "-1");
     FAILS(mn_graph_conv2d(g, features, &d, "c", &node), MN_SHAPE_MISMATCH, "128");
-    d.struct_size -= 4;
+    d.struct_size -= 8;
     FAILS(mn_graph_conv2d(g, image, &d, "c", &node), MN_INVALID_ARGUMENT, "struct_size");
 #define REFUSES(field, value, status, fragment) \
     d = conv_3x3(4);                            \
@@ -129,7 +129,7 @@ static void check_pool_errors(void) {
         FAILS(pools[i](g, image, &d, "p", NULL), MN_INVALID_ARGUMENT, "node_out");
         FAILS(pools[i](g, 99, &d, "p", &node), MN_NOT_FOUND, "\"p\"");
         FAILS(pools[i](g, features, &d, "p", &node), MN_SHAPE_MISMATCH, "\"p\"");
-        d.struct_size++;
+        d.struct_size = sizeof d + 1000;
         FAILS(pools[i](g, image, &d, "p", &node), MN_INVALID_ARGUMENT, "struct_size");
 #define REFUSES(field, value, status, fragment) \
     d = pool_2x2();                             \
@@ -162,7 +162,7 @@ static void check_input_errors(void) {
     shape.dims[0] = 5;
     TAINT(node);
     OK(mn_graph_create(&empty));
-    FAILS(mn_graph_input(empty, NULL, NULL, &node), MN_INVALID_ARGUMENT, "shape");
+    FAILS(mn_graph_input(empty, NULL, NULL, &node), MN_INVALID_ARGUMENT, "desc");
     FAILS(mn_graph_input(empty, &shape, NULL, NULL), MN_INVALID_ARGUMENT, "node_out");
     shape.dims[0] = 0;
     FAILS(mn_graph_input(empty, &shape, NULL, &node), MN_SHAPE_MISMATCH, "got 0");
@@ -211,6 +211,8 @@ void check_errors_of_graphs(void) {
     mn_graph stale, graph;
     mn_shape shape;
     mn_node_info info;
+    mn_input_desc input;
+    mn_parameter_info parameter;
     mn_linear_desc linear = {sizeof linear, 4, 1};
     mn_activation_desc activation = {sizeof activation, MN_ACTIVATION_RELU, 0, 0};
     mn_conv2d_desc conv = conv_3x3(4);
@@ -296,13 +298,45 @@ void check_errors_of_graphs(void) {
     UNTOUCHED(node);
 
     TAINT_STRUCT(info);
-    FAILS(mn_graph_describe(g, 2, &info), MN_NOT_FOUND, "2");
-    FAILS(mn_graph_describe(g, -1, &info), MN_NOT_FOUND, "-1");
-    FAILS(mn_graph_describe(g, 0, NULL), MN_INVALID_ARGUMENT, "info_out");
-    REFUSES_HANDLES(mn_graph_describe(h, 0, &info), device, stale);
+    TAINT_STRUCT(input);
+    FAILS(mn_graph_node(g, 2, &info, NULL), MN_NOT_FOUND, "2");
+    FAILS(mn_graph_node(g, -1, &info, NULL), MN_NOT_FOUND, "-1");
+    FAILS(mn_graph_node(g, 0, NULL, &input), MN_INVALID_ARGUMENT, "info_out");
+    REFUSES_HANDLES(mn_graph_node(h, 0, &info, &input), device, stale);
+    input.struct_size = 4;
+    FAILS(mn_graph_node(g, 0, &info, &input), MN_INVALID_ARGUMENT, "desc_out->struct_size");
+    input.struct_size = sizeof input;
     UNTOUCHED_STRUCT(info);
+    UNTOUCHED_STRUCT(input);
     info.struct_size = 8;
-    FAILS(mn_graph_describe(g, 0, &info), MN_INVALID_ARGUMENT, "struct_size");
+    FAILS(mn_graph_node(g, 0, &info, NULL), MN_INVALID_ARGUMENT, "struct_size");
+    TAINT_STRUCT(parameter);
+    FAILS(mn_graph_parameter(g, 0, 0, &parameter), MN_NOT_FOUND, "has 0");
+    FAILS(mn_graph_parameter(g, 2, 0, &parameter), MN_NOT_FOUND, "no node 2");
+    FAILS(mn_graph_parameter(g, 0, 0, NULL), MN_INVALID_ARGUMENT, "info_out");
+    REFUSES_HANDLES(mn_graph_parameter(h, 0, 0, &parameter), device, stale);
+    FAILS(mn_graph_parameter(g, 0, -1, &parameter), MN_NOT_FOUND, "-1");
+    UNTOUCHED_STRUCT(parameter);
+
+    TAINT(node);
+    FAILS(mn_graph_add(g, 29, NULL, &image, 1, NULL, &node), MN_INVALID_ARGUMENT, "no op 29");
+    FAILS(mn_graph_add(g, -1, NULL, &image, 1, NULL, &node), MN_INVALID_ARGUMENT, "no op -1");
+    FAILS(mn_graph_add(g, 1000, NULL, &image, 1, NULL, &node), MN_INVALID_ARGUMENT, "no op 1000");
+    FAILS(mn_graph_add(g, MN_OP_FLATTEN, NULL, &image, 0, "f", &node), MN_INVALID_ARGUMENT,
+          "[flatten \"f\"] takes 1 sources, got 0");
+    FAILS(mn_graph_add(g, MN_OP_FLATTEN, NULL, NULL, 1, "f", &node), MN_INVALID_ARGUMENT,
+          "sources");
+    FAILS(mn_graph_add(g, MN_OP_FLATTEN, NULL, &image, -1, "f", &node), MN_INVALID_ARGUMENT, "-1");
+    FAILS(mn_graph_add(g, MN_OP_FLATTEN, NULL, &image, 9, "f", &node), MN_INVALID_ARGUMENT,
+          "got 9");
+    FAILS(mn_graph_concat(g, &image, 1, "c", &node), MN_INVALID_ARGUMENT, "takes 2 to 8 sources");
+    FAILS(mn_graph_max_unpool2d(g, image, image, "u", &node), MN_INVALID_ARGUMENT,
+          "is no max pooling");
+    FAILS(mn_graph_max_unpool2d(g, image, 77, "u", &node), MN_NOT_FOUND, "77");
+    UNTOUCHED(node);
+
+    parameter.struct_size = 8;
+    FAILS(mn_graph_parameter(g, 0, 0, &parameter), MN_INVALID_ARGUMENT, "struct_size");
 
     CHECK(graph_size() == first_size);
     OK(mn_graph_linear(g, features, &linear, NULL, &node)); /* and goes on */

@@ -306,7 +306,9 @@ static void check_trainer_create_errors(void) {
     o.kind = MN_OPTIMIZER_SGD;
     REFUSES(dampening, (float)INFINITY, "dampening");
     o.kind = MN_OPTIMIZER_SGD;
-    REFUSES(nesterov, 1, "nesterov");
+    o.momentum = 0.5f;
+    o.dampening = 0.25f;
+    REFUSES(nesterov, 1, "got momentum 0.5 and dampening 0.25");
 #undef REFUSES
     two[0] = loss;
     two[1] = loss;

@@ -57,11 +57,11 @@ static void check_descriptions(const toy* t) {
 
     memset(&node, 0, sizeof node);
     node.struct_size = sizeof node;
-    OK(mn_graph_describe(t->graph, t->conv, &node));
+    OK(mn_graph_node(t->graph, t->conv, &node, NULL));
     CHECK(node.op == MN_OP_CONV2D && node.parameter_count == 40 && strcmp(node.name, "0") == 0);
     CHECK(node.shape.rank == 3 && node.shape.dims[0] == 4 && node.shape.dims[1] == kSide &&
           node.shape.dims[2] == kSide && node.shape.dims[3] == 0);
-    OK(mn_graph_describe(t->graph, t->softmax, &node));
+    OK(mn_graph_node(t->graph, t->softmax, &node, NULL));
     CHECK(node.op == MN_OP_SOFTMAX && node.shape.rank == 1 && node.shape.dims[0] == kClasses);
     CHECK(node.parameter_count == 0 && strcmp(node.name, "softmax_7") == 0);
 
@@ -75,6 +75,15 @@ static void check_descriptions(const toy* t) {
     OK(mn_model_parameter_describe(t->model, 3, &parameter));
     CHECK(strcmp(parameter.name, "4.bias") == 0 && parameter.count == kClasses);
     CHECK(parameter.node == t->logits && parameter.shape.rank == 1);
+
+    /* The graph alone knows them, too. */
+    memset(&parameter, 0, sizeof parameter);
+    parameter.struct_size = sizeof parameter;
+    OK(mn_graph_parameter(t->graph, t->logits, 1, &parameter));
+    CHECK(strcmp(parameter.name, "4.bias") == 0 && parameter.count == kClasses);
+    CHECK(parameter.node == t->logits && parameter.trainable == 1 && parameter.shape.rank == 1);
+    OK(mn_graph_parameter(t->graph, t->conv, 0, &parameter));
+    CHECK(strcmp(parameter.name, "0.weight") == 0 && parameter.count == 36);
 
     memset(&plan, 0, sizeof plan);
     plan.struct_size = sizeof plan;
@@ -229,6 +238,7 @@ int main(void) {
     check_errors_of_inputs();
     check_errors_of_models();
     check_errors_of_trainers();
+    check_versions_of_callers();
     check_out_of_memory();
     OK(mn_memory_in_use(&after));
     CHECK(after == before);

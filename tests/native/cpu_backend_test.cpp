@@ -107,7 +107,7 @@ TEST_F(CpuBackendTest, TooMuchMemoryIsAnError) {
 
 TEST_F(CpuBackendTest, UnknownOpsAreNotSupported) {
     ASSERT_EQ(open(), MN_OK);
-    mnb_node node{};
+    ImageNode node;
     node.struct_size = sizeof node;
     node.op = 4711;
     node.name = "strange";
@@ -126,9 +126,11 @@ TEST_F(CpuBackendTest, AWrongLayoutIsNoticed) {
     OpCase c = conv_case(random, 1, 3, 4, 4, conv_desc(2, 3, 1, 1));
     c.node.dst = make_tensor(2, 4, 4, false, MNB_NHWC);
     c.node.src[0] = make_tensor(3, 4, 4, false, MNB_NHWC);
+    complete(c.node);
     mnb_support support{};
     ASSERT_EQ(backend_->query(device_, &c.node, MNB_FORWARD_INFERENCE, &support, &error_), MN_OK);
     c.node.dst = make_tensor(2, 4, 4, false, support.dst_layout == MNB_NHWC ? MNB_NCHW : MNB_NHWC);
+    complete(c.node);
     mnb_kernel* kernel = nullptr;
     EXPECT_EQ(backend_->prepare(device_, &c.node, MNB_FORWARD_INFERENCE, &kernel, &error_),
               MN_INTERNAL);
@@ -163,7 +165,9 @@ protected:
                 gradient[p] = random.floats(static_cast<int64_t>(value[p].size()));
                 updates.push_back({value[p].data(), gradient[p].data(), moment1[p].data(),
                                    moment2[p].data(), nullptr,
-                                   static_cast<int64_t>(value[p].size()), 1.0f, desc.weight_decay});
+                                   static_cast<int64_t>(value[p].size()), 1.0f, desc.weight_decay,
+                                   step, 1 - std::pow(double{desc.beta1}, step),
+                                   1 - std::pow(double{desc.beta2}, step)});
                 for (size_t i = 0; i < value[p].size(); ++i)
                     step_one(step, static_cast<double>(gradient[p][i]) * scale, v[p][i], m1[p][i],
                              m2[p][i]);
@@ -172,7 +176,6 @@ protected:
             mnb_update_options options{};
             options.struct_size = sizeof options;
             options.scale = scale;
-            options.step = step;
             ASSERT_EQ(cpu_backend()->update(device.handle(), &desc, updates.data(),
                                             static_cast<int32_t>(updates.size()), &options, &error),
                       MN_OK)

@@ -153,7 +153,44 @@ TEST_F(ControlGroupTest, Version1WhereTheMountIsTheGroup) {
     EXPECT_EQ(control_group_processors("2:cpu,cpuacct:/docker/x\n", root_), 4);
 }
 
+TEST_F(ControlGroupTest, MemoryOfVersion2) {
+    const std::string groups = "0::/outer/inner\n";
+    EXPECT_EQ(control_group_memory(groups, root_), unknown_memory);
+    EXPECT_EQ(control_group_memory_left(groups, root_), unknown_memory);
+    write("/outer/inner/memory.max", "max\n");
+    write("/outer/inner/memory.current", "400\n");
+    EXPECT_EQ(control_group_memory_left(groups, root_), unknown_memory);
+    write("/outer/inner/memory.max", "1000\n");
+    EXPECT_EQ(control_group_memory(groups, root_), 1000);
+    EXPECT_EQ(control_group_memory_left(groups, root_), 600);
+    // The page cache that the kernel takes back first is as good as free.
+    write("/outer/inner/memory.stat", "anon 50\nfile 350\ninactive_file 300\nactive_file 50\n");
+    EXPECT_EQ(control_group_memory_left(groups, root_), 900);
+    write("/outer/memory.max", "2000\n");  // an outer group has less left
+    write("/outer/memory.current", "1900\n");
+    EXPECT_EQ(control_group_memory(groups, root_), 1000);
+    EXPECT_EQ(control_group_memory_left(groups, root_), 100);
+    write("/outer/memory.current", "2100\n");
+    EXPECT_EQ(control_group_memory_left(groups, root_), 0);
+}
+
+TEST_F(ControlGroupTest, MemoryOfVersion1) {
+    const std::string groups = "3:memory:/docker/x\n2:cpu,cpuacct:/docker/x\n";
+    write("/memory/docker/x/memory.limit_in_bytes", "1000\n");
+    write("/memory/docker/x/memory.usage_in_bytes", "700\n");
+    write("/memory/docker/x/memory.stat", "cache 9\ninactive_file 1\ntotal_inactive_file 200\n");
+    EXPECT_EQ(control_group_memory(groups, root_), 1000);
+    EXPECT_EQ(control_group_memory_left(groups, root_), 500);
+    // Not to be found by the host's path: the mount is the group.
+    write("/memory/memory.limit_in_bytes", "900\n");
+    EXPECT_EQ(control_group_memory("3:memory:/other\n", root_), 900);
+    EXPECT_EQ(control_group_memory_left("3:memory:/other\n", root_), 900);
+}
+
 TEST_F(ControlGroupTest, GarbageIsNoLimit) {
+    write("/memory.max", "what\n");
+    EXPECT_EQ(control_group_memory("0::/\nnonsense\n::\n", root_), unknown_memory);
+    EXPECT_EQ(control_group_memory_left("0::/\nnonsense\n::\n", root_), unknown_memory);
     write("/cpu.max", "what\n");
     EXPECT_EQ(control_group_processors("0::/\nnonsense\n::\n", root_), 0);
 }

@@ -83,8 +83,8 @@ Doubles convolve(const OpCase& c, const Image& src, const DoubleOperands& o, int
 }
 
 void forward_image(const OpCase& c, const DoubleOperands& o, int64_t n, Doubles& result) {
-    const mnb_node& node = c.node;
-    const mnb_tensor &s = node.src[0], &t = node.dst;
+    const ImageNode& node = c.node;
+    const ImageView &s = node.src[0], &t = node.dst;
     const int64_t size = tensor_size(s);
     const Image src = {o.src[0].data() + n * size, s.c, s.h, s.w};
     const auto for_each = [&](auto&& value) {

@@ -66,10 +66,8 @@ struct Batch {
 
     Batch(const OpCase& op_case_, const DoubleOperands& operands_)
         : op_case(op_case_), operands(operands_), n(op_case_.count) {
-        const mnb_tensor& t = op_case.node.src[0];
-        c = t.flat ? t.c * t.h * t.w : t.c;
-        h = t.flat ? 1 : t.h;
-        w = t.flat ? 1 : t.w;
+        const ImageView& t = op_case.node.src[0];
+        c = t.c, h = t.h, w = t.w;
     }
 
     double at(int64_t image, int64_t channel, int64_t pixel) const {

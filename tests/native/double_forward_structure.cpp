@@ -17,7 +17,7 @@ struct Sources {
     const DoubleOperands& operands;
     int64_t n;
 
-    const mnb_tensor& tensor(int s = 0) const { return op_case.node.src[s]; }
+    const ImageView& tensor(int s = 0) const { return op_case.node.src[s]; }
     double at(int64_t index, int s = 0) const {
         return operands
             .src[static_cast<size_t>(s)][static_cast<size_t>(n * tensor_size(tensor(s)) + index)];
@@ -32,7 +32,7 @@ struct Sources {
 
 double conv_transposed(const Sources& o, int64_t oc, int64_t oy, int64_t ox) {
     const mn_conv_transpose2d_desc& d = o.op_case.node.desc.conv_transpose2d;
-    const mnb_tensor& src = o.tensor();
+    const ImageView& src = o.tensor();
     const int64_t ics = src.c / d.groups, ocs = d.out_channels / d.groups, group = oc / ocs;
     double sum = d.bias ? o.param(oc, 1) : 0;
     for (int64_t ic = group * ics; ic < (group + 1) * ics; ++ic)
@@ -74,7 +74,7 @@ double padded(const Sources& o, int64_t c, int64_t oy, int64_t ox) {
 }
 
 double adaptively_pooled(const Sources& o, int64_t c, int64_t oy, int64_t ox) {
-    const mnb_tensor &src = o.tensor(), &dst = o.op_case.node.dst;
+    const ImageView &src = o.tensor(), &dst = o.op_case.node.dst;
     const auto first = [](int64_t i, int64_t size, int64_t outputs) {
         return static_cast<int64_t>(std::floor(static_cast<double>(i) * static_cast<double>(size) /
                                                static_cast<double>(outputs)));
@@ -96,7 +96,7 @@ double adaptively_pooled(const Sources& o, int64_t c, int64_t oy, int64_t ox) {
 // The value of the last window whose maximum stands there.
 double unpooled(const Sources& o, int64_t c, int64_t oy, int64_t ox) {
     const mn_pool2d_desc& d = o.op_case.node.desc.pool2d;
-    const mnb_tensor &values = o.tensor(0), &image = o.tensor(1);
+    const ImageView &values = o.tensor(0), &image = o.tensor(1);
     const auto is_maximum = [&](int64_t top, int64_t left) {
         if (oy < top || oy >= top + d.kernel_h || ox < left || ox >= left + d.kernel_w)
             return false;
@@ -124,7 +124,7 @@ double coordinate(const mn_upsample_desc& d, int64_t i, int64_t size, int64_t sc
 
 double upsampled(const Sources& o, int64_t c, int64_t oy, int64_t ox) {
     const mn_upsample_desc& d = o.op_case.node.desc.upsample;
-    const mnb_tensor& src = o.tensor();
+    const ImageView& src = o.tensor();
     if (d.mode == MN_UPSAMPLE_NEAREST) return o.at(c, oy / d.scale_h, ox / d.scale_w);
     const double y = coordinate(d, oy, src.h, d.scale_h), x = coordinate(d, ox, src.w, d.scale_w);
     double sum = 0;
@@ -170,7 +170,7 @@ double shuffled(const Sources& o, int64_t c, int64_t y, int64_t x) {
 
 bool structure_double_forward(const OpCase& op_case, const DoubleOperands& operands,
                               Doubles& result) {
-    const mnb_node& node = op_case.node;
+    const ImageNode& node = op_case.node;
     // The element at channel c, row y and column x, which is the index-th of an image's result.
     std::function<double(const Sources&, int64_t c, int64_t y, int64_t x, int64_t index)> element;
     const auto by_place = [&](auto function) {
@@ -208,16 +208,10 @@ bool structure_double_forward(const OpCase& op_case, const DoubleOperands& opera
                 return concatenated(o, index);
             };
             break;
-        case MN_OP_RESHAPE:
-            element = [](const Sources& o, int64_t, int64_t, int64_t, int64_t index) {
-                return o.at(index);
-            };
-            break;
         case MN_OP_SLICE:
-            element = [](const Sources& o, int64_t c, int64_t y, int64_t x, int64_t index) {
-                const int64_t first = o.op_case.node.desc.slice.first;
-                return o.tensor().flat ? o.at(first + index) : o.at(first + c, y, x);
-            };
+            by_place([](const Sources& o, int64_t c, int64_t y, int64_t x) {
+                return o.at(o.op_case.node.desc.slice.first + c, y, x);
+            });
             break;
         case MN_OP_SCALE:
             by_place([](const Sources& o, int64_t c, int64_t y, int64_t x) {
@@ -233,7 +227,7 @@ bool structure_double_forward(const OpCase& op_case, const DoubleOperands& opera
         default:
             return false;
     }
-    const mnb_tensor& dst = node.dst;
+    const ImageView& dst = node.dst;
     for (int64_t n = 0; n < op_case.count; ++n) {
         const Sources sources = {op_case, operands, n};
         int64_t index = 0;

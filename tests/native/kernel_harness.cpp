@@ -1,5 +1,6 @@
 #include "kernel_harness.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -55,12 +56,12 @@ private:
     unsigned char* memory_;
 };
 
-int64_t batch_size(const mnb_tensor& t, int64_t batch) {
+int64_t batch_size(const ImageView& t, int64_t batch) {
     return batch * t.sn;
 }
 
 template <class Visit>
-void for_each(const mnb_tensor& t, int64_t count, Visit&& visit) {
+void for_each(const ImageView& t, int64_t count, Visit&& visit) {
     int64_t i = 0;
     for (int64_t n = 0; n < count; ++n)
         for (int64_t c = 0; c < t.c; ++c)
@@ -69,7 +70,7 @@ void for_each(const mnb_tensor& t, int64_t count, Visit&& visit) {
                     visit(i, n * t.sn + c * t.sc + h * t.sh + w * t.sw);
 }
 
-Buffer lay_out(const mnb_tensor& t, int64_t batch, int64_t count, const Floats& values) {
+Buffer lay_out(const ImageView& t, int64_t batch, int64_t count, const Floats& values) {
     Buffer buffer = Buffer::floats(batch_size(t, batch), unwritten);
     for_each(t, count, [&](int64_t i, int64_t at) {
         buffer.get<float>()[at] = values[static_cast<size_t>(i)];
@@ -77,7 +78,7 @@ Buffer lay_out(const mnb_tensor& t, int64_t batch, int64_t count, const Floats& 
     return buffer;
 }
 
-Floats bring_back(const mnb_tensor& t, int64_t count, const Buffer& buffer) {
+Floats bring_back(const ImageView& t, int64_t count, const Buffer& buffer) {
     Floats values(static_cast<size_t>(count * tensor_size(t)));
     for_each(t, count, [&](int64_t i, int64_t at) {
         values[static_cast<size_t>(i)] = buffer.get<float>()[at];
@@ -86,7 +87,7 @@ Floats bring_back(const mnb_tensor& t, int64_t count, const Buffer& buffer) {
 }
 
 template <class Visit>
-void for_each(const mnb_param& p, Visit&& visit) {
+void for_each(const WeightView& p, Visit&& visit) {
     int64_t index = 0;
     for (int64_t o = 0; o < p.o; ++o)
         for (int64_t i = 0; i < p.i; ++i)
@@ -99,7 +100,7 @@ void for_each(const mnb_param& p, Visit&& visit) {
                 }
 }
 
-Buffer lay_out(const mnb_param& p, const Floats& values) {
+Buffer lay_out(const WeightView& p, const Floats& values) {
     Buffer buffer = Buffer::floats(p.storage, 0.0f);
     for_each(p, [&](int64_t i, int64_t at) {
         buffer.get<float>()[at] = values[static_cast<size_t>(i)];
@@ -107,7 +108,7 @@ Buffer lay_out(const mnb_param& p, const Floats& values) {
     return buffer;
 }
 
-Floats bring_back(const mnb_param& p, const Buffer& buffer, float padding) {
+Floats bring_back(const WeightView& p, const Buffer& buffer, float padding) {
     Floats values(static_cast<size_t>(p.o * p.i * p.h * p.w));
     std::vector<bool> used(static_cast<size_t>(p.storage));
     bool finite = true;
@@ -132,7 +133,7 @@ mnb_support empty_support() {
 // Everything of one run but the kernels.
 class Setup {
 public:
-    Setup(const OpCase& op_case, const mnb_node& node, const RunOptions& options)
+    Setup(const OpCase& op_case, const ImageNode& node, const RunOptions& options)
         : node_(node), case_(op_case), options_(options) {
         const int batch = node.max_batch;
         run_.struct_size = sizeof run_;
@@ -232,7 +233,7 @@ private:
         packed.check("packed weights");
     }
 
-    const mnb_node& node_;
+    const ImageNode& node_;
     const OpCase& case_;
     const RunOptions& options_;
     mnb_run run_{};
@@ -243,9 +244,9 @@ private:
 
 // As the layout pass does it: asks once with what is offered, again with what was wished.
 bool agree_on_layouts(cpu::Device& device, const cpu::Implementation& implementation,
-                      const RunOptions& options, int direction, mnb_node& node) {
-    const auto set = [&](mnb_tensor& t, int32_t layout) {
-        t = make_tensor(t.c, t.h, t.w, t.flat != 0, layout, options.gap);
+                      const RunOptions& options, int direction, ImageNode& node) {
+    const auto set = [&](ImageView& t, int32_t layout) {
+        t = make_tensor(t.c, t.h, t.w, t.rank == 1, layout, options.gap);
     };
     for (int s = 0; s < node.source_count; ++s) set(node.src[s], options.layout);
     if (node.dst.c > 0) set(node.dst, options.layout);
@@ -256,9 +257,10 @@ bool agree_on_layouts(cpu::Device& device, const cpu::Implementation& implementa
     if (!implementation.query(device, node, direction, support)) return false;
     if (node.dst.c > 0) set(node.dst, support.dst_layout);
     for (int p = 0; p < node.param_count; ++p) {
-        const mnb_param& old = node.param[p];
+        const WeightView& old = node.param[p];
         node.param[p] = make_param(old.role, support.param_layout[p], old.o, old.i, old.h, old.w);
     }
+    complete(node);
     return true;
 }
 
@@ -297,10 +299,10 @@ cpu::Implementation reference_of(int op) {
     return list_implementations(op).back();
 }
 
-mnb_tensor make_tensor(int64_t c, int64_t h, int64_t w, bool flat, int32_t layout, int64_t gap) {
-    mnb_tensor t{};
+ImageView make_tensor(int64_t c, int64_t h, int64_t w, bool flat, int32_t layout, int64_t gap) {
+    ImageView t{};
     t.layout = layout;
-    t.flat = flat;
+    t.rank = flat ? 1 : 3;
     t.c = c, t.h = h, t.w = w;
     if (layout == MNB_NHWC) {
         t.sc = 1, t.sw = c, t.sh = w * c + gap, t.sn = h * t.sh + gap;
@@ -310,8 +312,8 @@ mnb_tensor make_tensor(int64_t c, int64_t h, int64_t w, bool flat, int32_t layou
     return t;
 }
 
-mnb_param make_param(int32_t role, int32_t layout, int64_t o, int64_t i, int64_t h, int64_t w) {
-    mnb_param p{};
+WeightView make_param(int32_t role, int32_t layout, int64_t o, int64_t i, int64_t h, int64_t w) {
+    WeightView p{};
     p.role = role;
     p.layout = layout;
     p.o = o, p.i = i, p.h = h, p.w = w;
@@ -319,7 +321,37 @@ mnb_param make_param(int32_t role, int32_t layout, int64_t o, int64_t i, int64_t
     return p;
 }
 
-int64_t tensor_size(const mnb_tensor& t) {
+void complete(ImageNode& node) {
+    const auto value_of = [](const ImageView& image) {
+        mnb_tensor t{};
+        t.layout = image.layout;
+        t.rank = image.rank;
+        const int64_t dims[] = {image.c, image.h, image.w};
+        const int64_t strides[] = {image.sc, image.sh, image.sw};
+        std::copy_n(dims, image.rank, t.dims);
+        std::copy_n(strides, image.rank, t.strides);
+        t.image_stride = image.sn;
+        return t;
+    };
+    for (int s = 0; s < node.source_count; ++s) node.source[s] = value_of(node.src[s]);
+    node.result = value_of(node.dst);
+    for (int p = 0; p < node.param_count; ++p) {
+        const WeightView& w = node.param[p];
+        const int64_t dims[] = {w.o, w.i, w.h, w.w};
+        const int64_t plain[] = {w.i * w.h * w.w, w.h * w.w, w.w, 1};
+        const int64_t panels[] = {w.i * w.h * w.w * 16, 16, w.w * w.i * 16, w.i * 16};
+        mnb_param& parameter = node.parameter[p];
+        parameter = {};
+        parameter.role = w.role;
+        parameter.layout = w.layout;
+        parameter.rank = 4;
+        std::copy_n(dims, 4, parameter.dims);
+        std::copy_n(w.layout == MNB_PARAM_PANEL16 ? panels : plain, 4, parameter.strides);
+        parameter.storage = w.storage;
+    }
+}
+
+int64_t tensor_size(const ImageView& t) {
     return t.c * t.h * t.w;
 }
 
@@ -327,7 +359,7 @@ std::optional<OpResult> run_case(const TestDevice& test_device, const cpu::Imple
                                  const cpu::Implementation& backward, const OpCase& op_case,
                                  const RunOptions& options) {
     cpu::Device& device = test_device.get();
-    mnb_node node = op_case.node;
+    ImageNode node = op_case.node;
     // A loss writes its gradient in the forward pass.
     const bool is_loss = !op_case.labels.empty();
     const bool runs_backward = options.training && !is_loss;

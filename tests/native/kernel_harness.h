@@ -21,7 +21,7 @@ using Floats = std::vector<float>;
 // are NCHW and dense, its parameters plain, and the harness changes that as needed.
 struct OpCase {
     std::string name;
-    mnb_node node{};
+    ImageNode node;
     int count = 1;
     std::vector<Floats> src;
     std::vector<Floats> param;
@@ -62,11 +62,15 @@ std::vector<std::string> instruction_sets();
 std::vector<cpu::Implementation> list_implementations(int op);
 cpu::Implementation reference_of(int op);
 
-// A dense tensor, or with `gap` > 0 one with so many unused elements after each row and image.
-mnb_tensor make_tensor(int64_t c, int64_t h, int64_t w, bool flat, int32_t layout, int64_t gap = 0);
-mnb_param make_param(int32_t role, int32_t layout, int64_t o, int64_t i, int64_t h, int64_t w);
+// A dense value, or with `gap` > 0 one with so many unused elements after each row and image;
+// `flat` for features, which have one pixel.
+ImageView make_tensor(int64_t c, int64_t h, int64_t w, bool flat, int32_t layout, int64_t gap = 0);
+WeightView make_param(int32_t role, int32_t layout, int64_t o, int64_t i, int64_t h, int64_t w);
 
-int64_t tensor_size(const mnb_tensor& tensor);  // elements of one image
+// Gives a node the values and parameters that its views tell of, as the core does.
+void complete(ImageNode& node);
+
+int64_t tensor_size(const ImageView& tensor);  // elements of one image
 
 struct RunOptions {
     int32_t layout = MNB_NCHW;  // offered to the kernel

@@ -321,7 +321,7 @@ void check_value_loss(int op) {
                      {std::pair{3, 4}, {21, 35}, {1, 9}, {70, 1}}) {
                     SCOPED_TRACE(isa + ", " + implementation.name);
                     const TestDevice device(2, isa.c_str());
-                    mnb_node node{};
+                    ImageNode node;
                     node.struct_size = sizeof node;
                     node.op = op;
                     node.desc.loss.kind = squares ? MN_LOSS_MSE : MN_LOSS_OUTPUT_GRADIENT;
@@ -390,7 +390,7 @@ TEST(Reorder, MovesEveryElementToTheOtherLayoutAndBack) {
                     for (const auto& [channels, pixels] : {std::pair{2, 3}, {37, 20}, {16, 49}}) {
                         SCOPED_TRACE(isa + ", " + implementation.name);
                         const TestDevice device(2, isa.c_str());
-                        mnb_node node{};
+                        ImageNode node;
                         node.struct_size = sizeof node;
                         node.op = MNB_OP_REORDER;
                         node.name = "reorder";

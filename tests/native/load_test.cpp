@@ -55,7 +55,7 @@ protected:
             const TestDevice device(3, isa.c_str());
             for (const cpu::Implementation& implementation : list_implementations(MNB_OP_LOAD)) {
                 SCOPED_TRACE(isa + ", " + implementation.name);
-                mnb_node node = node_;
+                ImageNode node = node_;
                 node.dst = make_tensor(channels, height, width, false, GetParam().layout);
                 mnb_support support{};
                 if (!implementation.query(device.get(), node, MNB_FORWARD_TRAINING, support))
@@ -89,7 +89,7 @@ protected:
 
     const int channels, height, width, image_size;
     Floats means, stds;
-    mnb_node node_{};
+    ImageNode node_;
     Floats floats_;
     std::vector<uint8_t> bytes_;
 };

@@ -386,6 +386,13 @@ TEST(LossTest, RefusesWhatMakesNoSense) {
     refused("delta", loss);
     refused("kind", loss_desc(99, net.values));
 
+    InputModel inputs({3});
+    Floats none(3);
+    const auto fresh = make_trainer(
+        inputs.model,
+        {{loss_desc(MN_LOSS_CROSS_ENTROPY, 0)}, sgd_desc(1), 2, MN_TRAINER_INPUT_GRADIENT});
+    expect_refused(MN_INVALID_ARGUMENT, "before the first batch",
+                   [&] { fresh->read_input_gradient(0, none.data(), 3); });
     InputModel pixels({3, 4, 4});
     expect_refused(MN_SHAPE_MISMATCH, "at every pixel is not supported",
                    [&] { make_trainer(pixels.model, {{loss_desc(MN_LOSS_CROSS_ENTROPY, 0)}}); });

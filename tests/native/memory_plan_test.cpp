@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 
 #include "fake_backend.h"
 #include "op_cases.h"
@@ -74,6 +76,60 @@ TEST(MemoryPlanTest, AChainNeedsTwoBuffers) {
     std::vector<int64_t> offsets;
     EXPECT_EQ(place(chain, offsets), 2048);
     EXPECT_EQ(place({}, offsets), 0);
+}
+
+// So many that they are placed in the order of time.
+TEST(MemoryPlanTest, ManyLifetimesDoNotOverlapEither) {
+    Random random(test_seed() + 7);
+    constexpr int kSteps = 20000;
+    for (const int longest : {3, 300, kSteps}) {
+        std::vector<Lifetime> lifetimes(20000);
+        for (Lifetime& life : lifetimes) {
+            life.bytes = random.integer(0, 9) == 0 ? 0 : random.integer(1, 5000);
+            life.first = static_cast<int32_t>(random.integer(0, kSteps - 1));
+            life.last = static_cast<int32_t>(
+                std::min<int64_t>(kSteps - 1, life.first + random.integer(-1, longest)));
+        }
+        std::vector<int64_t> offsets;
+        const int64_t arena = place(lifetimes, offsets);
+        // Sweeps over time with what is alive, by offset.
+        std::vector<std::vector<size_t>> begins(kSteps), ends(kSteps + 1);
+        std::vector<int64_t> alive_bytes(kSteps + 1);
+        for (size_t i = 0; i < lifetimes.size(); i++) {
+            const Lifetime& life = lifetimes[i];
+            if (life.bytes == 0 || life.last < life.first) {
+                ASSERT_EQ(offsets[i], -1);
+                continue;
+            }
+            ASSERT_GE(offsets[i], 0);
+            ASSERT_EQ(offsets[i] % MNB_ALIGNMENT, 0);
+            ASSERT_LE(offsets[i] + life.bytes, arena);
+            begins[static_cast<size_t>(life.first)].push_back(i);
+            ends[static_cast<size_t>(life.last) + 1].push_back(i);
+        }
+        std::map<int64_t, int64_t> alive;  // offset, end
+        int64_t sum = 0, most = 0;
+        for (size_t s = 0; s < kSteps; s++) {
+            for (size_t i : ends[s]) {
+                alive.erase(offsets[i]);
+                sum -= lifetimes[i].bytes;
+            }
+            for (size_t i : begins[s]) {
+                const int64_t end = offsets[i] + lifetimes[i].bytes;
+                const auto next = alive.lower_bound(offsets[i]);
+                ASSERT_TRUE(next == alive.end() || end <= next->first);
+                ASSERT_TRUE(next == alive.begin() || std::prev(next)->second <= offsets[i]);
+                alive[offsets[i]] = end;
+                sum += lifetimes[i].bytes;
+            }
+            most = std::max(most, sum);
+        }
+        EXPECT_LT(arena, 1.5 * static_cast<double>(most)) << "longest " << longest;
+    }
+    std::vector<Lifetime> chain;
+    for (int i = 0; i < 50000; i++) chain.push_back({1024, i, i + 1});
+    std::vector<int64_t> offsets;
+    EXPECT_EQ(place(chain, offsets), 2048);
 }
 
 // Follows a program's steps: each write takes its bytes over, each read must still own all of its.

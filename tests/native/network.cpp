@@ -102,7 +102,7 @@ int32_t Network::softmax(int32_t source) {
 mn_shape Network::shape(int32_t node) const {
     mn_node_info info{};
     info.struct_size = sizeof info;
-    check(mn_graph_describe(graph_, node, &info));
+    check(mn_graph_node(graph_, node, &info, nullptr));
     return info.shape;
 }
 

@@ -43,7 +43,9 @@ protected:
                 gradient[p] = random.floats(static_cast<int64_t>(value[p].size()));
                 updates.push_back({value[p].data(), gradient[p].data(), m1[p].data(), m2[p].data(),
                                    m3[p].data(), static_cast<int64_t>(value[p].size()),
-                                   p == 0 ? settings.factor : 1, desc.weight_decay});
+                                   p == 0 ? settings.factor : 1, desc.weight_decay, step,
+                                   1 - std::pow(double{desc.beta1}, static_cast<double>(step)),
+                                   1 - std::pow(double{desc.beta2}, static_cast<double>(step))});
                 for (float g : gradient[p]) {
                     double x = double{g} * scale;
                     if (settings.clip_value > 0)
@@ -57,7 +59,7 @@ protected:
             if (settings.clip_norm > 0)
                 shrink = std::min(1.0, double{settings.clip_norm} / (std::sqrt(squares) + 1e-6));
             const mnb_update_options options = {sizeof options, settings.clip_norm,
-                                                settings.clip_value, scale, step};
+                                                settings.clip_value, scale};
             mnb_error error{};
             ASSERT_EQ(cpu_backend()->update(device.handle(), &desc, updates.data(),
                                             static_cast<int32_t>(updates.size()), &options, &error),

@@ -77,6 +77,7 @@ protected:
 
     Graph graph_;
     FakeBackend backend_;
+    const mn_shape shape256_{3, 0, {16, 4, 4}}, shape64_{1, 0, {64}};
 };
 
 using Ops = std::vector<int32_t>;
@@ -92,8 +93,7 @@ TEST_F(PassesTest, LoweringDropsWhatNobodyNeeds) {
     EXPECT_EQ(ops(program), Ops({MNB_OP_LOAD, MN_OP_CONV2D, MN_OP_ACTIVATION}));
     const Value& output = program.values[program.outputs[0]];
     EXPECT_EQ(output.storage, program.values[program.operations[2].dst].storage);
-    EXPECT_TRUE(output.tensor.flat);
-    EXPECT_EQ(output.tensor.c, 4);
+    EXPECT_EQ(text_of(shape_of(output.tensor)), "4x8x8");  // whose elements are the features
 }
 
 TEST_F(PassesTest, LoweringMergesNormalizationIntoTheLoad) {
@@ -169,13 +169,14 @@ TEST_F(PassesTest, DoesNotFuseWhatHasAnotherReader) {
     EXPECT_EQ(ops(later), Ops({MNB_OP_LOAD, MN_OP_CONV2D, MN_OP_MAX_POOL2D, MN_OP_AVG_POOL2D}));
 }
 
-TEST_F(PassesTest, DoesNotFuseWhatAViewReads) {
+TEST_F(PassesTest, FusesThroughAFlatteningWithOneReader) {
     const int32_t conv = add(MN_OP_CONV2D, 0);
     const int32_t flat = add(MN_OP_FLATTEN, conv);
     const int32_t relu = add(MN_OP_ACTIVATION, flat);
-    Program program = inference({relu});  // the activation reads features: not fused
+    Program program = inference({relu});
     fuse(program, backend_);
-    EXPECT_EQ(program.operations.size(), 3u);
+    ASSERT_EQ(ops(program), Ops({MNB_OP_LOAD, MN_OP_CONV2D}));
+    EXPECT_EQ(program.operations[1].activation, MN_ACTIVATION_RELU);
     const int32_t direct = add(MN_OP_ACTIVATION, conv);
     const int32_t linear = add(MN_OP_LINEAR, flat);
     Program two = inference({direct, linear});
@@ -257,15 +258,15 @@ TEST_F(PassesTest, ReordersOnlyWhereLayoutsDisagree) {
         }
         if (operation.op == MN_OP_CONV2D) {
             EXPECT_EQ(operation.params[0].layout, MNB_PARAM_PANEL16);
-            EXPECT_EQ(operation.params[0].storage, 16 * operation.params[0].i * 9);
+            EXPECT_EQ(operation.params[0].storage, 16 * operation.params[0].dims[1] * 9);
             EXPECT_EQ(operation.params[1].storage, 16);
         }
     }
     const mnb_tensor& conv = program.values[program.operations[2].dst].tensor;
-    EXPECT_EQ(conv.sc, 1);
-    EXPECT_EQ(conv.sw, 4);
-    EXPECT_EQ(conv.sh, 32);
-    EXPECT_EQ(conv.sn, 256);
+    EXPECT_EQ(conv.strides[0], 1);
+    EXPECT_EQ(conv.strides[2], 4);
+    EXPECT_EQ(conv.strides[1], 32);
+    EXPECT_EQ(conv.image_stride, 256);
 }
 
 TEST_F(PassesTest, TwoReadersShareAReorder) {
@@ -291,28 +292,36 @@ TEST_F(PassesTest, ResultsAreInTheInterfacesOrder) {
     EXPECT_EQ(program.operations[3].sources[0], program.operations[2].dst);
 }
 
-TEST_F(PassesTest, AReshapingThatMovesNothingIsAView) {
-    for (bool is_read_twice : {false, true}) {
-        Graph graph;
-        graph.add_input({3, 0, {1, 4, 6, 0}}, nullptr);
-        const mn_shape shape{1, 0, {24, 0, 0, 0}};
-        const int32_t features = graph.add(MN_OP_RESHAPE, {0}, {}, nullptr, &shape);
-        mn_op_desc desc{};
-        desc.linear = {sizeof desc.linear, 5, 1};
-        LowerOptions options;
-        options.outputs = {graph.add(MN_OP_LINEAR, {features}, desc, nullptr)};
-        if (is_read_twice) {
-            desc.conv2d = conv_desc(4, 3);
-            options.outputs.push_back(graph.add(MN_OP_CONV2D, {0}, desc, nullptr));
-        }
-        Program program = lower(graph, options);
-        EXPECT_EQ(ops(program), is_read_twice
-                                    ? Ops({MNB_OP_LOAD, MN_OP_RESHAPE, MN_OP_LINEAR, MN_OP_CONV2D})
-                                    : Ops({MNB_OP_LOAD, MN_OP_LINEAR}));
-        const Value& read = program.values[program.operations[is_read_twice ? 2 : 1].sources[0]];
-        EXPECT_EQ(read.storage == program.values[program.operations[0].dst].storage,
-                  !is_read_twice);
-        EXPECT_EQ(read.tensor.c, 24);
+TEST_F(PassesTest, AReshapingIsAViewOfWhatIsInTheOrderOfTheDimensions) {
+    backend_.layouts[MN_OP_CONV2D] = {MNB_NHWC, MNB_NHWC};
+    const int32_t conv = add(MN_OP_CONV2D, 0);  // 4 x 8 x 8
+    const int32_t pool = add(MN_OP_AVG_POOL2D, conv);
+    const int32_t moved = graph_.add(MN_OP_RESHAPE, {conv}, {}, nullptr, &shape256_);
+    const int32_t kept = graph_.add(MN_OP_RESHAPE, {pool}, {}, nullptr, &shape64_);
+    Program program = inference({pool, add(MN_OP_AVG_POOL2D, moved), kept});
+    assign_layouts(program, backend_);
+    EXPECT_EQ(ops(program), Ops({MNB_OP_LOAD, MNB_OP_REORDER, MN_OP_CONV2D, MNB_OP_REORDER,
+                                 MN_OP_AVG_POOL2D, MN_OP_AVG_POOL2D}));
+    const auto value = [&](int32_t index) { return program.values[index]; };
+    const Value read = value(program.operations[5].sources[0]);
+    EXPECT_EQ(read.storage, value(program.operations[3].dst).storage);
+    EXPECT_EQ(text_of(shape_of(read.tensor)), "16x4x4");
+    EXPECT_EQ(value(program.outputs[2]).storage, value(program.operations[4].dst).storage);
+    EXPECT_EQ(text_of(shape_of(value(program.outputs[2]).tensor)), "64");
+}
+
+TEST_F(PassesTest, ReadersOfTwoShapesHaveGradientsOfOneOrder) {
+    const int32_t conv = add(MN_OP_CONV2D, 0);
+    const int32_t features = graph_.add(MN_OP_RESHAPE, {conv}, {}, nullptr, &shape256_);
+    const int32_t a = chain({MN_OP_FLATTEN, MN_OP_LINEAR}, features);
+    const int32_t b = chain({MN_OP_AVG_POOL2D, MN_OP_FLATTEN, MN_OP_LINEAR}, conv);
+    const Program program = scheduled({a, b});
+    ASSERT_EQ(count(program, MNB_OP_SUM), 1);
+    for (const Operation& operation : program.operations) {
+        if (operation.op != MNB_OP_SUM) continue;
+        for (int32_t source : operation.sources)
+            EXPECT_EQ(text_of(shape_of(program.values[source].tensor)),
+                      text_of(shape_of(program.values[operation.dst].tensor)));
     }
 }
 
@@ -334,35 +343,50 @@ TEST_F(PassesTest, OneChannelOrOnePixelNeedsNoReorder) {
               program.values[program.operations[0].dst].storage);
 }
 
-TEST_F(PassesTest, AFlattenedImageIsAView) {
+TEST_F(PassesTest, AFlatteningBeforeALinearLayerCostsNothing) {
     backend_.layouts[MN_OP_CONV2D] = {MNB_NHWC, MNB_NHWC};
+    backend_.layouts[MN_OP_ACTIVATION] = {MNB_NHWC, MNB_NHWC};
     backend_.layouts[MN_OP_LINEAR] = {MNB_NHWC, MNB_NHWC};
     backend_.layouts[MNB_OP_LOAD] = {MNB_NHWC, MNB_NHWC};
-    const int32_t end = chain({MN_OP_CONV2D, MN_OP_FLATTEN, MN_OP_LINEAR});
+    const int32_t end = chain({MN_OP_CONV2D, MN_OP_FLATTEN, MN_OP_ACTIVATION, MN_OP_LINEAR});
     Program program = inference({end});
     assign_layouts(program, backend_);
-    ASSERT_EQ(ops(program), Ops({MNB_OP_LOAD, MN_OP_CONV2D, MN_OP_LINEAR}));
-    const Value& view = program.values[program.operations[2].sources[0]];
-    EXPECT_EQ(view.storage, program.values[program.operations[1].dst].storage);
-    EXPECT_TRUE(view.tensor.flat);
-    EXPECT_EQ(view.tensor.layout, MNB_NHWC);
-    EXPECT_EQ(view.tensor.sc, 1);
-    const mnb_param& weight = program.operations[2].params[0];
-    EXPECT_EQ(weight.i, 4);
-    EXPECT_EQ(weight.h, 8);
-    EXPECT_EQ(weight.w, 8);
+    ASSERT_EQ(ops(program), Ops({MNB_OP_LOAD, MN_OP_CONV2D, MN_OP_ACTIVATION, MN_OP_LINEAR}));
+    EXPECT_EQ(program.operations[3].sources[0], program.operations[2].dst);
+    EXPECT_EQ(program.operations[2].sources[0], program.operations[1].dst);
+    const mnb_tensor& image = program.values[program.operations[2].dst].tensor;
+    EXPECT_EQ(image.layout, MNB_NHWC);
+    EXPECT_EQ(text_of(shape_of(image)), "4x8x8");
+    // The weights are 5 x 256, stored in the order of the image's elements.
+    const mnb_param& weight = program.operations[3].params[0];
+    EXPECT_EQ(text_of(shape_of(weight)), "5x4x8x8");
+    const int64_t x[] = {3, 2, 7, 6};
+    EXPECT_EQ(param_offset(weight, x), ((7 * 8 + 6) * 4 + 2) * 16 + 3);
 }
 
 TEST_F(PassesTest, FeaturesInAnImagesOrderAreReordered) {
     backend_.layouts[MN_OP_CONV2D] = {MNB_NHWC, MNB_NHWC};
-    Program program = inference({chain({MN_OP_CONV2D, MN_OP_FLATTEN, MN_OP_LINEAR})});
+    Program program = inference({chain({MN_OP_CONV2D, MN_OP_FLATTEN, MN_OP_SOFTMAX})});
     assign_layouts(program, backend_);
     ASSERT_EQ(ops(program),
-              Ops({MNB_OP_LOAD, MNB_OP_REORDER, MN_OP_CONV2D, MNB_OP_REORDER, MN_OP_LINEAR}));
-    const mnb_tensor& features = program.values[program.operations[4].sources[0]].tensor;
-    EXPECT_EQ(features.layout, MNB_NCHW);
-    EXPECT_TRUE(features.flat);
-    EXPECT_EQ(features.sc, 64);
+              Ops({MNB_OP_LOAD, MNB_OP_REORDER, MN_OP_CONV2D, MNB_OP_REORDER, MN_OP_SOFTMAX}));
+    const Value& features = program.values[program.operations[4].sources[0]];
+    EXPECT_EQ(text_of(shape_of(features.tensor)), "256");
+    EXPECT_EQ(features.storage, program.values[program.operations[3].dst].storage);
+}
+
+TEST_F(PassesTest, AParameterKeepsTheLayoutThatItHas) {
+    const int32_t end = chain({MN_OP_CONV2D, MN_OP_FLATTEN, MN_OP_LINEAR});
+    LowerOptions options;
+    options.outputs = {end};
+    for (const char* name : {"weight", "bias", "weight", "bias"})
+        options.parameters.push_back(
+            stored_param(name[0] == 'b' ? mn_shape{1, 0, {4}} : mn_shape{2, 0, {4, 4}}, MNB_WEIGHT,
+                         MNB_PARAM_PANEL16));
+    Program program = lower(graph_, options);
+    assign_layouts(program, backend_);  // it would choose MNB_PARAM_PLAIN
+    for (const Operation& operation : program.operations)
+        for (const mnb_param& param : operation.params) EXPECT_EQ(param.layout, MNB_PARAM_PANEL16);
 }
 
 // ---- gradient ----
@@ -390,7 +414,7 @@ TEST_F(PassesTest, TheInputsGradientIsMadeWhenAskedFor) {
     ASSERT_GE(program.input_gradients[0], 0);
     EXPECT_EQ(program.steps.back().diff_sources, Ops({program.input_gradients[0]}));
     const mnb_tensor& t = program.values[program.input_gradients[0]].tensor;
-    EXPECT_EQ(t.c * t.h * t.w, 3 * 8 * 8);
+    EXPECT_EQ(element_count(t), 3 * 8 * 8);
 }
 
 TEST_F(PassesTest, AnInputThatIsReadInTwoWaysHasNoOneGradient) {
@@ -427,10 +451,12 @@ TEST_F(PassesTest, GradientsOfSeveralReadersAreSummed) {
         std::vector<int32_t> reads;
         if (operation.op == MNB_OP_SUM) reads = operation.sources;
         if (step.direction == MNB_BACKWARD) reads.push_back(step.diff_dst);
+        const auto storage = [&](int32_t value) { return program.values[value].storage; };
         for (int32_t value : reads)
-            EXPECT_NE(std::find(written.begin(), written.end(), value), written.end());
-        for (int32_t diff : step.diff_sources) written.push_back(diff);
-        if (operation.op == MNB_OP_SUM) written.push_back(operation.dst);
+            EXPECT_NE(std::find(written.begin(), written.end(), storage(value)), written.end());
+        for (int32_t diff : step.diff_sources)
+            if (diff >= 0) written.push_back(storage(diff));
+        if (operation.op == MNB_OP_SUM) written.push_back(storage(operation.dst));
     }
     const Step& sum = program.steps[program.steps.size() - 2];
     EXPECT_EQ(program.operations[sum.operation].dst, last.diff_dst);

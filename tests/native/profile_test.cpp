@@ -197,7 +197,7 @@ TEST(ProfileTest, MultiplyAddsOfNodesFollowFromTheirShapes) {
     const auto multiply_adds = [&](int32_t node) {
         mn_node_info info{};
         info.struct_size = sizeof info;
-        check(mn_graph_describe(network.handle(), node, &info));
+        check(mn_graph_node(network.handle(), node, &info, nullptr));
         return info.multiply_adds;
     };
     // 16 x 5 x 10 results of two channels and 3 x 5 taps each.

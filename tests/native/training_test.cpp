@@ -449,9 +449,116 @@ TEST(TrainingTest, GoesOnExactlyFromWhatWasSaved) {
         EXPECT_EQ(progress.batches, 3);
         EXPECT_EQ(progress.learning_rate, optimizer.learning_rate);
         check(mn_trainer_set_progress(second.handle(), &progress));
+        std::vector<int64_t> updates(static_cast<size_t>(begun.parameter_count()));
+        check(mn_trainer_get_updates(second.handle(), updates.data(), begun.parameter_count()));
+        EXPECT_EQ(updates, std::vector<int64_t>(updates.size(), 3));
         for (int i = 3; i < 6; i++) second.step(batches[i]);
         EXPECT_EQ(resumed.read_all(), whole.read_all());
     }
+}
+
+// As PyTorch, which keeps a counter for each parameter: one that was frozen so far begins with
+// Adam's first step, whose size is the learning rate.
+TEST(TrainingTest, EachParameterCountsItsOwnUpdates) {
+    Random random(test_seed() + 13);
+    const DeviceHandle device = open_device(2);
+    const Small net;
+    const mn_loss_desc loss = loss_on(net.end);
+    for (const int kind : {MN_OPTIMIZER_ADAM, MN_OPTIMIZER_ADAMW}) {
+        mn_optimizer_desc optimizer = adam(0.01f);
+        optimizer.kind = kind;
+        optimizer.epsilon = 1e-12f;
+        const TestModel begun(device, net.network, {net.end}),
+            other(device, net.network, {net.end});
+        const int32_t count = begun.parameter_count();
+        const mn_parameter_options frozen = {sizeof frozen, 0, 1, 1, -1};
+        mn_trainer_desc desc{};
+        desc.struct_size = sizeof desc;
+        desc.max_batch = 4;
+        desc.losses = &loss;
+        desc.loss_count = 1;
+        desc.optimizer = &optimizer;
+        desc.options = &frozen;
+        desc.option_count = 1;
+        mn_trainer handle = 0;
+        check(mn_trainer_create(begun.handle(), &desc, &handle));
+        const Owned<mn_trainer_destroy> first(handle);
+        mn_metrics metrics{};
+        metrics.struct_size = sizeof metrics;
+        for (int i = 0; i < 3; i++) {
+            const Batch batch = net.batch(random, 4);
+            const mn_batch b = batch.get();
+            check(mn_trainer_step(first, &b, &metrics));
+        }
+        std::vector<int64_t> updates(static_cast<size_t>(count), -1);
+        check(mn_trainer_get_updates(first, updates.data(), count));
+        std::vector<int64_t> expected(static_cast<size_t>(count), 3);
+        expected[0] = 0;
+        EXPECT_EQ(updates, expected);
+
+        const TestTrainer second(other, {loss}, optimizer, 4);
+        for (const int part : {MN_PART_VALUE, MN_PART_MOMENT1, MN_PART_MOMENT2})
+            for (int i = 0; i < count; i++) other.write(i, begun.read(i, part), part);
+        mn_training_progress progress{};
+        progress.struct_size = sizeof progress;
+        check(mn_trainer_get_progress(first, &progress));
+        EXPECT_EQ(progress.updates, 3);
+        check(mn_trainer_set_progress(second.handle(), &progress));
+        check(mn_trainer_set_updates(second.handle(), updates.data(), count));
+        const std::vector<Floats> before = other.read_all();
+        second.step(net.batch(random, 4));
+        const std::vector<Floats> gradients = other.read_all(MN_PART_GRADIENT);
+        const std::vector<Floats> after = other.read_all();
+        int moved = 0;
+        for (size_t k = 0; k < before[0].size(); k++) {
+            if (std::fabs(gradients[0][k]) < 1e-4f) continue;
+            EXPECT_NEAR(std::fabs(after[0][k] - before[0][k]), 0.01, 1e-5);
+            moved++;
+        }
+        EXPECT_GT(moved, 0);
+        // The others go on where they were: with PyTorch's formula for their fourth step.
+        for (size_t p = 1; p < before.size(); p++) {
+            const Floats m = other.read(static_cast<int>(p), MN_PART_MOMENT1);
+            const Floats v = other.read(static_cast<int>(p), MN_PART_MOMENT2);
+            for (size_t k = 0; k < m.size(); k++) {
+                const double mean = double{m[k]} / (1 - std::pow(double{optimizer.beta1}, 4));
+                const double square = double{v[k]} / (1 - std::pow(double{optimizer.beta2}, 4));
+                if (square < 1e-12) continue;
+                EXPECT_NEAR(after[p][k] - before[p][k], -0.01 * mean / std::sqrt(square), 1e-6);
+            }
+        }
+        check(mn_trainer_get_updates(second.handle(), updates.data(), count));
+        expected.assign(static_cast<size_t>(count), 4);
+        expected[0] = 1;
+        EXPECT_EQ(updates, expected);
+    }
+}
+
+TEST(TrainingTest, UpdatesThatMakeNoSenseAreRefused) {
+    const DeviceHandle device = open_device(1);
+    Network network;
+    const mn_batch_norm_desc norm = {sizeof norm, 1e-5f, 0.1f, 1};
+    int32_t node = -1;
+    check(mn_graph_batch_norm(network.handle(), network.features(4), &norm, nullptr, &node));
+    const TestModel model(device, network, {node});
+    const TestTrainer trainer(model, {loss_on(node)}, adam(0.1f), 2);
+    std::vector<int64_t> updates = {1, 2, 0, 0, 0};
+    check(mn_trainer_set_updates(trainer.handle(), updates.data(), 5));
+    const auto refused = [&](const std::vector<int64_t>& values, int32_t count) {
+        EXPECT_EQ(mn_trainer_set_updates(trainer.handle(), values.data(), count),
+                  MN_INVALID_ARGUMENT);
+        std::vector<int64_t> got(5);
+        check(mn_trainer_get_updates(trainer.handle(), got.data(), 5));
+        EXPECT_EQ(got, updates);
+    };
+    refused({1, -2, 0, 0, 0}, 5);
+    refused({1, 2, 3, 0, 0}, 5);  // a running statistic
+    refused({1, 2, 0, 0}, 4);
+    refused({1, 2, 0, 0, 0, 0}, 6);
+    refused({1, 2, 0, 0, 0}, -1);
+    EXPECT_EQ(mn_trainer_get_updates(trainer.handle(), updates.data(), 4), MN_INVALID_ARGUMENT);
+    EXPECT_EQ(mn_trainer_get_updates(trainer.handle(), nullptr, 5), MN_INVALID_ARGUMENT);
+    EXPECT_EQ(mn_trainer_set_updates(trainer.handle(), nullptr, 5), MN_INVALID_ARGUMENT);
 }
 
 // A batch that fails under way leaves what was accumulated, and the random numbers, alone.

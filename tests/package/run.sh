@@ -56,9 +56,21 @@ for rid in ${rids//,/ }; do
     check "$rid: exports, dependencies, format" tests/package/inspect.sh "$rid" "$scratch/package/runtimes/$rid/native"
 done
 
-cat >"$work/app/nuget.config" <<XML
-<configuration><packageSources><add key="packed" value="$work/feed" /></packageSources></configuration>
-XML
+# As the package's page tells: its nuget.config and its commands, with the feed's path.
+documented() {
+    sed -n "/^\`\`\`$1\$/,/^\`\`\`\$/p" managed/README.md | grep -v '^```' | sed "s|PATH/artifacts/packages|$work/feed|"
+}
+documented xml >"$work/app/nuget.config"
+add_package=$(documented sh)
+install_tool=$(sed -n 's/.*`\(dotnet tool install[^`]*\)`.*/\1/p' managed/README.md | sed "s|--global|--tool-path '$work/tool'|; s|PATH/artifacts/packages|'$work/feed'|")
+same_recipe() {
+    local page
+    for page in README.md docs/getting-started.md; do
+        diff <(sed -n '/^```xml$/,/^```$/p' managed/README.md) <(sed -n '/^```xml$/,/^```$/p' $page) || return
+        grep -qF 'dotnet tool install --global MnistNative.Cli --add-source PATH/artifacts/packages' $page || return
+    done
+}
+check "README and getting started have the recipe of the package's page" same_recipe
 cp tests/package/consumer/Program.cs "$work/app"
 # Every public type, named beside the implicit usings.
 {
@@ -83,7 +95,13 @@ new_consumer() {
   </PropertyGroup>
 </Project>
 XML
-    quietly dotnet add package MnistNative --version "$version"
+    quietly bash -ec "$add_package"
+}
+
+# A clone of the project restores from nothing but its own files.
+clean_restore() {
+    cd "$work/app" && rm -rf bin obj "$NUGET_PACKAGES"/mnistnative && quietly dotnet restore &&
+        test -e "$NUGET_PACKAGES/mnistnative/$version"
 }
 
 publish() { (cd "$work/app" && quietly dotnet publish -c Release -o "$work/$1" "${@:2}"); }
@@ -97,7 +115,8 @@ run_read_only() {
     (cd / && "${as_other[@]}" "${@:2}" "$work/out")
 }
 
-check "dotnet add package MnistNative" new_consumer
+check "$add_package" new_consumer
+check "a clean restore" clean_restore
 check "dotnet run" run_in "$work/app" dotnet run -c Release -- "$work/out"
 rm -rf "$work/app/bin" "$work/app/obj"
 
@@ -168,10 +187,10 @@ check "no library at all: the message lists where it was looked for" \
 
 # The command line as a tool.
 tool() {
-    quietly dotnet tool install MnistNative.Cli --tool-path "$work/tool" --version "$version" --configfile "$work/app/nuget.config" &&
+    cd "$scratch" && quietly bash -ec "$install_tool" &&
         "$work/tool/mnistnative" info
 }
-check "dotnet tool install MnistNative.Cli" tool
+check "${install_tool%% --tool-path*} --tool-path … --add-source …" tool
 # None that this computer's compiler made.
 tool_libraries() {
     local library name rid

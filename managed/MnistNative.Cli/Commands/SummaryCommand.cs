@@ -22,11 +22,8 @@ internal static class SummaryCommand
             ModelSummary summary = described.Summary();
             if (parsed.GetValue(save) is FileInfo file)
             {
-                if (file.Directory is { Exists: false } folder)
-                {
-                    throw new DirectoryNotFoundException($"--save: the folder \"{folder.FullName}\" does not exist.");
-                }
-
+                WritablePath.Check(file.FullName, save.Name);
+                context.EndsInOrder();
                 using Device device = Device.Cpu();
                 using Model model = described.Build(seed: 1, device);
                 model.Save(file.FullName);

@@ -79,15 +79,9 @@ internal static class TrainCommand
             FileInfo? saveTo = parsed.GetValue(save);
             foreach (Option<FileInfo?> option in new[] { save, checkpoint })
             {
-                FileInfo? target = parsed.GetValue(option);
-                if (target?.Directory is { Exists: false } folder)
+                if (parsed.GetValue(option) is FileInfo target)
                 {
-                    throw new DirectoryNotFoundException($"{option.Name}: the folder \"{folder.FullName}\" does not exist.");
-                }
-
-                if (target is not null && Directory.Exists(target.FullName))
-                {
-                    throw new IOException($"{option.Name}: \"{target.FullName}\" is a folder.");
+                    WritablePath.Check(target.FullName, option.Name);
                 }
             }
 

@@ -19,19 +19,25 @@ public static class IdxFile
     /// <summary>Reads an image file and the label file that belongs to it.</summary>
     /// <param name="imagesPath">File of images: N×H×W, or N×C×H×W.</param>
     /// <param name="labelsPath">File of labels: N.</param>
-    /// <param name="classCount">The number of classes; when null, the largest label plus one.</param>
+    /// <param name="classCount">The number of classes; when null, as many as reach to the largest label.</param>
+    /// <param name="firstLabel">
+    /// The label of class 0 in the file, which is subtracted from all: 1 for the letters of EMNIST, whose labels are 1 to 26.
+    /// </param>
     /// <returns>The data set, its images stored as bytes.</returns>
     /// <exception cref="InvalidDataException">
     /// A file is damaged, the numbers of images and labels differ, or a label is out of range.
     /// </exception>
     /// <exception cref="FileNotFoundException">A file does not exist.</exception>
-    public static ImageDataset ReadDataset(string imagesPath, string labelsPath, int? classCount = null)
+    public static ImageDataset ReadDataset(string imagesPath, string labelsPath, int? classCount = null, int firstLabel = 0)
     {
         if (classCount is < 1)
         {
             throw new ArgumentOutOfRangeException(
                 nameof(classCount), classCount, "The number of classes must be at least 1.");
         }
+
+        ArgumentOutOfRangeException.ThrowIfNegative(firstLabel);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(firstLabel, 255);
 
         byte[] images = ReadImages(imagesPath, out int count, out ImageShape shape);
         byte[] labels = ReadLabels(labelsPath);
@@ -41,11 +47,19 @@ public static class IdxFile
                 $"{imagesPath} holds {count} images, but {labelsPath} holds {labels.Length} labels; the numbers must be equal.");
         }
 
-        int wrong = classCount is null ? -1 : labels.AsSpan().IndexOfAnyExceptInRange((byte)0, (byte)Math.Min(classCount.Value - 1, 255));
+        int last = (int)Math.Min(firstLabel + (classCount ?? 256L) - 1, 255);
+        int wrong = labels.AsSpan().IndexOfAnyExceptInRange((byte)firstLabel, (byte)last);
         if (wrong >= 0)
         {
+            bool fromOne = firstLabel == 0 && !labels.AsSpan().ContainsAnyExceptInRange((byte)1, (byte)Math.Min(last + 1, 255));
             throw new InvalidDataException(
-                $"{labelsPath}: labels must lie in 0 to {classCount - 1}, label {wrong} is {labels[wrong]}.");
+                $"{labelsPath}: labels must lie in {firstLabel} to {last}, label {wrong} is {labels[wrong]}."
+                + (fromOne ? " All labels begin at 1: pass firstLabel: 1." : ""));
+        }
+
+        for (int i = 0; firstLabel > 0 && i < labels.Length; i++)
+        {
+            labels[i] -= (byte)firstLabel;
         }
 
         return ImageDataset.FromMemory(images, labels, shape, classCount);

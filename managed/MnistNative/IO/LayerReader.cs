@@ -7,8 +7,11 @@ namespace MnistNative.IO;
 internal readonly struct LayerReader
 {
     private readonly JsonElement _json;
+    private readonly int _nesting;
 
-    public LayerReader(JsonElement json)
+    /// <param name="json">The layer.</param>
+    /// <param name="nesting">How many branches or blocks it is in.</param>
+    public LayerReader(JsonElement json, int nesting)
     {
         if (json.ValueKind != JsonValueKind.Object)
         {
@@ -16,6 +19,7 @@ internal readonly struct LayerReader
         }
 
         _json = json;
+        _nesting = nesting;
     }
 
     /// <summary>The layer's own name, if it has one.</summary>
@@ -25,6 +29,9 @@ internal readonly struct LayerReader
         !_json.TryGetProperty(key, out JsonElement value) ? null
         : value.ValueKind == JsonValueKind.String ? value.GetString()
         : throw Wrong(key, value);
+
+    /// <summary>A text that must be there.</summary>
+    public string RequiredText(string key) => Text(key) ?? throw new FormatException($"a layer of type \"{Text("type")}\" has no \"{key}\"");
 
     public int Int(string key) => ToInt(key, Get(key));
 
@@ -57,7 +64,7 @@ internal readonly struct LayerReader
     }
 
     /// <summary>Layers that follow one another.</summary>
-    public ImmutableArray<Layer> Layers(string key) => [.. Layer.ReadAll(Get(key))];
+    public ImmutableArray<Layer> Layers(string key) => [.. Layer.ReadAll(Get(key), _nesting + 1)];
 
     /// <summary>Branches, each of layers that follow one another.</summary>
     public ImmutableArray<ImmutableArray<Layer>> Branches(string key, int minimum, int maximum = int.MaxValue)
@@ -68,7 +75,8 @@ internal readonly struct LayerReader
             throw Wrong(key, value);
         }
 
-        return [.. value.EnumerateArray().Select(branch => ImmutableArray.CreateRange(Layer.ReadAll(branch)))];
+        int nesting = _nesting + 1;
+        return [.. value.EnumerateArray().Select(branch => ImmutableArray.CreateRange(Layer.ReadAll(branch, nesting)))];
     }
 
     /// <summary>A padding: "same", or [height, width].</summary>

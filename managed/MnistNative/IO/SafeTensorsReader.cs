@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Buffers.Binary;
 using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using Microsoft.Win32.SafeHandles;
@@ -11,9 +12,10 @@ namespace MnistNative.IO;
 /// <param name="Name">Its name.</param>
 /// <param name="Type">Type of its elements.</param>
 /// <param name="Shape">Its dimensions.</param>
-/// <param name="Count">Number of elements.</param>
+/// <param name="Count">Number of elements; 0 of a type that this version does not know.</param>
 /// <param name="Offset">Where its bytes begin, counted from the start of the file.</param>
-internal sealed record TensorEntry(string Name, TensorType Type, long[] Shape, long Count, long Offset);
+/// <param name="Bytes">Number of its bytes.</param>
+internal sealed record TensorEntry(string Name, TensorType Type, long[] Shape, long Count, long Offset, long Bytes);
 
 /// <summary>
 /// Reads a safetensors file: eight bytes with the header's length, a JSON header, the tensors' bytes without gaps.
@@ -69,10 +71,23 @@ internal sealed class SafeTensorsReader : IDisposable
 
     public bool TryGet(string name, [NotNullWhen(true)] out TensorEntry? tensor) => _tensors.TryGetValue(name, out tensor);
 
-    /// <summary>Reads a tensor as floats, converting where the file holds another floating-point type or int64.</summary>
+    /// <summary>Reads a tensor's only value, which counts something.</summary>
+    /// <exception cref="InvalidDataException">It is negative or no whole number, or larger than a double holds exactly.</exception>
+    public long ReadCounter(TensorEntry tensor)
+    {
+        const double most = 1L << 53;
+        Span<byte> element = stackalloc byte[tensor.Type.Size];
+        ReadExactly(element, tensor.Offset);
+        double value = tensor.Type.ToNumber(element);
+        return value is >= 0 and <= most && Math.Floor(value) == value
+            ? (long)value
+            : throw Bad($"tensor \"{tensor.Name}\" is {value.ToString(CultureInfo.InvariantCulture)}, and it counts batches");
+    }
+
+    /// <summary>Reads a tensor as floats, converting where the file holds another floating-point type.</summary>
     public void Read(TensorEntry tensor, Span<float> values)
     {
-        if (!tensor.Type.IsFloat && tensor.Type != TensorType.I64)
+        if (!tensor.Type.IsFloat)
         {
             throw Bad($"tensor \"{tensor.Name}\" is of type {tensor.Type.Name}; floats (F32, F64, F16, BF16) are needed");
         }
@@ -101,21 +116,6 @@ internal sealed class SafeTensorsReader : IDisposable
                 ArrayPool<byte>.Shared.Return(buffer);
             }
         }
-    }
-
-    /// <summary>Reads a tensor's only value, which counts something.</summary>
-    public long ReadCounter(TensorEntry tensor)
-    {
-        if (tensor.Type == TensorType.I64)
-        {
-            Span<byte> bytes = stackalloc byte[sizeof(long)];
-            ReadExactly(bytes, tensor.Offset);
-            return BinaryPrimitives.ReadInt64LittleEndian(bytes);
-        }
-
-        Span<float> value = stackalloc float[1];
-        Read(tensor, value);
-        return (long)value[0];
     }
 
     /// <summary>An exception that names the file.</summary>
@@ -208,6 +208,26 @@ internal sealed class SafeTensorsReader : IDisposable
                 throw Bad($"{MetadataKey} entry \"{property.Name}\" occurs twice");
             }
         }
+
+        CheckVersion();
+    }
+
+    private void CheckVersion()
+    {
+        if (_metadata.TryGetValue(FileFormat.MetadataKey, out string? text))
+        {
+            if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int version) || version < 1)
+            {
+                throw Bad($"the version of its format is \"{text}\", and versions are whole numbers from 1");
+            }
+
+            if (version > FileFormat.Version)
+            {
+                throw Bad(
+                    $"its format is of version {version}, and this library reads versions up to {FileFormat.Version}; "
+                    + "a newer version of the library wrote it");
+            }
+        }
     }
 
     private TensorEntry ReadEntry(string name, JsonElement value, long dataStart, long fileLength)
@@ -222,9 +242,7 @@ internal sealed class SafeTensorsReader : IDisposable
             throw Bad($"tensor \"{name}\" has no dtype");
         }
 
-        TensorType type = TensorType.Find(dtype.GetString()!)
-            ?? throw Bad($"tensor \"{name}\" is of the unknown type \"{dtype.GetString()}\"");
-
+        TensorType type = TensorType.Find(dtype.GetString()!);
         long[] shape = ReadNumbers(name, value, "shape");
         long[] offsets = ReadNumbers(name, value, "data_offsets");
         if (offsets.Length != 2)
@@ -236,6 +254,12 @@ internal sealed class SafeTensorsReader : IDisposable
         if (start > end || end > fileLength - dataStart)
         {
             throw Bad($"tensor \"{name}\" lies at bytes {start} to {end}, and the file has {fileLength - dataStart} bytes of data");
+        }
+
+        // The size of elements that are unknown cannot be checked; some take less than a byte.
+        if (!type.IsKnown)
+        {
+            return new TensorEntry(name, type, shape, 0, dataStart + start, end - start);
         }
 
         long count = 1;
@@ -258,7 +282,7 @@ internal sealed class SafeTensorsReader : IDisposable
             throw Bad($"tensor \"{name}\" has the impossible shape [{string.Join(", ", shape)}]", e);
         }
 
-        return new TensorEntry(name, type, shape, count, dataStart + start);
+        return new TensorEntry(name, type, shape, count, dataStart + start, end - start);
     }
 
     private long[] ReadNumbers(string tensor, JsonElement value, string key)
@@ -288,7 +312,7 @@ internal sealed class SafeTensorsReader : IDisposable
     private void CheckLayout(long dataStart, long fileLength)
     {
         TensorEntry[] sorted = [.. _tensors.Values];
-        Array.Sort(sorted, (a, b) => a.Offset != b.Offset ? a.Offset.CompareTo(b.Offset) : a.Count.CompareTo(b.Count));
+        Array.Sort(sorted, (a, b) => a.Offset != b.Offset ? a.Offset.CompareTo(b.Offset) : a.Bytes.CompareTo(b.Bytes));
         long position = dataStart;
         foreach (TensorEntry tensor in sorted)
         {
@@ -300,7 +324,7 @@ internal sealed class SafeTensorsReader : IDisposable
                     $"and {position - dataStart} was expected");
             }
 
-            position += tensor.Count * tensor.Type.Size;
+            position += tensor.Bytes;
         }
 
         if (position != fileLength)

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text.Encodings.Web;
 using System.Text.Json;
@@ -27,7 +28,7 @@ internal static class SafeTensorsWriter
     private const int Alignment = 8;
     private const int ChunkElements = 16 * 1024;
 
-    /// <summary>Writes the tensors, in the order given, with the metadata.</summary>
+    /// <summary>Writes the tensors, in the order given, with the metadata and the version of the format.</summary>
     /// <param name="path">The file, which is replaced if it exists.</param>
     /// <param name="metadata">Strings that the file carries beside its tensors.</param>
     /// <param name="tensors">What is to be written.</param>
@@ -70,7 +71,9 @@ internal static class SafeTensorsWriter
         {
             json.WriteStartObject();
             json.WriteStartObject("__metadata__");
-            foreach ((string key, string value) in metadata.OrderBy(pair => pair.Key, StringComparer.Ordinal))
+            var all = new Dictionary<string, string>(metadata);
+            all.TryAdd(FileFormat.MetadataKey, FileFormat.Version.ToString(CultureInfo.InvariantCulture));
+            foreach ((string key, string value) in all.OrderBy(pair => pair.Key, StringComparer.Ordinal))
             {
                 json.WriteString(key, value);
             }

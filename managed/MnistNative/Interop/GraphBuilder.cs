@@ -12,6 +12,7 @@ internal sealed unsafe class GraphBuilder : IDisposable
 {
     private readonly GraphHandle _graph;
     private readonly List<LayerSummary> _rows = [];
+    private readonly List<int> _rowNodes = [];
     private readonly List<AuxiliaryHead> _heads = [];
     private readonly Dictionary<string, int> _pools = new(StringComparer.Ordinal);
     private readonly HashSet<int> _pixelLinears = [];
@@ -35,6 +36,9 @@ internal sealed unsafe class GraphBuilder : IDisposable
     /// <summary>A row for the input and for every layer.</summary>
     public IReadOnlyList<LayerSummary> Rows => _rows;
 
+    /// <summary>The nodes that hold the results of the rows.</summary>
+    public IReadOnlyList<int> RowNodes => _rowNodes;
+
     /// <summary>The auxiliary outputs, in order.</summary>
     public IReadOnlyList<AuxiliaryHead> Heads => _heads;
 
@@ -43,6 +47,24 @@ internal sealed unsafe class GraphBuilder : IDisposable
 
     /// <summary>Convolutions that are linear layers over channels, whose weights have two dimensions.</summary>
     public IReadOnlySet<int> PixelLinears => _pixelLinears;
+
+    /// <summary>The parameters that a model of the network would have, in its order.</summary>
+    /// <exception cref="ArgumentException">One has more values than an array can hold.</exception>
+    public IReadOnlyList<ParameterInfo> DescribeParameters()
+    {
+        var parameters = new List<ParameterInfo>();
+        var node = new MnNodeInfo { StructSize = (uint)sizeof(MnNodeInfo) };
+        var info = new MnParameterInfo { StructSize = (uint)sizeof(MnParameterInfo) };
+        for (int id = 0; NativeMethods.GraphDescribe(Value, id, &node) == 0; id++)
+        {
+            for (int i = 0; NativeMethods.GraphParameter(Value, id, i, &info) == 0; i++)
+            {
+                parameters.Add(Model.ToParameter(info, _pixelLinears));
+            }
+        }
+
+        return parameters;
+    }
 
     /// <summary>Builds the graph of a network.</summary>
     /// <exception cref="ArgumentException">A layer does not fit what comes before it; the text names it.</exception>
@@ -79,7 +101,9 @@ internal sealed unsafe class GraphBuilder : IDisposable
             string? fullName = name is null ? null : _prefix + name;
             _index += layer.IsModule ? 1 : 0;
             BeforeOutput = node;
+            layer.Check(this, node, fullName);
             node = layer.AddTo(this, node, fullName);
+            layer.Note(this, fullName, node);
             if (layer.HasRow)
             {
                 AddRow(layer.Type, node, fullName ?? "");
@@ -159,78 +183,48 @@ internal sealed unsafe class GraphBuilder : IDisposable
         }
     }
 
-    /// <summary>Adds a padding of images.</summary>
-    public int AddPadding(int source, PaddingMode mode, int top, int left, int bottom, int right)
+    /// <summary>Adds a node of an op without a descriptor.</summary>
+    public int Add(MnOp op, string? name, params ReadOnlySpan<int> sources) => Add(op, null, name, sources);
+
+    /// <summary>Adds a node.</summary>
+    /// <param name="op">Its op.</param>
+    /// <param name="desc">The op's descriptor, whose size is filled in.</param>
+    /// <param name="name">Its name, or null for one that the library makes.</param>
+    /// <param name="sources">Ids of the nodes whose results it reads.</param>
+    public int Add<TDesc>(MnOp op, TDesc desc, string? name, params ReadOnlySpan<int> sources)
+        where TDesc : unmanaged
     {
-        var desc = new MnPad2dDesc
-        {
-            StructSize = (uint)sizeof(MnPad2dDesc),
-            Mode = (int)mode,
-            Top = top,
-            Left = left,
-            Bottom = bottom,
-            Right = right,
-        };
-        int node;
-        Native.Check(NativeMethods.GraphPad2d(Value, source, &desc, null, &node));
-        return node;
+        // Every descriptor begins with its size.
+        *(uint*)&desc = (uint)sizeof(TDesc);
+        return Add(op, &desc, name, sources);
     }
+
+    /// <summary>Adds a padding of images.</summary>
+    public int AddPadding(int source, PaddingMode mode, int top, int left, int bottom, int right) =>
+        Add(MnOp.Pad2d, new MnPad2dDesc { Mode = (int)mode, Top = top, Left = left, Bottom = bottom, Right = right }, null, source);
 
     /// <summary>Adds an elementwise operation of two nodes.</summary>
-    public int AddBinary(MnBinaryKind kind, int left, int right, string? name = null)
-    {
-        var desc = new MnBinaryDesc { StructSize = (uint)sizeof(MnBinaryDesc), Kind = (int)kind };
-        int node;
-        fixed (byte* text = Utf8.ToNative(name))
-        {
-            Native.Check(NativeMethods.GraphBinary(Value, left, right, &desc, text, &node));
-        }
-
-        return node;
-    }
+    public int AddBinary(MnBinaryKind kind, int left, int right, string? name = null) =>
+        Add(MnOp.Binary, new MnBinaryDesc { Kind = (int)kind }, name, left, right);
 
     /// <summary>Adds a change of shape.</summary>
-    public int AddReshape(int source, ReadOnlySpan<long> shape, string? name = null)
-    {
-        MnShape native = NativeShape.From(shape);
-        int node;
-        fixed (byte* text = Utf8.ToNative(name))
-        {
-            Native.Check(NativeMethods.GraphReshape(Value, source, &native, text, &node));
-        }
-
-        return node;
-    }
+    public int AddReshape(int source, ReadOnlySpan<long> shape, string? name = null) =>
+        Add(MnOp.Reshape, new MnReshapeDesc { Shape = NativeShape.From(shape) }, name, source);
 
     /// <summary>Adds a choice of channels or features.</summary>
-    public int AddSlice(int source, int first, int count, string? name = null)
-    {
-        var desc = new MnSliceDesc { StructSize = (uint)sizeof(MnSliceDesc), First = first, Count = count };
-        int node;
-        fixed (byte* text = Utf8.ToNative(name))
-        {
-            Native.Check(NativeMethods.GraphSlice(Value, source, &desc, text, &node));
-        }
-
-        return node;
-    }
+    public int AddSlice(int source, int first, int count, string? name = null) =>
+        Add(MnOp.Slice, new MnSliceDesc { First = first, Count = count }, name, source);
 
     /// <summary>Adds a concatenation, in pieces where there are more sources than the library takes at once.</summary>
     public int AddConcat(IReadOnlyList<int> sources, string? name = null)
     {
-        const int most = 8;
+        const int most = NativeConstants.MaxSources;
         int[] piece = [.. sources.Take(most)];
         int done = piece.Length;
         while (true)
         {
             bool last = done == sources.Count;
-            int node;
-            fixed (int* ids = piece)
-            fixed (byte* text = Utf8.ToNative(last ? name : null))
-            {
-                Native.Check(NativeMethods.GraphConcat(Value, ids, piece.Length, text, &node));
-            }
-
+            int node = Add(MnOp.Concat, last ? name : null, piece);
             if (last)
             {
                 return node;
@@ -243,23 +237,34 @@ internal sealed unsafe class GraphBuilder : IDisposable
 
     private int AddInput(ImageShape shape)
     {
-        MnShape native = NativeShape.From(shape);
-        int node;
-        Native.Check(NativeMethods.GraphInput(Value, &native, null, &node));
+        int node = Add(MnOp.Input, new MnInputDesc { Shape = NativeShape.From(shape) }, null);
         AddRow("Input", node, "");
+        return node;
+    }
+
+    private int Add(MnOp op, void* desc, string? name, ReadOnlySpan<int> sources)
+    {
+        int node;
+        fixed (int* ids = sources)
+        fixed (byte* text = Utf8.ToNative(name))
+        {
+            Native.Check(NativeMethods.GraphAdd(Value, (int)op, desc, ids, sources.Length, text, &node));
+        }
+
         return node;
     }
 
     private void AddRow(string type, int node, string name)
     {
         MnNodeInfo info = Describe(node);
+        _rowNodes.Add(node);
         _rows.Add(new LayerSummary(name, type, NativeShape.ToArray(info.Shape), info.ParameterCount, info.MultiplyAdds));
     }
 
     private MnNodeInfo Describe(int node)
     {
         var info = new MnNodeInfo { StructSize = (uint)sizeof(MnNodeInfo) };
-        Native.Check(NativeMethods.GraphDescribe(Value, node, &info));
+        Native.Check(NativeMethods.GraphNode(Value, node, &info, null));
         return info;
     }
 }

@@ -78,7 +78,7 @@ internal enum MnDeviceReason
     /// <summary>A library that the plugin needs is missing or too old.</summary>
     LibraryMissing = 8,
 
-    /// <summary>The instruction set asked for is not one this processor has.</summary>
+    /// <summary>The processor lacks the requested instruction set.</summary>
     InstructionSet = 9,
 }
 
@@ -121,37 +121,137 @@ internal enum MnPrecision
     Bfloat16 = 2,
 }
 
-/// <summary>Kinds of node.</summary>
+/// <summary>
+/// Kinds of node. A node has one source unless something else is said; what it takes besides is the descriptor that is
+/// named. Parameters are called NAME.weight and so on, by the node's name.
+/// </summary>
 internal enum MnOp
 {
+    /// <summary>
+    /// An input, described by <see cref="MnInputDesc"/>; no source. A graph's first node must be one; networks of
+    /// several inputs add the others wherever they like. Batches feed the first through <see cref="MnBatch.Images"/>
+    /// and the others through <see cref="MnBatch.Inputs"/>.
+    /// </summary>
     Input = 0,
+
+    /// <summary>
+    /// A normalisation, <see cref="MnNormalizeDesc"/>, whose source must be an input: it belongs to how images are
+    /// read. uint8 pixels are divided by 255 first, float32 values are taken as they are.
+    /// </summary>
     Normalize = 1,
+
+    /// <summary>
+    /// A convolution of {C, H, W}, <see cref="MnConv2dDesc"/>. Parameters: weight, bias, drawn as PyTorch draws them:
+    /// uniform in +-1 / sqrt(C / groups * kernel_h * kernel_w).
+    /// </summary>
     Conv2d = 2,
+
+    /// <summary>
+    /// A max pooling of {C, H, W}, <see cref="MnPool2dDesc"/>. The first of equal values gets the gradient; a NaN
+    /// counts as the largest.
+    /// </summary>
     MaxPool2d = 3,
+
+    /// <summary>An average pooling of {C, H, W}, <see cref="MnPool2dDesc"/>.</summary>
     AvgPool2d = 4,
+
+    /// <summary>A mean over height and width, {C, H, W} to {C, 1, 1}; no descriptor.</summary>
     GlobalAvgPool2d = 5,
+
+    /// <summary>
+    /// A linear layer on {F}, <see cref="MnLinearDesc"/>. Parameters: weight, bias, drawn as PyTorch draws them:
+    /// uniform in +-1 / sqrt(F).
+    /// </summary>
     Linear = 6,
+
+    /// <summary>An elementwise activation, <see cref="MnActivationDesc"/>.</summary>
     Activation = 7,
+
+    /// <summary>A flattening, {C, H, W} to {C * H * W}, in that order; no descriptor.</summary>
     Flatten = 8,
+
+    /// <summary>A softmax over the features of {F}; no descriptor.</summary>
     Softmax = 9,
+
+    /// <summary>
+    /// A transposed convolution of {C, H, W}, <see cref="MnConvTranspose2dDesc"/>. Parameters: weight, bias, drawn as
+    /// PyTorch draws them: uniform in +-1 / sqrt(O / groups * kernel_h * kernel_w).
+    /// </summary>
     ConvTranspose2d = 10,
+
+    /// <summary>A padding of {C, H, W}, <see cref="MnPad2dDesc"/>.</summary>
     Pad2d = 11,
+
+    /// <summary>
+    /// The reverse of a max pooling: each value goes where the maximum of its window stood, the rest is zero; the
+    /// result has the shape of the pooling's source. No descriptor. Two sources: the values, of the shape of the
+    /// pooling's result, and the <see cref="MnOp.MaxPool2d"/> node. The node keeps three, with the pooling's source
+    /// between them, and is added with these as well.
+    /// </summary>
     MaxUnpool2d = 12,
+
+    /// <summary>An average pooling of {C, H, W} to a given size, <see cref="MnAdaptivePool2dDesc"/>.</summary>
     AdaptiveAvgPool2d = 13,
+
+    /// <summary>A max pooling of {C, H, W} to a given size, <see cref="MnAdaptivePool2dDesc"/>.</summary>
     AdaptiveMaxPool2d = 14,
+
+    /// <summary>An enlargement of {C, H, W}, <see cref="MnUpsampleDesc"/>.</summary>
     Upsample = 15,
+
+    /// <summary>
+    /// A batch normalisation, <see cref="MnBatchNormDesc"/>. Parameters: weight (ones) and bias (zeros) if affine;
+    /// running statistics, which are not trained: running_mean (zeros), running_var (ones) and num_batches_tracked (one
+    /// value, the number of training batches seen).
+    /// </summary>
     BatchNorm = 16,
+
+    /// <summary>
+    /// A layer normalisation, <see cref="MnLayerNormDesc"/>. Parameters if affine: weight (ones), bias (zeros).
+    /// </summary>
     LayerNorm = 17,
+
+    /// <summary>
+    /// A group normalisation of {C, H, W}, <see cref="MnGroupNormDesc"/>. Parameters if affine: weight (ones), bias
+    /// (zeros).
+    /// </summary>
     GroupNorm = 18,
+
+    /// <summary>A local response normalisation of {C, H, W}, <see cref="MnLocalResponseNormDesc"/>.</summary>
     LocalResponseNorm = 19,
+
+    /// <summary>The logarithm of a softmax over the features of {F}; no descriptor.</summary>
     LogSoftmax = 20,
+
+    /// <summary>A dropout, <see cref="MnDropoutDesc"/>.</summary>
     Dropout = 21,
+
+    /// <summary>An elementwise operation of two sources, <see cref="MnBinaryDesc"/>.</summary>
     Binary = 22,
+
+    /// <summary>
+    /// A concatenation along the channels, or the features, of 2 to <see cref="NativeConstants.MaxSources"/> sources,
+    /// all other dimensions of which agree; no descriptor.
+    /// </summary>
     Concat = 23,
+
+    /// <summary>A choice of a range of channels, or of features, <see cref="MnSliceDesc"/>.</summary>
     Slice = 24,
+
+    /// <summary>
+    /// A trainable factor for each channel of {C, H, W}, <see cref="MnScaleDesc"/>. Parameter: weight.
+    /// </summary>
     Scale = 25,
+
+    /// <summary>A shuffle of the channels of {C, H, W}, <see cref="MnChannelShuffleDesc"/>.</summary>
     ChannelShuffle = 26,
+
+    /// <summary>
+    /// A change of shape, <see cref="MnReshapeDesc"/>; the values keep their order (C, then H, then W).
+    /// </summary>
     Reshape = 27,
+
+    /// <summary>An embedding of {L}, <see cref="MnEmbeddingDesc"/>. Parameter: weight.</summary>
     Embedding = 28,
 }
 
@@ -195,7 +295,7 @@ internal enum MnActivationKind
     Softplus = 12,
 }
 
-/// <summary>What a padding is filled with.</summary>
+/// <summary>Values of the padding.</summary>
 internal enum MnPadMode
 {
     /// <summary>Zeros.</summary>
@@ -211,7 +311,7 @@ internal enum MnPadMode
     Circular = 3,
 }
 
-/// <summary>How values between pixels are made.</summary>
+/// <summary>Interpolation of the values between pixels.</summary>
 internal enum MnUpsampleMode
 {
     /// <summary>The nearest pixel.</summary>
@@ -245,8 +345,17 @@ internal enum MnBinaryKind
 /// <summary>Types of elements.</summary>
 internal enum MnDtype
 {
+    /// <summary>Numbers of 32 bits, IEEE 754.</summary>
     Float32 = 0,
+
+    /// <summary>0 to 255, as in pictures.</summary>
     Uint8 = 1,
+
+    /// <summary>Whole numbers of 32 bits, as of labels and indices.</summary>
+    Int32 = 2,
+
+    /// <summary>The upper half of a float32. No value has it yet.</summary>
+    Bfloat16 = 3,
 }
 
 /// <summary>Flags of <see cref="MnDatasetDesc"/>.</summary>
@@ -275,7 +384,9 @@ internal enum MnModelFlag : uint
     NoInit = 2,
 }
 
-/// <summary>What <see cref="NativeMethods.ModelRead"/> and <see cref="NativeMethods.ModelWrite"/> copy.</summary>
+/// <summary>
+/// The parts of a parameter that <see cref="NativeMethods.ModelRead"/> and <see cref="NativeMethods.ModelWrite"/> copy.
+/// </summary>
 internal enum MnParameterPart
 {
     /// <summary>The parameter itself.</summary>
@@ -353,7 +464,9 @@ internal enum MnProfileDirection
     Forward = 0,
     Backward = 1,
 
-    /// <summary>What a training step does to parameters: the optimizer's update, and forms derived from them.</summary>
+    /// <summary>
+    /// The work of a training step on parameters: the optimizer's update, and forms derived from them.
+    /// </summary>
     Update = 2,
 }
 
@@ -380,7 +493,7 @@ internal enum MnTrainerFlag : uint
     InputGradient = 1,
 }
 
-/// <summary>What is known about the last failed call of this thread besides its text.</summary>
+/// <summary>Details of this thread's last failed call.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnErrorInfo
 {
@@ -417,8 +530,8 @@ internal unsafe struct MnDeviceDesc
     public int Index;
 
     /// <summary>
-    /// Threads that compute (CPU), 1 to 1024; 0 takes MNISTNATIVE_NUM_THREADS, else the number of processors this
-    /// process may use. Results do not depend on it.
+    /// Threads that compute (CPU), 1 to <see cref="NativeConstants.MaxThreads"/>; 0 takes MNISTNATIVE_NUM_THREADS, else
+    /// the number of processors this process may use. Results do not depend on it.
     /// </summary>
     public int Threads;
 
@@ -435,7 +548,7 @@ internal unsafe struct MnDeviceDesc
     public byte* PluginPath;
 }
 
-/// <summary>What an open device is.</summary>
+/// <summary>Description of an open device.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnDeviceInfo
 {
@@ -448,13 +561,13 @@ internal unsafe struct MnDeviceInfo
     /// <summary>Which of the devices of that kind.</summary>
     public int Index;
 
-    /// <summary>Threads that compute; on a card its multiprocessors.</summary>
+    /// <summary>Computing threads; on a GPU its multiprocessors.</summary>
     public int Threads;
 
     /// <summary>Memory of the device in bytes, 0 if unknown.</summary>
     public long MemoryBytes;
 
-    /// <summary>Name of the processor or card.</summary>
+    /// <summary>Name of the processor or GPU.</summary>
     public fixed byte Name[256];
 
     /// <summary>
@@ -477,18 +590,18 @@ internal unsafe struct MnDeviceInfo
     public uint Reserved;
 
     /// <summary>
-    /// What convolutions are computed by: "cudnn", or "cublas" (columns and matrix products); empty for the CPU.
+    /// Implementation of convolutions: "cudnn", or "cublas" (columns and matrix products); empty for the CPU.
     /// </summary>
     public fixed byte Tier[256];
 
     /// <summary>
-    /// Libraries opened at run time, with paths and versions, separated by "; "; last why cuDNN is not used, if so.
-    /// Empty for the CPU.
+    /// Libraries opened at run time, with paths and versions, separated by "; "; if cuDNN is not used, the last entry
+    /// is the reason. Empty for the CPU.
     /// </summary>
     public fixed byte Libraries[1024];
 }
 
-/// <summary>What a device can do at best.</summary>
+/// <summary>Peak rates of a device.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnDevicePeak
 {
@@ -521,7 +634,21 @@ internal unsafe struct MnShape
     public int Reserved;
 
     /// <summary>The dimensions, each at least 1; unused ones are 0.</summary>
-    public fixed long Dims[4];
+    public fixed long Dims[6];
+}
+
+/// <summary>What a batch feeds to an input.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnInputDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Always 0.</summary>
+    public int Reserved;
+
+    /// <summary>Shape of one image, {C, H, W}, or {F}.</summary>
+    public MnShape Shape;
 }
 
 /// <summary>Per-channel normalisation of the input, (x - mean) / std.</summary>
@@ -676,7 +803,7 @@ internal unsafe struct MnActivationDesc
     /// <summary>Leaky ReLU: slope below 0 (PyTorch's default is 0.01). ELU: alpha (1). Softplus: beta (1).</summary>
     public float Alpha;
 
-    /// <summary>Softplus: where it becomes the identity (20).</summary>
+    /// <summary>Softplus: alpha x above which it is the identity (20).</summary>
     public float Threshold;
 }
 
@@ -937,7 +1064,7 @@ internal unsafe struct MnScaleDesc
     public byte* ParameterName;
 }
 
-/// <summary>Channels dealt out anew, as ShuffleNet has it: groups x (C / groups) channels transposed.</summary>
+/// <summary>Channel shuffle, as in ShuffleNet: groups x (C / groups) channels transposed.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnChannelShuffleDesc
 {
@@ -946,6 +1073,20 @@ internal unsafe struct MnChannelShuffleDesc
 
     /// <summary>Number of groups, which divides the channels.</summary>
     public int Groups;
+}
+
+/// <summary>The shape of a <see cref="MnOp.Reshape"/> node's result.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnReshapeDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Always 0.</summary>
+    public int Reserved;
+
+    /// <summary>The new shape, of as many values as the source's.</summary>
+    public MnShape Shape;
 }
 
 /// <summary>
@@ -990,6 +1131,73 @@ internal unsafe struct MnNodeInfo
 
     /// <summary>The node's name.</summary>
     public fixed byte Name[256];
+
+    /// <summary>Size in bytes of the op's descriptor; 0 if it has none.</summary>
+    public uint DescSize;
+
+    /// <summary>The node's parameters and running statistics, for <see cref="NativeMethods.GraphParameter"/>.</summary>
+    public int Parameters;
+
+    /// <summary>Number of sources.</summary>
+    public int SourceCount;
+
+    /// <summary>Ids of the sources; unused ones are 0.</summary>
+    public fixed int Sources[8];
+
+    /// <summary>Always 0.</summary>
+    public int Reserved;
+}
+
+/// <summary>A parameter of a graph or a model.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnParameterInfo
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>1: changed by an optimizer; 0: a running statistic.</summary>
+    public int Trainable;
+
+    /// <summary>Id of the graph's node it belongs to.</summary>
+    public int Node;
+
+    /// <summary>Always 0.</summary>
+    public int Reserved;
+
+    /// <summary>Shape in PyTorch's layout.</summary>
+    public MnShape Shape;
+
+    /// <summary>Number of values.</summary>
+    public long Count;
+
+    /// <summary>Name, such as "0.weight".</summary>
+    public fixed byte Name[256];
+}
+
+/// <summary>A parameter of a graph's node, or of a model.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnParameterInfo
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>1: changed by an optimizer; 0: a running statistic.</summary>
+    public int Trainable;
+
+    /// <summary>Id of the graph's node it belongs to.</summary>
+    public int Node;
+
+    /// <summary>Always 0.</summary>
+    public int Reserved;
+
+    /// <summary>Shape in PyTorch's layout.</summary>
+    public MnShape Shape;
+
+    /// <summary>Number of values.</summary>
+    public long Count;
+
+    /// <summary>Name, such as "0.weight".</summary>
+    public fixed byte Name[256];
 }
 
 /// <summary>Images and labels to be held by a device.</summary>
@@ -1024,7 +1232,7 @@ internal unsafe struct MnDatasetDesc
     public uint Reserved;
 }
 
-/// <summary>What a batch feeds to one of a network's inputs after the first.</summary>
+/// <summary>The part of a batch for one of the network's inputs after the first.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnBatchInput
 {
@@ -1048,8 +1256,8 @@ internal unsafe struct MnBatchInput
 }
 
 /// <summary>
-/// One batch: either contiguous images, or indices into a data set. Both feed the network's first input; what the
-/// others get stands in <c>inputs</c>.
+/// One batch: either contiguous images, or indices into a data set. Both feed the network's first input; <c>inputs</c>
+/// has the images of the others.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnBatch
@@ -1147,32 +1355,6 @@ internal unsafe struct MnModelDesc
 
     /// <summary>Always 0.</summary>
     public int Reserved;
-}
-
-/// <summary>A parameter of a model.</summary>
-[StructLayout(LayoutKind.Sequential)]
-internal unsafe struct MnParameterInfo
-{
-    /// <summary>Size of this struct in bytes.</summary>
-    public uint StructSize;
-
-    /// <summary>1: changed by an optimizer; 0: a running statistic.</summary>
-    public int Trainable;
-
-    /// <summary>Id of the graph's node it belongs to.</summary>
-    public int Node;
-
-    /// <summary>Always 0.</summary>
-    public int Reserved;
-
-    /// <summary>Shape in PyTorch's layout.</summary>
-    public MnShape Shape;
-
-    /// <summary>Number of values.</summary>
-    public long Count;
-
-    /// <summary>Name, such as "0.weight".</summary>
-    public fixed byte Name[256];
 }
 
 /// <summary>One result of <see cref="NativeMethods.ModelForward"/>.</summary>
@@ -1458,7 +1640,7 @@ internal unsafe struct MnTrainerDesc
     /// <summary>The optimizer.</summary>
     public MnOptimizerDesc* Optimizer;
 
-    /// <summary>Parameters that are trained otherwise than the optimizer says, each at most once; or null.</summary>
+    /// <summary>Parameters with settings of their own, each at most once; or null.</summary>
     public MnParameterOptions* Options;
 
     /// <summary>Number of <c>options</c>.</summary>
@@ -1512,8 +1694,9 @@ internal unsafe struct MnStepSums
 }
 
 /// <summary>
-/// How far a training has come. With the parameters and the optimizer's moments (<see cref="NativeMethods.ModelRead"/>)
-/// it is all that another trainer of another model needs to go on with the same bits.
+/// How far a training has come. With the parameters, the optimizer's moments (<see cref="NativeMethods.ModelRead"/>)
+/// and the parameters' own counters (<see cref="NativeMethods.TrainerGetUpdates"/>) it is all that another trainer of
+/// another model needs to go on with the same bits.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnTrainingProgress
@@ -1524,7 +1707,7 @@ internal unsafe struct MnTrainingProgress
     /// <summary>The learning rate, finite and not negative.</summary>
     public float LearningRate;
 
-    /// <summary>Updates made, not negative; Adam's corrections follow from it.</summary>
+    /// <summary>Updates made, not negative.</summary>
     public long Updates;
 
     /// <summary>
@@ -1542,14 +1725,32 @@ internal static class NativeConstants
     /// </summary>
     public const int AbiVersion = 1;
 
-    /// <summary>Most dimensions of a shape without N.</summary>
-    public const int MaxRank = 4;
+    /// <summary>
+    /// Most dimensions of a shape. Parameters have up to 6; values have N and up to 5 more, and as shapes leave N out,
+    /// theirs have 1 to 5.
+    /// </summary>
+    public const int MaxRank = 6;
 
     /// <summary>Most sources of a node.</summary>
     public const int MaxSources = 8;
 
     /// <summary>Most parameters of a node, running statistics among them.</summary>
     public const int MaxParameters = 8;
+
+    /// <summary>Most threads of a CPU device.</summary>
+    public const int MaxThreads = 1024;
+
+    /// <summary>
+    /// Most images that a plan takes at once (<see cref="MnTrainerDesc.MaxBatch"/>,
+    /// <see cref="MnModelDesc.InferenceBatch"/>).
+    /// </summary>
+    public const int MaxBatch = 1048576;
+
+    /// <summary>Largest kernel, stride, dilation, padding or factor of a side.</summary>
+    public const int MaxWindow = 32768;
+
+    /// <summary>Most bytes of a node's name in UTF-8, without the closing zero.</summary>
+    public const int MaxNodeName = 239;
 
     /// <summary>Bytes of a name in an info struct, with the closing zero.</summary>
     public const int NameCapacity = 256;
@@ -1641,163 +1842,54 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName, EntryPoint = "mn_graph_destroy")]
     public static partial MnStatus GraphDestroy(ulong graph);
 
-    /// <summary>
-    /// Adds an input. A graph's first node must be one; networks of several inputs add the others wherever they like.
-    /// Batches feed the first through <see cref="MnBatch.Images"/> and the others through <see cref="MnBatch.Inputs"/>.
-    /// </summary>
+    /// <summary>Adds a node. The typed functions below, one an op, call this one.</summary>
     /// <param name="graph">the graph.</param>
-    /// <param name="shape">shape of one image, {C, H, W}, or {F}.</param>
-    /// <param name="name">name of the node, unique in the graph; null for one made from its op and id.</param>
-    /// <param name="nodeOut">receives the node's id. This parameter is the same in all functions below.</param>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_input")]
-    public static partial MnStatus GraphInput(ulong graph, MnShape* shape, byte* name, int* nodeOut);
+    /// <param name="op">an <see cref="MnOp"/>.</param>
+    /// <param name="desc">the op's descriptor, whose struct_size must be set; not read for an op without one.</param>
+    /// <param name="sources">ids of the nodes whose results are read; null for none.</param>
+    /// <param name="sourceCount">number of sources.</param>
+    /// <param name="name">
+    /// name of the node, unique in the graph, at most <see cref="NativeConstants.MaxNodeName"/> bytes; null for one
+    /// made from its op and id.
+    /// </param>
+    /// <param name="nodeOut">receives the node's id.</param>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_add")]
+    public static partial MnStatus GraphAdd(ulong graph, int op, void* desc, int* sources, int sourceCount, byte* name, int* nodeOut);
 
     /// <summary>
-    /// Adds a normalisation, whose source must be an input: it belongs to how images are read. uint8 pixels are divided
-    /// by 255 first, float32 values are taken as they are.
+    /// Tells what a node is. <see cref="NativeMethods.GraphAdd"/> with that op, descriptor and sources makes the same
+    /// again.
     /// </summary>
-    /// <param name="source">id of the node whose result is read, as in all functions below.</param>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_normalize")]
-    public static partial MnStatus GraphNormalize(ulong graph, int source, MnNormalizeDesc* desc, byte* name, int* nodeOut);
+    /// <param name="node">its id; ids count from 0.</param>
+    /// <param name="infoOut">receives op, shape, sources and more; its struct_size must be set.</param>
+    /// <param name="descOut">
+    /// receives the op's descriptor, of <see cref="MnNodeInfo.DescSize"/> bytes, with what was left open filled in; its
+    /// struct_size must be set. Its pointers are valid until the graph is destroyed. Null where it is not wanted; not
+    /// written for an op without one.
+    /// </param>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_node")]
+    public static partial MnStatus GraphNode(ulong graph, int node, MnNodeInfo* infoOut, void* descOut);
 
-    /// <summary>
-    /// Adds a convolution of a {C, H, W} source. Parameters: NAME.weight, NAME.bias, drawn as PyTorch draws them:
-    /// uniform in +-1 / sqrt(C / groups * kernel_h * kernel_w).
-    /// </summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_conv2d")]
-    public static partial MnStatus GraphConv2d(ulong graph, int source, MnConv2dDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>
-    /// Adds a max pooling of a {C, H, W} source. The first of equal values gets the gradient; a NaN counts as the
-    /// largest.
-    /// </summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_max_pool2d")]
-    public static partial MnStatus GraphMaxPool2d(ulong graph, int source, MnPool2dDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds an average pooling of a {C, H, W} source.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_avg_pool2d")]
-    public static partial MnStatus GraphAvgPool2d(ulong graph, int source, MnPool2dDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a mean over height and width, {C, H, W} to {C, 1, 1}.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_global_avg_pool2d")]
-    public static partial MnStatus GraphGlobalAvgPool2d(ulong graph, int source, byte* name, int* nodeOut);
-
-    /// <summary>
-    /// Adds a linear layer to an {F} source. Parameters: NAME.weight, NAME.bias, drawn as PyTorch draws them: uniform
-    /// in +-1 / sqrt(F).
-    /// </summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_linear")]
-    public static partial MnStatus GraphLinear(ulong graph, int source, MnLinearDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds an elementwise activation.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_activation")]
-    public static partial MnStatus GraphActivation(ulong graph, int source, MnActivationDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a flattening, {C, H, W} to {C * H * W}, in that order.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_flatten")]
-    public static partial MnStatus GraphFlatten(ulong graph, int source, byte* name, int* nodeOut);
-
-    /// <summary>Adds a softmax over the features of an {F} source.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_softmax")]
-    public static partial MnStatus GraphSoftmax(ulong graph, int source, byte* name, int* nodeOut);
-
-    /// <summary>Adds a logarithm of the softmax over the features of an {F} source.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_log_softmax")]
-    public static partial MnStatus GraphLogSoftmax(ulong graph, int source, byte* name, int* nodeOut);
-
-    /// <summary>Adds a transposed convolution of a {C, H, W} source. Parameters: NAME.weight, NAME.bias.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_conv_transpose2d")]
-    public static partial MnStatus GraphConvTranspose2d(ulong graph, int source, MnConvTranspose2dDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a padding of a {C, H, W} source.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_pad2d")]
-    public static partial MnStatus GraphPad2d(ulong graph, int source, MnPad2dDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>
-    /// Adds the reverse of a max pooling: each value goes where the maximum of its window stood, the rest is zero; the
-    /// result has the shape of the pooling's source.
-    /// </summary>
-    /// <param name="source">id of the node whose values are put back, of the pooling's result's shape.</param>
-    /// <param name="pool">id of the <see cref="MnOp.MaxPool2d"/> node.</param>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_max_unpool2d")]
-    public static partial MnStatus GraphMaxUnpool2d(ulong graph, int source, int pool, byte* name, int* nodeOut);
-
-    /// <summary>Adds an average pooling of a {C, H, W} source to a given size.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_adaptive_avg_pool2d")]
-    public static partial MnStatus GraphAdaptiveAvgPool2d(ulong graph, int source, MnAdaptivePool2dDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a max pooling of a {C, H, W} source to a given size.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_adaptive_max_pool2d")]
-    public static partial MnStatus GraphAdaptiveMaxPool2d(ulong graph, int source, MnAdaptivePool2dDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds an enlargement of a {C, H, W} source.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_upsample")]
-    public static partial MnStatus GraphUpsample(ulong graph, int source, MnUpsampleDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>
-    /// Adds a batch normalisation. Parameters: NAME.weight (ones) and NAME.bias (zeros) if affine; running statistics,
-    /// which are not trained: NAME.running_mean (zeros), NAME.running_var (ones) and NAME.num_batches_tracked (one
-    /// value, the number of training batches seen).
-    /// </summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_batch_norm")]
-    public static partial MnStatus GraphBatchNorm(ulong graph, int source, MnBatchNormDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a layer normalisation. Parameters if affine: NAME.weight (ones), NAME.bias (zeros).</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_layer_norm")]
-    public static partial MnStatus GraphLayerNorm(ulong graph, int source, MnLayerNormDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>
-    /// Adds a group normalisation of a {C, H, W} source. Parameters if affine: NAME.weight (ones), NAME.bias (zeros).
-    /// </summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_group_norm")]
-    public static partial MnStatus GraphGroupNorm(ulong graph, int source, MnGroupNormDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a local response normalisation of a {C, H, W} source.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_local_response_norm")]
-    public static partial MnStatus GraphLocalResponseNorm(ulong graph, int source, MnLocalResponseNormDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a dropout.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_dropout")]
-    public static partial MnStatus GraphDropout(ulong graph, int source, MnDropoutDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds an elementwise operation of two sources.</summary>
-    /// <param name="left">id of the first node.</param>
-    /// <param name="right">id of the second node.</param>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_binary")]
-    public static partial MnStatus GraphBinary(ulong graph, int left, int right, MnBinaryDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a concatenation along the channels, or the features.</summary>
-    /// <param name="sources">ids of the nodes; all other dimensions agree.</param>
-    /// <param name="sourceCount">number of sources, 2 to 8.</param>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_concat")]
-    public static partial MnStatus GraphConcat(ulong graph, int* sources, int sourceCount, byte* name, int* nodeOut);
-
-    /// <summary>Adds a choice of a range of channels, or of features.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_slice")]
-    public static partial MnStatus GraphSlice(ulong graph, int source, MnSliceDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a trainable factor for each channel of a {C, H, W} source.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_scale")]
-    public static partial MnStatus GraphScale(ulong graph, int source, MnScaleDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a shuffle of the channels of a {C, H, W} source.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_channel_shuffle")]
-    public static partial MnStatus GraphChannelShuffle(ulong graph, int source, MnChannelShuffleDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Adds a change of shape; the values keep their order (C, then H, then W).</summary>
-    /// <param name="shape">the new shape, of as many values.</param>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_reshape")]
-    public static partial MnStatus GraphReshape(ulong graph, int source, MnShape* shape, byte* name, int* nodeOut);
-
-    /// <summary>Adds an embedding of an {L} source.</summary>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_embedding")]
-    public static partial MnStatus GraphEmbedding(ulong graph, int source, MnEmbeddingDesc* desc, byte* name, int* nodeOut);
-
-    /// <summary>Describes a node.</summary>
-    /// <param name="node">its id.</param>
+    /// <summary>Describes a parameter of a node.</summary>
+    /// <param name="node">the node's id.</param>
+    /// <param name="index">which of its parameters, from 0.</param>
     /// <param name="infoOut">receives the description; its struct_size must be set.</param>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_describe")]
-    public static partial MnStatus GraphDescribe(ulong graph, int node, MnNodeInfo* infoOut);
+    /// <remarks>Errors: <see cref="MnStatus.NotFound"/> when there is no such parameter.</remarks>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_parameter")]
+    public static partial MnStatus GraphParameter(ulong graph, int node, int index, MnParameterInfo* infoOut);
+
+    /// <summary>
+    /// Describes a parameter that a model of the graph would have, without making the model. In the order of nodes, and
+    /// of a node's parameters, they are those of <see cref="NativeMethods.ModelParameterDescribe"/>.
+    /// </summary>
+    /// <param name="node">id of the node.</param>
+    /// <param name="index">which of the node's parameters, from 0; the running statistics come last.</param>
+    /// <param name="infoOut">receives the description; its struct_size must be set.</param>
+    /// <remarks>
+    /// Errors: <see cref="MnStatus.NotFound"/> when there is no such node, or it has no such parameter.
+    /// </remarks>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_parameter_describe")]
+    public static partial MnStatus GraphParameterDescribe(ulong graph, int node, int index, MnParameterInfo* infoOut);
 
     /// <summary>Hands images and labels to a device.</summary>
     /// <param name="device">the device that will hold them.</param>
@@ -1870,7 +1962,7 @@ internal static unsafe partial class NativeMethods
 
     /// <summary>Runs the network without training (inference).</summary>
     /// <param name="batch">the images; labels are not read.</param>
-    /// <param name="outputs">which results are wanted, and where they go.</param>
+    /// <param name="outputs">the requested results and their buffers.</param>
     /// <param name="outputCount">number of them.</param>
     [LibraryImport(LibraryName, EntryPoint = "mn_model_forward")]
     public static partial MnStatus ModelForward(ulong model, MnBatch* batch, MnOutput* outputs, int outputCount);
@@ -1883,11 +1975,11 @@ internal static unsafe partial class NativeMethods
     public static partial MnStatus ModelEvaluate(ulong model, MnBatch* batch, MnLossDesc* loss, MnMetrics* metricsOut);
 
     /// <summary>
-    /// Runs a batch as <see cref="NativeMethods.ModelForward"/> does and tells where the time goes: one entry for each
-    /// operation, in the order of execution. Each is waited for, which costs a little.
+    /// Runs a batch as <see cref="NativeMethods.ModelForward"/> does and measures it: one entry for each operation, in
+    /// the order of execution. Waiting for each operation costs a little.
     /// </summary>
     /// <param name="entries">
-    /// receives them, the struct_size of each must be set; null: nothing is run, only their number is told.
+    /// receives them, the struct_size of each must be set; null: nothing runs, and only their number is returned.
     /// </param>
     /// <param name="entryCount">number of <paramref name="entries"/>: as many as the model has.</param>
     /// <param name="countOut">receives the number that the model has.</param>
@@ -1898,7 +1990,7 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName, EntryPoint = "mn_model_profile")]
     public static partial MnStatus ModelProfile(ulong model, MnBatch* batch, MnProfileEntry* entries, int entryCount, int* countOut);
 
-    /// <summary>What the model's inference plan holds (one execution of it).</summary>
+    /// <summary>The memory of the model's inference plan (of one execution).</summary>
     [LibraryImport(LibraryName, EntryPoint = "mn_model_memory_plan")]
     public static partial MnStatus ModelMemoryPlan(ulong model, MnMemoryPlan* planOut);
 
@@ -1936,7 +2028,7 @@ internal static unsafe partial class NativeMethods
     public static partial MnStatus TrainerBeginStep(ulong trainer, MnBatch* batch);
 
     /// <summary>Waits for the steps begun and gives the sums over all of them.</summary>
-    /// <param name="restart">1: the sums start anew after this call; 0: they go on.</param>
+    /// <param name="restart">1: resets the sums after this call; 0: keeps them.</param>
     /// <param name="sumsOut">receives the sums; its struct_size must be set.</param>
     [LibraryImport(LibraryName, EntryPoint = "mn_trainer_step_sums")]
     public static partial MnStatus TrainerStepSums(ulong trainer, int restart, MnStepSums* sumsOut);
@@ -1974,10 +2066,31 @@ internal static unsafe partial class NativeMethods
 
     /// <summary>
     /// Sets how far a training has come: what <see cref="NativeMethods.TrainerGetProgress"/> told of another trainer.
-    /// The moments are written with <see cref="NativeMethods.ModelWrite"/>. Accumulated gradients stay.
+    /// The moments are written with <see cref="NativeMethods.ModelWrite"/>. Accumulated gradients stay. Every parameter
+    /// counts as updated so often; <see cref="NativeMethods.TrainerSetUpdates"/> says otherwise.
     /// </summary>
     [LibraryImport(LibraryName, EntryPoint = "mn_trainer_set_progress")]
     public static partial MnStatus TrainerSetProgress(ulong trainer, MnTrainingProgress* progress);
+
+    /// <summary>
+    /// Tells how often each parameter was updated, as PyTorch's optimizers keep it: Adam's corrections follow from a
+    /// parameter's own number, which stands still while it is frozen. 0 for a running statistic.
+    /// </summary>
+    /// <param name="updates">receives a number for each of the model's parameters.</param>
+    /// <param name="parameterCount">their number, as <see cref="NativeMethods.ModelParameterCount"/> tells.</param>
+    [LibraryImport(LibraryName, EntryPoint = "mn_trainer_get_updates")]
+    public static partial MnStatus TrainerGetUpdates(ulong trainer, long* updates, int parameterCount);
+
+    /// <summary>
+    /// Sets how often each parameter was updated: what <see cref="NativeMethods.TrainerGetUpdates"/> told of another
+    /// trainer. Call it after <see cref="NativeMethods.TrainerSetProgress"/>.
+    /// </summary>
+    /// <param name="updates">
+    /// a number for each of the model's parameters, not negative; 0 for a running statistic.
+    /// </param>
+    /// <param name="parameterCount">their number.</param>
+    [LibraryImport(LibraryName, EntryPoint = "mn_trainer_set_updates")]
+    public static partial MnStatus TrainerSetUpdates(ulong trainer, long* updates, int parameterCount);
 
     /// <summary>
     /// Copies the gradient of the last batch's loss by an input, count x shape of the input, taken after its
@@ -1990,13 +2103,13 @@ internal static unsafe partial class NativeMethods
     public static partial MnStatus TrainerInputGradient(ulong trainer, int node, float* values, ulong valueCount);
 
     /// <summary>
-    /// Makes a step as <see cref="NativeMethods.TrainerStep"/> does and tells where the time goes, as
+    /// Makes a step as <see cref="NativeMethods.TrainerStep"/> does and measures it, as
     /// <see cref="NativeMethods.ModelProfile"/>.
     /// </summary>
     [LibraryImport(LibraryName, EntryPoint = "mn_trainer_profile")]
     public static partial MnStatus TrainerProfile(ulong trainer, MnBatch* batch, MnProfileEntry* entries, int entryCount, int* countOut);
 
-    /// <summary>What the training plan and its model hold.</summary>
+    /// <summary>The memory of the training plan and its model.</summary>
     [LibraryImport(LibraryName, EntryPoint = "mn_trainer_memory_plan")]
     public static partial MnStatus TrainerMemoryPlan(ulong trainer, MnMemoryPlan* planOut);
 }

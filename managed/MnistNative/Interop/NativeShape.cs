@@ -3,9 +3,6 @@ namespace MnistNative.Interop;
 /// <summary>Shapes without N, to and from the native struct.</summary>
 internal static unsafe class NativeShape
 {
-    /// <summary>Dimensions that the native struct has room for.</summary>
-    private const int MaxRank = 4;
-
     public static MnShape From(ImageShape shape)
     {
         var native = new MnShape { Rank = 3 };
@@ -18,9 +15,9 @@ internal static unsafe class NativeShape
     /// <exception cref="ArgumentException">There are more dimensions than the native struct holds, or none.</exception>
     public static MnShape From(ReadOnlySpan<long> dimensions)
     {
-        if (dimensions.Length is < 1 or > MaxRank)
+        if (dimensions.Length is < 1 or > NativeConstants.MaxRank)
         {
-            throw new ArgumentException($"A shape has 1 to {MaxRank} dimensions, got {dimensions.Length}.", nameof(dimensions));
+            throw new ArgumentException($"A shape has 1 to {NativeConstants.MaxRank} dimensions, got {dimensions.Length}.", nameof(dimensions));
         }
 
         var native = new MnShape { Rank = dimensions.Length };
@@ -43,6 +40,6 @@ internal static unsafe class NativeShape
         return dimensions;
     }
 
-    /// <summary>For example <c>32×28×28</c>.</summary>
-    public static string ToText(IReadOnlyList<long> shape) => string.Join('×', shape);
+    /// <summary>For example <c>32×28×28</c>, and <c>[]</c> for a scalar.</summary>
+    public static string ToText(IReadOnlyList<long> shape) => shape.Count == 0 ? "[]" : string.Join('×', shape);
 }

@@ -1,41 +1,4 @@
-using System.Text.Json;
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
-
-internal sealed record AdaptiveMaxPool2dLayer(Size2D OutputSize, string? Name) : Layer(CheckName(Name))
-{
-    public const string FileKind = "adaptive_max_pool2d";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "AdaptiveMaxPool2d";
-
-    public static Layer Read(LayerReader json) => new AdaptiveMaxPool2dLayer(json.Size("output_size"), json.Name);
-
-    public override unsafe int AddTo(GraphBuilder graph, int source, string? name)
-    {
-        var desc = new MnAdaptivePool2dDesc
-        {
-            StructSize = (uint)sizeof(MnAdaptivePool2dDesc),
-            OutputH = OutputSize.Height,
-            OutputW = OutputSize.Width,
-        };
-        int node;
-        fixed (byte* text = Utf8.ToNative(name))
-        {
-            Native.Check(NativeMethods.GraphAdaptiveMaxPool2d(graph.Value, source, &desc, text, &node));
-        }
-
-        return node;
-    }
-
-    protected override void WriteParameters(Utf8JsonWriter json)
-    {
-        json.WriteSize("output_size", OutputSize);
-    }
-}
 
 public sealed partial class Sequential
 {

@@ -4,15 +4,9 @@ using MnistNative.IO;
 
 namespace MnistNative;
 
-internal sealed record AddLayer(ImmutableArray<ImmutableArray<Layer>> Branches, string? Name)
+internal sealed partial record AddLayer(ImmutableArray<ImmutableArray<Layer>> Branches, string? Name)
     : BranchesLayer(Branches, Name)
 {
-    public const string FileKind = "add";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Add";
-
     public static Layer Read(LayerReader json) => new AddLayer(json.Branches("branches", minimum: 2, maximum: 2), json.Name);
 
     private protected override int Combine(GraphBuilder graph, int[] results, string? name) =>

@@ -1,46 +1,10 @@
-using System.Text.Json;
 using MnistNative.Interop;
-using MnistNative.IO;
 
 namespace MnistNative;
 
-internal sealed record BatchNorm1dLayer(float Epsilon, float Momentum, bool Affine, string? Name)
-    : Layer(CheckName(Name))
+internal sealed partial record BatchNorm1dLayer
 {
-    public const string FileKind = "batch_norm1d";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "BatchNorm1d";
-
-    public static Layer Read(LayerReader json) =>
-        new BatchNorm1dLayer(json.Float("epsilon"), json.Float("momentum"), json.Bool("affine"), json.Name);
-
-    public override unsafe int AddTo(GraphBuilder graph, int source, string? name)
-    {
-        graph.CheckRank(source, Type, name, 1, 2);
-        var desc = new MnBatchNormDesc
-        {
-            StructSize = (uint)sizeof(MnBatchNormDesc),
-            Epsilon = Epsilon,
-            Momentum = Momentum,
-            Affine = Affine ? 1 : 0,
-        };
-        int node;
-        fixed (byte* text = Utf8.ToNative(name))
-        {
-            Native.Check(NativeMethods.GraphBatchNorm(graph.Value, source, &desc, text, &node));
-        }
-
-        return node;
-    }
-
-    protected override void WriteParameters(Utf8JsonWriter json)
-    {
-        json.WriteNumber("epsilon", Epsilon);
-        json.WriteNumber("momentum", Momentum);
-        json.WriteBoolean("affine", Affine);
-    }
+    public override void Check(GraphBuilder graph, int source, string? name) => graph.CheckRank(source, Type, name, 1, 2);
 }
 
 public sealed partial class Sequential

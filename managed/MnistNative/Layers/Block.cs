@@ -5,14 +5,8 @@ using MnistNative.IO;
 
 namespace MnistNative;
 
-internal sealed record BlockLayer(ImmutableArray<Layer> Layers, string? Name) : Layer(CheckName(Name))
+internal sealed partial record BlockLayer(ImmutableArray<Layer> Layers, string? Name) : Layer(CheckName(Name))
 {
-    public const string FileKind = "block";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Block";
-
     public override bool HasRow => false;
 
     public override bool EndsInSoftmax => EndInSoftmax(Layers);

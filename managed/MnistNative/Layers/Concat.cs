@@ -4,15 +4,9 @@ using MnistNative.IO;
 
 namespace MnistNative;
 
-internal sealed record ConcatLayer(ImmutableArray<ImmutableArray<Layer>> Branches, string? Name)
+internal sealed partial record ConcatLayer(ImmutableArray<ImmutableArray<Layer>> Branches, string? Name)
     : BranchesLayer(Branches, Name)
 {
-    public const string FileKind = "concat";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Concat";
-
     public static Layer Read(LayerReader json) => new ConcatLayer(json.Branches("branches", minimum: 2), json.Name);
 
     private protected override int Combine(GraphBuilder graph, int[] results, string? name) => graph.AddConcat(results, name);

@@ -1,38 +1,10 @@
-using System.Text.Json;
 using MnistNative.Interop;
-using MnistNative.IO;
 
 namespace MnistNative;
 
-internal sealed record Conv1dLayer(
-    int OutChannels,
-    int Kernel,
-    int Stride,
-    Padding Padding,
-    int Dilation,
-    int Groups,
-    bool Bias,
-    PaddingMode PaddingMode,
-    string? Name) : Layer(CheckName(Name))
+internal sealed partial record Conv1dLayer
 {
-    public const string FileKind = "conv1d";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Conv1d";
-
-    public static Layer Read(LayerReader json) => new Conv1dLayer(
-        json.Int("out_channels"),
-        json.Int("kernel"),
-        json.Int("stride"),
-        json.Padding("padding"),
-        json.Int("dilation"),
-        json.Int("groups"),
-        json.Bool("bias"),
-        json.PaddingMode(),
-        json.Name);
-
-    public override unsafe int AddTo(GraphBuilder graph, int source, string? name)
+    public override int AddTo(GraphBuilder graph, int source, string? name)
     {
         // What is no sequence is refused by name below.
         long[] shape = graph.ShapeOf(source) is [long c, long l] ? [c, l] : [1, 1];
@@ -45,9 +17,8 @@ internal sealed record Conv1dLayer(
             (left, right) = (0, 0);
         }
 
-        var desc = new MnConv2dDesc
+        return graph.Add(MnOp.Conv2d, new MnConv2dDesc
         {
-            StructSize = (uint)sizeof(MnConv2dDesc),
             OutChannels = OutChannels,
             KernelH = 1,
             KernelW = Kernel,
@@ -60,25 +31,7 @@ internal sealed record Conv1dLayer(
             Groups = Groups,
             Bias = Bias ? 1 : 0,
             OneDimensional = 1,
-        };
-        int node;
-        fixed (byte* text = Utf8.ToNative(name))
-        {
-            Native.Check(NativeMethods.GraphConv2d(graph.Value, source, &desc, text, &node));
-        }
-
-        return node;
-    }
-
-    protected override void WriteParameters(Utf8JsonWriter json)
-    {
-        json.WriteNumber("out_channels", OutChannels);
-        json.WriteNumber("kernel", Kernel);
-        json.WriteNumber("stride", Stride);
-        json.WritePadding("padding", Padding, PaddingMode);
-        json.WriteNumber("dilation", Dilation);
-        json.WriteNumber("groups", Groups);
-        json.WriteBoolean("bias", Bias);
+        }, name, source);
     }
 }
 

@@ -1,38 +1,10 @@
-using System.Text.Json;
 using MnistNative.Interop;
-using MnistNative.IO;
 
 namespace MnistNative;
 
-internal sealed record Conv2dLayer(
-    int OutChannels,
-    Size2D Kernel,
-    Size2D Stride,
-    Padding Padding,
-    Size2D Dilation,
-    int Groups,
-    bool Bias,
-    PaddingMode PaddingMode,
-    string? Name) : Layer(CheckName(Name))
+internal sealed partial record Conv2dLayer
 {
-    public const string FileKind = "conv2d";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Conv2d";
-
-    public static Layer Read(LayerReader json) => new Conv2dLayer(
-        json.Int("out_channels"),
-        json.Size("kernel"),
-        json.Size("stride"),
-        json.Padding("padding"),
-        json.Size("dilation"),
-        json.Int("groups"),
-        json.Bool("bias"),
-        json.PaddingMode(),
-        json.Name);
-
-    public override unsafe int AddTo(GraphBuilder graph, int source, string? name)
+    public override int AddTo(GraphBuilder graph, int source, string? name)
     {
         // What is no image is refused by name below.
         long[] shape = graph.ShapeOf(source) is [_, long h, long w] ? [h, w] : [1, 1];
@@ -44,9 +16,8 @@ internal sealed record Conv2dLayer(
             (top, left, bottom, right) = (0, 0, 0, 0);
         }
 
-        var desc = new MnConv2dDesc
+        return graph.Add(MnOp.Conv2d, new MnConv2dDesc
         {
-            StructSize = (uint)sizeof(MnConv2dDesc),
             OutChannels = OutChannels,
             KernelH = Kernel.Height,
             KernelW = Kernel.Width,
@@ -60,25 +31,7 @@ internal sealed record Conv2dLayer(
             DilationW = Dilation.Width,
             Groups = Groups,
             Bias = Bias ? 1 : 0,
-        };
-        int node;
-        fixed (byte* text = Utf8.ToNative(name))
-        {
-            Native.Check(NativeMethods.GraphConv2d(graph.Value, source, &desc, text, &node));
-        }
-
-        return node;
-    }
-
-    protected override void WriteParameters(Utf8JsonWriter json)
-    {
-        json.WriteNumber("out_channels", OutChannels);
-        json.WriteSize("kernel", Kernel);
-        json.WriteSize("stride", Stride);
-        json.WritePadding("padding", Padding, PaddingMode);
-        json.WriteSize("dilation", Dilation);
-        json.WriteNumber("groups", Groups);
-        json.WriteBoolean("bias", Bias);
+        }, name, source);
     }
 }
 

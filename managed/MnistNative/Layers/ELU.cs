@@ -1,26 +1,4 @@
-using System.Text.Json;
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
-
-internal sealed record ELULayer(float Alpha, string? Name) : ActivationLayer(Name)
-{
-    public const string FileKind = "elu";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "ELU";
-
-    public static Layer Read(LayerReader json) => new ELULayer(json.Float("alpha"), json.Name);
-
-    private protected override MnActivationDesc Describe() => new() { Kind = (int)MnActivationKind.Elu, Alpha = Alpha };
-
-    protected override void WriteParameters(Utf8JsonWriter json)
-    {
-        json.WriteNumber("alpha", Alpha);
-    }
-}
 
 public sealed partial class Sequential
 {

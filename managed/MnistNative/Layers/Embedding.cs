@@ -1,43 +1,4 @@
-using System.Text.Json;
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
-
-internal sealed record EmbeddingLayer(int Count, int Features, string? Name) : Layer(CheckName(Name))
-{
-    public const string FileKind = "embedding";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Embedding";
-
-    public static Layer Read(LayerReader json) =>
-        new EmbeddingLayer(json.Int("count"), json.Int("features"), json.Name);
-
-    public override unsafe int AddTo(GraphBuilder graph, int source, string? name)
-    {
-        var desc = new MnEmbeddingDesc
-        {
-            StructSize = (uint)sizeof(MnEmbeddingDesc),
-            Count = Count,
-            Features = Features,
-        };
-        int node;
-        fixed (byte* text = Utf8.ToNative(name))
-        {
-            Native.Check(NativeMethods.GraphEmbedding(graph.Value, source, &desc, text, &node));
-        }
-
-        return node;
-    }
-
-    protected override void WriteParameters(Utf8JsonWriter json)
-    {
-        json.WriteNumber("count", Count);
-        json.WriteNumber("features", Features);
-    }
-}
 
 public sealed partial class Sequential
 {

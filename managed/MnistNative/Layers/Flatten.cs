@@ -1,29 +1,4 @@
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
-
-internal sealed record FlattenLayer(string? Name) : Layer(CheckName(Name))
-{
-    public const string FileKind = "flatten";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Flatten";
-
-    public static Layer Read(LayerReader json) => new FlattenLayer(json.Name);
-
-    public override unsafe int AddTo(GraphBuilder graph, int source, string? name)
-    {
-        int node;
-        fixed (byte* text = Utf8.ToNative(name))
-        {
-            Native.Check(NativeMethods.GraphFlatten(graph.Value, source, text, &node));
-        }
-
-        return node;
-    }
-}
 
 public sealed partial class Sequential
 {

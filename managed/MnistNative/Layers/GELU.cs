@@ -1,27 +1,16 @@
-using System.Text.Json;
 using MnistNative.Interop;
-using MnistNative.IO;
 
 namespace MnistNative;
 
-internal sealed record GELULayer(bool Approximate, string? Name) : ActivationLayer(Name)
+internal sealed partial record GELULayer
 {
-    public const string FileKind = "gelu";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "GELU";
-
-    public static Layer Read(LayerReader json) => new GELULayer(json.Bool("approximate"), json.Name);
-
-    private protected override MnActivationDesc Describe() =>
-        new() { Kind = (int)(Approximate ? MnActivationKind.GeluTanh : MnActivationKind.Gelu) };
-
-    protected override void WriteParameters(Utf8JsonWriter json)
-    {
-        json.WriteBoolean("approximate", Approximate);
-    }
+    public override int AddTo(GraphBuilder graph, int source, string? name) =>
+        graph.Add(MnOp.Activation, new MnActivationDesc
+        {
+            Kind = (int)(Approximate ? MnActivationKind.GeluTanh : MnActivationKind.Gelu),
+        }, name, source);
 }
+
 
 public sealed partial class Sequential
 {

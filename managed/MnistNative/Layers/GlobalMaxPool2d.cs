@@ -1,35 +1,4 @@
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
-
-internal sealed record GlobalMaxPool2dLayer(string? Name) : Layer(CheckName(Name))
-{
-    public const string FileKind = "global_max_pool2d";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "GlobalMaxPool2d";
-
-    public static Layer Read(LayerReader json) => new GlobalMaxPool2dLayer(json.Name);
-
-    public override unsafe int AddTo(GraphBuilder graph, int source, string? name)
-    {
-        var desc = new MnAdaptivePool2dDesc
-        {
-            StructSize = (uint)sizeof(MnAdaptivePool2dDesc),
-            OutputH = 1,
-            OutputW = 1,
-        };
-        int node;
-        fixed (byte* text = Utf8.ToNative(name))
-        {
-            Native.Check(NativeMethods.GraphAdaptiveMaxPool2d(graph.Value, source, &desc, text, &node));
-        }
-
-        return node;
-    }
-}
 
 public sealed partial class Sequential
 {

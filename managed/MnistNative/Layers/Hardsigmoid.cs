@@ -1,20 +1,4 @@
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
-
-internal sealed record HardsigmoidLayer(string? Name) : ActivationLayer(Name)
-{
-    public const string FileKind = "hardsigmoid";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Hardsigmoid";
-
-    public static Layer Read(LayerReader json) => new HardsigmoidLayer(json.Name);
-
-    private protected override MnActivationDesc Describe() => new() { Kind = (int)MnActivationKind.Hardsigmoid };
-}
 
 public sealed partial class Sequential
 {

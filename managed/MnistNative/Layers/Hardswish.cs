@@ -1,20 +1,4 @@
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
-
-internal sealed record HardswishLayer(string? Name) : ActivationLayer(Name)
-{
-    public const string FileKind = "hardswish";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Hardswish";
-
-    public static Layer Read(LayerReader json) => new HardswishLayer(json.Name);
-
-    private protected override MnActivationDesc Describe() => new() { Kind = (int)MnActivationKind.Hardswish };
-}
 
 public sealed partial class Sequential
 {

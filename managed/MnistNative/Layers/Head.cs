@@ -5,14 +5,8 @@ using MnistNative.IO;
 
 namespace MnistNative;
 
-internal sealed record HeadLayer(float Weight, ImmutableArray<Layer> Layers, string? Name) : Layer(CheckName(Name))
+internal sealed partial record HeadLayer(float Weight, ImmutableArray<Layer> Layers, string? Name) : Layer(CheckName(Name))
 {
-    public const string FileKind = "head";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Head";
-
     public override bool HasRow => false;
 
     public static Layer Read(LayerReader json) => new HeadLayer(json.Float("weight"), json.Layers("layers"), json.Name);

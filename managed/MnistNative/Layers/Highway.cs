@@ -4,15 +4,9 @@ using MnistNative.IO;
 
 namespace MnistNative;
 
-internal sealed record HighwayLayer(ImmutableArray<ImmutableArray<Layer>> Branches, string? Name)
+internal sealed partial record HighwayLayer(ImmutableArray<ImmutableArray<Layer>> Branches, string? Name)
     : BranchesLayer(Branches, Name)
 {
-    public const string FileKind = "highway";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Highway";
-
     public static Layer Read(LayerReader json) => new HighwayLayer(json.Branches("branches", minimum: 2, maximum: 2), json.Name);
 
     private protected override int AddBranches(GraphBuilder graph, int source, string? name)

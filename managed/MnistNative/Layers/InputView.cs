@@ -5,14 +5,8 @@ using MnistNative.IO;
 namespace MnistNative;
 
 /// <summary>Features or sequences of what is handed in as images; it belongs to the input and has no name.</summary>
-internal sealed record InputViewLayer(int[] Shape) : Layer((string?)null)
+internal sealed partial record InputViewLayer(int[] Shape) : Layer((string?)null)
 {
-    public const string FileKind = "input_view";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "InputView";
-
     public override bool IsModule => false;
 
     public static Layer Read(LayerReader json) => new InputViewLayer(json.Shape("shape"));

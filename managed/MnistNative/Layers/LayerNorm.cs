@@ -1,46 +1,4 @@
-using System.Text.Json;
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
-
-internal sealed record LayerNormLayer(float Epsilon, bool Affine, bool ChannelsOnly, string? Name)
-    : Layer(CheckName(Name))
-{
-    public const string FileKind = "layer_norm";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "LayerNorm";
-
-    public static Layer Read(LayerReader json) =>
-        new LayerNormLayer(json.Float("epsilon"), json.Bool("affine"), json.Bool("channels_only"), json.Name);
-
-    public override unsafe int AddTo(GraphBuilder graph, int source, string? name)
-    {
-        var desc = new MnLayerNormDesc
-        {
-            StructSize = (uint)sizeof(MnLayerNormDesc),
-            Epsilon = Epsilon,
-            Affine = Affine ? 1 : 0,
-            ChannelsOnly = ChannelsOnly ? 1 : 0,
-        };
-        int node;
-        fixed (byte* text = Utf8.ToNative(name))
-        {
-            Native.Check(NativeMethods.GraphLayerNorm(graph.Value, source, &desc, text, &node));
-        }
-
-        return node;
-    }
-
-    protected override void WriteParameters(Utf8JsonWriter json)
-    {
-        json.WriteNumber("epsilon", Epsilon);
-        json.WriteBoolean("affine", Affine);
-        json.WriteBoolean("channels_only", ChannelsOnly);
-    }
-}
 
 public sealed partial class Sequential
 {

@@ -1,26 +1,4 @@
-using System.Text.Json;
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
-
-internal sealed record LeakyReLULayer(float NegativeSlope, string? Name) : ActivationLayer(Name)
-{
-    public const string FileKind = "leaky_relu";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "LeakyReLU";
-
-    public static Layer Read(LayerReader json) => new LeakyReLULayer(json.Float("negative_slope"), json.Name);
-
-    private protected override MnActivationDesc Describe() => new() { Kind = (int)MnActivationKind.LeakyRelu, Alpha = NegativeSlope };
-
-    protected override void WriteParameters(Utf8JsonWriter json)
-    {
-        json.WriteNumber("negative_slope", NegativeSlope);
-    }
-}
 
 public sealed partial class Sequential
 {

@@ -1,42 +1,4 @@
-using System.Text.Json;
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
-
-internal sealed record LinearLayer(int OutFeatures, bool Bias, string? Name) : Layer(CheckName(Name))
-{
-    public const string FileKind = "linear";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Linear";
-
-    public static Layer Read(LayerReader json) => new LinearLayer(json.Int("out_features"), json.Bool("bias"), json.Name);
-
-    public override unsafe int AddTo(GraphBuilder graph, int source, string? name)
-    {
-        var desc = new MnLinearDesc
-        {
-            StructSize = (uint)sizeof(MnLinearDesc),
-            OutFeatures = OutFeatures,
-            Bias = Bias ? 1 : 0,
-        };
-        int node;
-        fixed (byte* text = Utf8.ToNative(name))
-        {
-            Native.Check(NativeMethods.GraphLinear(graph.Value, source, &desc, text, &node));
-        }
-
-        return node;
-    }
-
-    protected override void WriteParameters(Utf8JsonWriter json)
-    {
-        json.WriteNumber("out_features", OutFeatures);
-        json.WriteBoolean("bias", Bias);
-    }
-}
 
 public sealed partial class Sequential
 {

@@ -1,48 +1,4 @@
-using System.Text.Json;
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
-
-internal sealed record LocalResponseNormLayer(int Size, float Alpha, float Beta, float K, string? Name)
-    : Layer(CheckName(Name))
-{
-    public const string FileKind = "local_response_norm";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "LocalResponseNorm";
-
-    public static Layer Read(LayerReader json) =>
-        new LocalResponseNormLayer(json.Int("size"), json.Float("alpha"), json.Float("beta"), json.Float("k"), json.Name);
-
-    public override unsafe int AddTo(GraphBuilder graph, int source, string? name)
-    {
-        var desc = new MnLocalResponseNormDesc
-        {
-            StructSize = (uint)sizeof(MnLocalResponseNormDesc),
-            Size = Size,
-            Alpha = Alpha,
-            Beta = Beta,
-            K = K,
-        };
-        int node;
-        fixed (byte* text = Utf8.ToNative(name))
-        {
-            Native.Check(NativeMethods.GraphLocalResponseNorm(graph.Value, source, &desc, text, &node));
-        }
-
-        return node;
-    }
-
-    protected override void WriteParameters(Utf8JsonWriter json)
-    {
-        json.WriteNumber("size", Size);
-        json.WriteNumber("alpha", Alpha);
-        json.WriteNumber("beta", Beta);
-        json.WriteNumber("k", K);
-    }
-}
 
 public sealed partial class Sequential
 {

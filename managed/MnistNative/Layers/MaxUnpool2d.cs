@@ -1,33 +1,11 @@
-using System.Text.Json;
 using MnistNative.Interop;
-using MnistNative.IO;
 
 namespace MnistNative;
 
-internal sealed record MaxUnpool2dLayer(string Pool, string? Name) : Layer(CheckName(Name))
+internal sealed partial record MaxUnpool2dLayer
 {
-    public const string FileKind = "max_unpool2d";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "MaxUnpool2d";
-
-    public static Layer Read(LayerReader json) => new MaxUnpool2dLayer(
-        json.Text("pool") ?? throw new FormatException($"a layer of type \"{FileKind}\" has no \"pool\""), json.Name);
-
-    public override unsafe int AddTo(GraphBuilder graph, int source, string? name)
-    {
-        int pool = graph.FindPool(Pool);
-        int node;
-        fixed (byte* text = Utf8.ToNative(name))
-        {
-            Native.Check(NativeMethods.GraphMaxUnpool2d(graph.Value, source, pool, text, &node));
-        }
-
-        return node;
-    }
-
-    protected override void WriteParameters(Utf8JsonWriter json) => json.WriteString("pool", Pool);
+    public override int AddTo(GraphBuilder graph, int source, string? name) =>
+        graph.Add(MnOp.MaxUnpool2d, name, source, graph.FindPool(Pool));
 }
 
 public sealed partial class Sequential

@@ -4,15 +4,9 @@ using MnistNative.IO;
 
 namespace MnistNative;
 
-internal sealed record MultiplyLayer(ImmutableArray<ImmutableArray<Layer>> Branches, string? Name)
+internal sealed partial record MultiplyLayer(ImmutableArray<ImmutableArray<Layer>> Branches, string? Name)
     : BranchesLayer(Branches, Name)
 {
-    public const string FileKind = "multiply";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Multiply";
-
     public static Layer Read(LayerReader json) => new MultiplyLayer(json.Branches("branches", minimum: 2, maximum: 2), json.Name);
 
     private protected override int Combine(GraphBuilder graph, int[] results, string? name) =>

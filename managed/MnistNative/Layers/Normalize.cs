@@ -4,14 +4,8 @@ using MnistNative.IO;
 
 namespace MnistNative;
 
-internal sealed record NormalizeLayer(float[] Mean, float[] Std, string? Name) : Layer(CheckName(Name))
+internal sealed partial record NormalizeLayer(float[] Mean, float[] Std, string? Name) : Layer(CheckName(Name))
 {
-    public const string FileKind = "normalize";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Normalize";
-
     public override bool IsModule => false;
 
     public static Layer Read(LayerReader json)
@@ -20,26 +14,15 @@ internal sealed record NormalizeLayer(float[] Mean, float[] Std, string? Name) :
         return layer.Mean.Length == layer.Std.Length
             ? layer
             : throw new FormatException(
-                $"a layer of type \"{FileKind}\" has {layer.Mean.Length} values in \"mean\" and {layer.Std.Length} in \"std\"");
+                $"a layer of type \"normalize\" has {layer.Mean.Length} values in \"mean\" and {layer.Std.Length} in \"std\"");
     }
 
     public override unsafe int AddTo(GraphBuilder graph, int source, string? name)
     {
-        int node;
         fixed (float* mean = Mean, std = Std)
-        fixed (byte* text = Utf8.ToNative(name))
         {
-            var desc = new MnNormalizeDesc
-            {
-                StructSize = (uint)sizeof(MnNormalizeDesc),
-                Channels = Mean.Length,
-                Mean = mean,
-                Std = std,
-            };
-            Native.Check(NativeMethods.GraphNormalize(graph.Value, source, &desc, text, &node));
+            return graph.Add(MnOp.Normalize, new MnNormalizeDesc { Channels = Mean.Length, Mean = mean, Std = std }, name, source);
         }
-
-        return node;
     }
 
     protected override void WriteParameters(Utf8JsonWriter json)
@@ -95,6 +78,6 @@ public sealed partial class Sequential
         }
 
         var layer = new NormalizeLayer(mean.ToArray(), std.ToArray(), null);
-        return Layers is [InputViewLayer] ? new Sequential(InputShape, Layers.Insert(0, layer), _part) : Add(layer);
+        return _count == 1 && Layers is [InputViewLayer] ? new Sequential(InputShape, Layers.Insert(0, layer), _part) : Add(layer);
     }
 }

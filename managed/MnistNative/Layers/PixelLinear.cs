@@ -1,32 +1,16 @@
-using System.Text.Json;
 using MnistNative.Interop;
-using MnistNative.IO;
 
 namespace MnistNative;
 
 /// <summary>A 1×1 convolution whose weights have the two dimensions of a linear layer.</summary>
-internal sealed record PixelLinearLayer(int OutFeatures, bool Bias, string? Name) : Layer(CheckName(Name))
+internal sealed partial record PixelLinearLayer
 {
-    public const string FileKind = "pixel_linear";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "PixelLinear";
-
-    public static Layer Read(LayerReader json) => new PixelLinearLayer(json.Int("out_features"), json.Bool("bias"), json.Name);
-
     public override int AddTo(GraphBuilder graph, int source, string? name)
     {
         var convolution = new Conv2dLayer(OutFeatures, 1, 1, 0, 1, 1, Bias, PaddingMode.Zeros, Name);
         int node = convolution.AddTo(graph, source, name);
         graph.AddPixelLinear(node);
         return node;
-    }
-
-    protected override void WriteParameters(Utf8JsonWriter json)
-    {
-        json.WriteNumber("out_features", OutFeatures);
-        json.WriteBoolean("bias", Bias);
     }
 }
 

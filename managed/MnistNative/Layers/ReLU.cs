@@ -1,20 +1,4 @@
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
-
-internal sealed record ReLULayer(string? Name) : ActivationLayer(Name)
-{
-    public const string FileKind = "relu";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "ReLU";
-
-    public static Layer Read(LayerReader json) => new ReLULayer(json.Name);
-
-    private protected override MnActivationDesc Describe() => new() { Kind = (int)MnActivationKind.Relu };
-}
 
 public sealed partial class Sequential
 {

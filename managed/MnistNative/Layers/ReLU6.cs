@@ -1,20 +1,4 @@
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
-
-internal sealed record ReLU6Layer(string? Name) : ActivationLayer(Name)
-{
-    public const string FileKind = "relu6";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "ReLU6";
-
-    public static Layer Read(LayerReader json) => new ReLU6Layer(json.Name);
-
-    private protected override MnActivationDesc Describe() => new() { Kind = (int)MnActivationKind.Relu6 };
-}
 
 public sealed partial class Sequential
 {

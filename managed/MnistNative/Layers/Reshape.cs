@@ -1,23 +1,11 @@
-using System.Text.Json;
 using MnistNative.Interop;
-using MnistNative.IO;
 
 namespace MnistNative;
 
-internal sealed record ReshapeLayer(int[] Shape, string? Name) : Layer(CheckName(Name))
+internal sealed partial record ReshapeLayer
 {
-    public const string FileKind = "reshape";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Reshape";
-
-    public static Layer Read(LayerReader json) => new ReshapeLayer(json.Shape("shape"), json.Name);
-
     public override int AddTo(GraphBuilder graph, int source, string? name) =>
         graph.AddReshape(source, [.. Shape.Select(dimension => (long)dimension)], name);
-
-    protected override void WriteParameters(Utf8JsonWriter json) => json.WriteInts("shape", Shape);
 }
 
 public sealed partial class Sequential

@@ -4,14 +4,8 @@ using MnistNative.IO;
 
 namespace MnistNative;
 
-internal sealed record ScaleLayer(float Initial, string? ParameterName, string? Name) : Layer(CheckName(Name))
+internal sealed partial record ScaleLayer(float Initial, string? ParameterName, string? Name) : Layer(CheckName(Name))
 {
-    public const string FileKind = "scale";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Scale";
-
     // With a parameter of its own name it is, as in PyTorch, an nn.Parameter of the block, not a module.
     public override bool IsModule => Name is not null || ParameterName is null;
 
@@ -19,20 +13,10 @@ internal sealed record ScaleLayer(float Initial, string? ParameterName, string? 
 
     public override unsafe int AddTo(GraphBuilder graph, int source, string? name)
     {
-        int node;
         fixed (byte* parameter = Utf8.ToNative(ParameterName is null ? null : graph.Prefix + ParameterName))
-        fixed (byte* text = Utf8.ToNative(name))
         {
-            var desc = new MnScaleDesc
-            {
-                StructSize = (uint)sizeof(MnScaleDesc),
-                Initial = Initial,
-                ParameterName = parameter,
-            };
-            Native.Check(NativeMethods.GraphScale(graph.Value, source, &desc, text, &node));
+            return graph.Add(MnOp.Scale, new MnScaleDesc { Initial = Initial, ParameterName = parameter }, name, source);
         }
-
-        return node;
     }
 
     protected override void WriteParameters(Utf8JsonWriter json)

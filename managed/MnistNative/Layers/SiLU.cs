@@ -1,20 +1,4 @@
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
-
-internal sealed record SiLULayer(string? Name) : ActivationLayer(Name)
-{
-    public const string FileKind = "silu";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "SiLU";
-
-    public static Layer Read(LayerReader json) => new SiLULayer(json.Name);
-
-    private protected override MnActivationDesc Describe() => new() { Kind = (int)MnActivationKind.Silu };
-}
 
 public sealed partial class Sequential
 {

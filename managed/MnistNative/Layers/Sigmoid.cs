@@ -1,20 +1,4 @@
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
-
-internal sealed record SigmoidLayer(string? Name) : ActivationLayer(Name)
-{
-    public const string FileKind = "sigmoid";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Sigmoid";
-
-    public static Layer Read(LayerReader json) => new SigmoidLayer(json.Name);
-
-    private protected override MnActivationDesc Describe() => new() { Kind = (int)MnActivationKind.Sigmoid };
-}
 
 public sealed partial class Sequential
 {

@@ -1,29 +1,8 @@
-using System.Text.Json;
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
 
-internal sealed record SliceLayer(int First, int Count, string? Name) : Layer(CheckName(Name))
+internal sealed partial record SliceLayer
 {
-    public const string FileKind = "slice";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Slice";
-
-    public static Layer Read(LayerReader json) => new SliceLayer(json.Int("first"), json.Int("count"), json.Name);
-
     public override bool IsModule => Name is not null;
-
-    public override int AddTo(GraphBuilder graph, int source, string? name) =>
-        graph.AddSlice(source, First, Count, name);
-
-    protected override void WriteParameters(Utf8JsonWriter json)
-    {
-        json.WriteNumber("first", First);
-        json.WriteNumber("count", Count);
-    }
 }
 
 public sealed partial class Sequential

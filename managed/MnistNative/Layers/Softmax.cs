@@ -1,30 +1,8 @@
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
 
-internal sealed record SoftmaxLayer(string? Name) : Layer(CheckName(Name))
+internal sealed partial record SoftmaxLayer
 {
-    public const string FileKind = "softmax";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Softmax";
-
     public override bool EndsInSoftmax => true;
-
-    public static Layer Read(LayerReader json) => new SoftmaxLayer(json.Name);
-
-    public override unsafe int AddTo(GraphBuilder graph, int source, string? name)
-    {
-        int node;
-        fixed (byte* text = Utf8.ToNative(name))
-        {
-            Native.Check(NativeMethods.GraphSoftmax(graph.Value, source, text, &node));
-        }
-
-        return node;
-    }
 }
 
 public sealed partial class Sequential

@@ -1,29 +1,4 @@
-using System.Text.Json;
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
-
-internal sealed record SoftplusLayer(float Beta, float Threshold, string? Name) : ActivationLayer(Name)
-{
-    public const string FileKind = "softplus";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Softplus";
-
-    public static Layer Read(LayerReader json) =>
-        new SoftplusLayer(json.Float("beta"), json.Float("threshold"), json.Name);
-
-    private protected override MnActivationDesc Describe() =>
-        new() { Kind = (int)MnActivationKind.Softplus, Alpha = Beta, Threshold = Threshold };
-
-    protected override void WriteParameters(Utf8JsonWriter json)
-    {
-        json.WriteNumber("beta", Beta);
-        json.WriteNumber("threshold", Threshold);
-    }
-}
 
 public sealed partial class Sequential
 {

@@ -4,15 +4,9 @@ using MnistNative.IO;
 
 namespace MnistNative;
 
-internal sealed record SplitLayer(ImmutableArray<ImmutableArray<Layer>> Branches, string? Name)
+internal sealed partial record SplitLayer(ImmutableArray<ImmutableArray<Layer>> Branches, string? Name)
     : BranchesLayer(Branches, Name)
 {
-    public const string FileKind = "split";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Split";
-
     public static Layer Read(LayerReader json) => new SplitLayer(json.Branches("branches", minimum: 2), json.Name);
 
     private protected override int AddBranches(GraphBuilder graph, int source, string? name)

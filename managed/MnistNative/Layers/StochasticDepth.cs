@@ -1,41 +1,4 @@
-using System.Text.Json;
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
-
-internal sealed record StochasticDepthLayer(float Probability, string? Name) : Layer(CheckName(Name))
-{
-    public const string FileKind = "stochastic_depth";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "StochasticDepth";
-
-    public static Layer Read(LayerReader json) => new StochasticDepthLayer(json.Float("probability"), json.Name);
-
-    public override unsafe int AddTo(GraphBuilder graph, int source, string? name)
-    {
-        var desc = new MnDropoutDesc
-        {
-            StructSize = (uint)sizeof(MnDropoutDesc),
-            Probability = Probability,
-            Unit = (int)MnDropoutUnit.Image,
-        };
-        int node;
-        fixed (byte* text = Utf8.ToNative(name))
-        {
-            Native.Check(NativeMethods.GraphDropout(graph.Value, source, &desc, text, &node));
-        }
-
-        return node;
-    }
-
-    protected override void WriteParameters(Utf8JsonWriter json)
-    {
-        json.WriteNumber("probability", Probability);
-    }
-}
 
 public sealed partial class Sequential
 {

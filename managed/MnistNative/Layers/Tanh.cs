@@ -1,20 +1,4 @@
-using MnistNative.Interop;
-using MnistNative.IO;
-
 namespace MnistNative;
-
-internal sealed record TanhLayer(string? Name) : ActivationLayer(Name)
-{
-    public const string FileKind = "tanh";
-
-    public override string Kind => FileKind;
-
-    public override string Type => "Tanh";
-
-    public static Layer Read(LayerReader json) => new TanhLayer(json.Name);
-
-    private protected override MnActivationDesc Describe() => new() { Kind = (int)MnActivationKind.Tanh };
-}
 
 public sealed partial class Sequential
 {

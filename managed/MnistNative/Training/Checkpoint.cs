@@ -59,10 +59,12 @@ internal static unsafe class Checkpoint
     /// <param name="model">The model.</param>
     /// <param name="optimizer">Its trainer's optimizer.</param>
     /// <param name="progress">How far the training has come.</param>
+    /// <param name="updates">How often each parameter was updated.</param>
     /// <param name="fit">What the epochs' loop knows.</param>
-    public static void Write(string path, Model model, Optimizer optimizer, MnTrainingProgress progress, FitState fit)
+    public static void Write(
+        string path, Model model, Optimizer optimizer, MnTrainingProgress progress, long[] updates, FitState fit)
     {
-        var state = new State(model.Seed, progress.Updates, progress.Batches, progress.LearningRate, fit);
+        var state = new State(model.Seed, progress.Updates, updates, progress.Batches, progress.LearningRate, fit);
         var tensors = new List<TensorToWrite>();
         var sources = new List<(int Index, MnParameterPart Part)>();
         for (int i = 0; i < model.Parameters.Count; i++)
@@ -89,6 +91,7 @@ internal static unsafe class Checkpoint
             [ArchitectureFormat.MetadataKey] = ArchitectureFormat.Write(model.Network),
             [MetadataKey] = state.ToText(),
         };
+        model.AddLossTo(metadata);
         SafeTensorsWriter.Write(path, metadata, tensors, (i, values) =>
         {
             if (i < best)
@@ -106,10 +109,11 @@ internal static unsafe class Checkpoint
     /// <param name="path">The file.</param>
     /// <param name="model">The model, which is being trained.</param>
     /// <param name="optimizer">Its trainer's optimizer.</param>
+    /// <param name="updates">Receives how often each parameter was updated.</param>
     /// <param name="fit">Receives what the epochs' loop knew.</param>
     /// <returns>How far the training had come.</returns>
     /// <exception cref="InvalidDataException">The file is damaged, no checkpoint, or of another training.</exception>
-    public static MnTrainingProgress Read(string path, Model model, Optimizer optimizer, out FitState fit)
+    public static MnTrainingProgress Read(string path, Model model, Optimizer optimizer, out long[] updates, out FitState fit)
     {
         using SafeTensorsReader file = SafeTensorsReader.Open(path);
         if (!file.Metadata.ContainsKey(MetadataKey))
@@ -147,6 +151,12 @@ internal static unsafe class Checkpoint
             throw file.Bad($"it has {states} tensors of an optimizer, this one needs {moments.Count}: it is of another optimizer");
         }
 
+        if (state.ParameterUpdates.Count != 0 && (state.ParameterUpdates.Count != model.Parameters.Count
+            || state.ParameterUpdates.Where((count, i) => count != 0 && !model.Parameters[i].IsTrainable).Any()))
+        {
+            throw file.Bad("its counters of updates are not those of this model's parameters");
+        }
+
         float[][] best = ReadBest(file, model);
         var writes = new List<ParameterWrite>();
         foreach ((int index, MnParameterPart part, TensorEntry tensor) in moments)
@@ -157,6 +167,7 @@ internal static unsafe class Checkpoint
         }
 
         model.LoadParameters(file, strict: true, writes);
+        updates = state.ParameterUpdates.Count != 0 ? [.. state.ParameterUpdates] : UpdatesOf(model, state.Updates, writes);
         fit = state.Fit with { BestParameters = best };
         return new MnTrainingProgress
         {
@@ -165,6 +176,22 @@ internal static unsafe class Checkpoint
             Batches = state.Batches,
             LearningRate = state.LearningRate,
         };
+    }
+
+    // Files of former versions have one counter for all: it is that of the parameters whose moments have moved. Others were
+    // frozen, and begin.
+    private static long[] UpdatesOf(Model model, long updates, List<ParameterWrite> moments)
+    {
+        long[] counts = [.. model.Parameters.Select(parameter => parameter.IsTrainable ? updates : 0)];
+        foreach (IGrouping<int, ParameterWrite> parts in moments.GroupBy(moment => moment.Index))
+        {
+            if (parts.MaxBy(moment => moment.Part == MnParameterPart.Moment2).Values.AsSpan().IndexOfAnyExcept(0f) < 0)
+            {
+                counts[parts.Key] = 0;
+            }
+        }
+
+        return counts;
     }
 
     private static IEnumerable<(int Index, MnParameterPart Part, string Name)> Moments(Model model, Optimizer optimizer)
@@ -227,7 +254,9 @@ internal static unsafe class Checkpoint
         }
     }
 
-    private sealed record State(ulong Seed, long Updates, long Batches, float LearningRate, FitState Fit)
+    // ParameterUpdates is empty in files of former versions.
+    private sealed record State(
+        ulong Seed, long Updates, IReadOnlyList<long> ParameterUpdates, long Batches, float LearningRate, FitState Fit)
     {
         public static State Parse(string text)
         {
@@ -236,6 +265,9 @@ internal static unsafe class Checkpoint
             var state = new State(
                 json.GetProperty("seed").GetUInt64(),
                 json.GetProperty("updates").GetInt64(),
+                json.TryGetProperty("parameter_updates", out JsonElement counts)
+                    ? [.. counts.EnumerateArray().Select(count => count.GetInt64())]
+                    : [],
                 json.GetProperty("batches").GetInt64(),
                 json.GetProperty("learning_rate").GetSingle(),
                 new FitState(json.GetProperty("epochs").GetInt32())
@@ -243,7 +275,7 @@ internal static unsafe class Checkpoint
                     Schedule = Numbers(json, "schedule"),
                     Stopping = Numbers(json, "stopping"),
                 });
-            if (state is not { Updates: >= 0, Batches: >= 0, Fit.Epochs: >= 0 })
+            if (state is not { Updates: >= 0, Batches: >= 0, Fit.Epochs: >= 0 } || state.ParameterUpdates.Any(count => count < 0))
             {
                 throw new FormatException("a counter is negative");
             }
@@ -267,7 +299,7 @@ internal static unsafe class Checkpoint
 
         public string ToText() => string.Create(
             CultureInfo.InvariantCulture,
-            $"{{\"seed\":{Seed},\"updates\":{Updates},\"batches\":{Batches},\"learning_rate\":{LearningRate:R},\"epochs\":{Fit.Epochs}" +
+            $"{{\"seed\":{Seed},\"updates\":{Updates},\"parameter_updates\":[{string.Join(',', ParameterUpdates)}],\"batches\":{Batches},\"learning_rate\":{LearningRate:R},\"epochs\":{Fit.Epochs}" +
             $"{Text("schedule", Fit.Schedule)}{Text("stopping", Fit.Stopping)}}}");
 
         // Text, since JSON has no infinity.

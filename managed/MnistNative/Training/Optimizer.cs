@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace MnistNative;
 
 /// <summary>How parameters follow their gradients. Immutable; each training run has its own state.</summary>
@@ -117,7 +119,9 @@ public sealed record Sgd(
         Check(WeightDecay, float.IsFinite(WeightDecay) && WeightDecay >= 0, nameof(WeightDecay), "finite and not negative");
         if (Nesterov && (Momentum <= 0 || Dampening != 0))
         {
-            throw new ArgumentException("Nesterov's momentum needs a momentum above 0 and a dampening of 0.", nameof(Nesterov));
+            throw new ArgumentException(
+                string.Create(CultureInfo.InvariantCulture, $"Nesterov requires Momentum > 0 and Dampening = 0, got Momentum {Momentum} and Dampening {Dampening}."),
+                nameof(Nesterov));
         }
     }
 }

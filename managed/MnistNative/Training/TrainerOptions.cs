@@ -1,12 +1,12 @@
 namespace MnistNative;
 
-/// <summary>What <see cref="Model.CreateTrainer(Optimizer, int, TrainerOptions)"/> can be told. Immutable.</summary>
+/// <summary>Options of <see cref="Model.CreateTrainer(Optimizer, int, TrainerOptions)"/>. Immutable.</summary>
 public sealed record TrainerOptions
 {
-    /// <summary>What training minimises.</summary>
+    /// <summary>The loss to minimise.</summary>
     public Loss Loss { get; init; } = Loss.CrossEntropy();
 
-    /// <summary>Whether <see cref="Trainer.GetInputGradient"/> shall work.</summary>
+    /// <summary>Enables <see cref="Trainer.GetInputGradient"/>.</summary>
     public bool InputGradient { get; init; }
 
     /// <summary>

@@ -4,21 +4,17 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <new>
 #include <system_error>
 
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/cpu_features.h"
 #include "backend/cpu/kernels/table.h"
+#include "backend/cpu/memory.h"
 #include "backend/cpu/optimizer.h"
 #include "backend/cpu/peak.h"
 #include "backend/guard.h"
 #include "graph/error.h"
-
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 namespace mn::cpu {
 namespace {
@@ -93,7 +89,8 @@ int32_t describe(mnb_device* handle, mn_device_info* info, mnb_error* error) {
         info->kind = MN_DEVICE_CPU;
         info->index = 0;
         info->threads = device.pool.threads();
-        info->memory_bytes = static_cast<int64_t>(memory_total());
+        const uint64_t memory = memory_total();
+        info->memory_bytes = memory == unknown_memory ? 0 : static_cast<int64_t>(memory);
         std::snprintf(info->name, sizeof info->name, "%s", device.features.name.c_str());
         std::snprintf(info->architecture, sizeof info->architecture, "%s", device.table->name);
         info->precisions = 1u << MN_PRECISION_FLOAT32;
@@ -102,58 +99,21 @@ int32_t describe(mnb_device* handle, mn_device_info* info, mnb_error* error) {
 
 // ---- memory ----
 
-constexpr size_t huge_page = size_t{2} << 20;
-constexpr size_t large = size_t{64} << 20;
-
-// Large buffers start on a huge page, which saves most misses of the address cache.
-std::align_val_t alignment_of(size_t bytes) {
-    return std::align_val_t{bytes >= huge_page ? huge_page : MNB_ALIGNMENT};
-}
-
 void count_memory(const Device& device, int64_t bytes) {
     if (device.host != nullptr && device.host->count_memory != nullptr)
         device.host->count_memory(bytes);
 }
 
-// By all threads: most of the time goes into the first touch of each page.
-void clear(Device& device, void* memory, size_t bytes) {
-    const int parts = static_cast<int>((bytes + large - 1) / large);
-    device.pool.parallel_for(parts, [&](int part, int) {
-        const size_t at = part * large;
-        std::memset(static_cast<char*>(memory) + at, 0, std::min(large, bytes - at));
-    });
-}
-
 int32_t alloc(mnb_device* device, size_t bytes, void** memory_out, mnb_error* error) {
     return guard(error, [&] {
-        const size_t size = bytes > 0 ? bytes : 1;
-        // Linux hands out more than there is and ends the process when it is used. What is free
-        // takes a file to read, so only large requests are held against it.
-        uint64_t limit = memory_total();
-        if (limit == 0) limit = PTRDIFF_MAX;
-        if (bytes >= large)
-            if (const uint64_t free = memory_free(); free > 0) limit = std::min(limit, free);
-        void* memory = nullptr;
-        if (size <= limit && size <= PTRDIFF_MAX)
-            memory = ::operator new(size, alignment_of(bytes), std::nothrow);
-        if (memory == nullptr) {
-            Error failure(MN_OUT_OF_MEMORY, text("cannot allocate ", bytes, " bytes of memory"));
-            failure.info().requested_bytes = bytes;
-            failure.info().free_bytes = memory_free();
-            throw failure;
-        }
-#if defined(__linux__)
-        if (bytes >= huge_page) madvise(memory, bytes, MADV_HUGEPAGE);
-#endif
-        clear(of(device), memory, size);
+        *memory_out = allocate(of(device), bytes);
         count_memory(of(device), static_cast<int64_t>(bytes));
-        *memory_out = memory;
     });
 }
 
 void free_memory(mnb_device* device, void* memory, size_t bytes) {
     if (memory == nullptr) return;
-    ::operator delete(memory, alignment_of(bytes));
+    deallocate(memory, bytes);
     count_memory(of(device), -static_cast<int64_t>(bytes));
 }
 
@@ -171,16 +131,26 @@ int32_t copy(mnb_device* device, void* dst, const void* src, size_t bytes, mnb_e
 
 // ---- kernels ----
 
+// Whether parameters are stored, or may be, as a kernel wants them.
+bool has_param_layouts(const mnb_node& node, const mnb_support& support) {
+    for (int i = 0; i < node.param_count; ++i)
+        if (node.parameter[i].layout != MNB_PARAM_ANY &&
+            node.parameter[i].layout != support.param_layout[i])
+            return false;
+    return true;
+}
+
 // The first implementation that takes the node, and what it needs; null if there is none.
-const Implementation* choose(const Device& device, const mnb_node& node, int direction,
+const Implementation* choose(const Device& device, const ImageNode& node, int direction,
                              mnb_support& support) {
     for (const Implementation* i = implementations(node.op); i->name != nullptr; ++i) {
         const bool last = i[1].name == nullptr;
         if (device.reference_only && !last) continue;
         support = mnb_support{};
         support.struct_size = sizeof support;
-        if (i->query(device, node, direction, support)) {
-            // The parts of a fused node are fast where the whole would run on the reference.
+        if (i->query(device, node, direction, support) && has_param_layouts(node, support)) {
+            // Refuse a fused node that only the reference kernel takes: unfused, its parts have
+            // fast kernels.
             const bool fused = node.activation != 0 || node.has_pool;
             const bool only = i == implementations(node.op);
             if (last && !only && fused && !device.reference_only) break;
@@ -199,23 +169,23 @@ int32_t query(mnb_device* device, const mnb_node* node, int32_t direction, mnb_s
               mnb_error* error) {
     return guard(error, [&] {
         mnb_support support;
-        choose(of(device), *node, direction, support);
+        choose(of(device), ImageNode(*node), direction, support);
         *support_out = support;
     });
 }
 
-// An image of one channel or one pixel is the same in both layouts, and features have none.
-bool has_layout(const mnb_tensor& tensor, int32_t layout) {
-    return tensor.layout == layout || tensor.flat || tensor.c == 1 || tensor.h * tensor.w == 1;
+// An image of one channel or one pixel is the same in both layouts.
+bool has_layout(const ImageView& image, int32_t layout) {
+    return image.layout == layout || image.c == 1 || image.h * image.w == 1;
 }
 
 // A kernel trusts that the plan has followed its wishes; a wrong layout would only show in numbers.
-void check_layouts(const mnb_node& node, const mnb_support& support) {
-    bool right = node.dst.c == 0 || has_layout(node.dst, support.dst_layout);
+void check_layouts(const ImageNode& node, const mnb_support& support) {
+    bool right = node.dst.rank == 0 || has_layout(node.dst, support.dst_layout);
     for (int i = 0; i < node.source_count; ++i)
         right = right && has_layout(node.src[i], support.src_layout);
     for (int i = 0; i < node.param_count; ++i)
-        right = right && node.param[i].layout == support.param_layout[i];
+        right = right && node.param[i].layout != MNB_PARAM_ANY;
     if (!right) fail(MN_INTERNAL, "[", node.name, "] is not in the layout that its kernel needs");
 }
 
@@ -223,11 +193,12 @@ int32_t prepare(mnb_device* device, const mnb_node* node, int32_t direction,
                 mnb_kernel** kernel_out, mnb_error* error) {
     return guard(error, [&] {
         mnb_support support;
-        const Implementation* implementation = choose(of(device), *node, direction, support);
+        const ImageNode images(*node);
+        const Implementation* implementation = choose(of(device), images, direction, support);
         if (implementation == nullptr)
             fail(MN_UNSUPPORTED, "[", node->name, "] is not supported by the CPU");
-        check_layouts(*node, support);
-        std::unique_ptr<Kernel> kernel = implementation->create(of(device), *node, direction);
+        check_layouts(images, support);
+        std::unique_ptr<Kernel> kernel = implementation->create(of(device), images, direction);
         *kernel_out = reinterpret_cast<mnb_kernel*>(kernel.release());
     });
 }

@@ -4,8 +4,8 @@
 
 #include <memory>
 
-#include "backend/backend.h"
 #include "backend/cpu/thread_pool.h"
+#include "backend/image.h"
 
 namespace mn::cpu {
 
@@ -32,8 +32,8 @@ public:
 struct Implementation {
     const char* name;
     // Fills the support struct, or returns false if this implementation does not take the node.
-    bool (*query)(const Device&, const mnb_node&, int direction, mnb_support&);
-    std::unique_ptr<Kernel> (*create)(const Device&, const mnb_node&, int direction);
+    bool (*query)(const Device&, const ImageNode&, int direction, mnb_support&);
+    std::unique_ptr<Kernel> (*create)(const Device&, const ImageNode&, int direction);
 };
 
 // Null-terminated by an entry without a name.

@@ -25,7 +25,7 @@
 namespace mn::cpu {
 namespace {
 
-constexpr int max_threads = 1024;
+constexpr int max_threads = MN_MAX_THREADS;
 
 #if defined(__linux__)
 // The whole of a small file of /proc or /sys; "" if there is none.
@@ -183,23 +183,39 @@ bool names_controller(const std::string& controllers, const std::string& name) {
     return ("," + controllers + ",").find("," + name + ",") != std::string::npos;
 }
 
-uint64_t control_group_memory() {
-    uint64_t least = UINT64_MAX;
-    const auto take = [&](const std::string& file) {
-        const std::string content = trim(read_text(file));  // "max" is no limit
-        char* end = nullptr;
-        const unsigned long long bytes = std::strtoull(content.c_str(), &end, 10);
-        if (end != content.c_str() && bytes > 0) least = std::min<uint64_t>(least, bytes);
+// The number in a file, or after `key` in one of lines "key number"; unknown_memory if there is
+// none ("max" is no limit).
+uint64_t read_number(const std::string& path, const std::string& key = "") {
+    const std::string content = "\n" + read_text(path);
+    const std::string before = key.empty() ? "\n" : "\n" + key + " ";
+    const size_t at = content.find(before);
+    if (at == std::string::npos) return unknown_memory;
+    const char* begin = content.c_str() + at + before.size();
+    char* end = nullptr;
+    const unsigned long long number = std::strtoull(begin, &end, 10);
+    return end == begin ? unknown_memory : number;
+}
+
+// Calls visit(limit, in use, taken back first) for each group that limits memory.
+template <class Visit>
+void visit_memory_groups(const std::string& groups, const std::string& root, Visit visit) {
+    const auto look = [&](const std::string& dir, const char* limit, const char* used,
+                          const char* inactive) {
+        const uint64_t bytes = read_number(dir + limit);
+        if (bytes != unknown_memory)
+            visit(bytes, read_number(dir + used), read_number(dir + "/memory.stat", inactive));
     };
-    for (const ControlGroup& group : parse_groups(read_text("/proc/self/cgroup"))) {
+    for (const ControlGroup& group : parse_groups(groups)) {
         if (group.unified)
-            visit_groups("/sys/fs/cgroup", group.path,
-                         [&](const std::string& dir) { take(dir + "/memory.max"); });
+            visit_groups(root, group.path, [&](const std::string& dir) {
+                look(dir, "/memory.max", "/memory.current", "inactive_file");
+            });
         else if (names_controller(group.controllers, "memory"))
-            visit_groups("/sys/fs/cgroup/memory", group.path,
-                         [&](const std::string& dir) { take(dir + "/memory.limit_in_bytes"); });
+            visit_groups(root + "/memory", group.path, [&](const std::string& dir) {
+                look(dir, "/memory.limit_in_bytes", "/memory.usage_in_bytes",
+                     "total_inactive_file");
+            });
     }
-    return least;
 }
 
 int affinity_processors() {
@@ -306,22 +322,49 @@ int available_processors() {
     return std::max(count, 1);
 }
 
+uint64_t control_group_memory(const std::string& groups, const std::string& root) {
+    uint64_t least = unknown_memory;
+#if defined(__linux__)
+    visit_memory_groups(
+        groups, root, [&](uint64_t limit, uint64_t, uint64_t) { least = std::min(least, limit); });
+#else
+    (void)groups;
+    (void)root;
+#endif
+    return least;
+}
+
+uint64_t control_group_memory_left(const std::string& groups, const std::string& root) {
+    uint64_t least = unknown_memory;
+#if defined(__linux__)
+    visit_memory_groups(groups, root, [&](uint64_t limit, uint64_t used, uint64_t inactive) {
+        if (used == unknown_memory) used = 0;
+        if (inactive != unknown_memory) used -= std::min(used, inactive);
+        least = std::min(least, limit - std::min(limit, used));
+    });
+#else
+    (void)groups;
+    (void)root;
+#endif
+    return least;
+}
+
 uint64_t memory_total() {
 #if defined(_WIN32)
     MEMORYSTATUSEX status;
     status.dwLength = sizeof status;
-    return GlobalMemoryStatusEx(&status) ? status.ullTotalPhys : 0;
+    return GlobalMemoryStatusEx(&status) ? status.ullTotalPhys : unknown_memory;
 #elif defined(__APPLE__)
     uint64_t bytes = 0;
     size_t size = sizeof bytes;
-    return sysctlbyname("hw.memsize", &bytes, &size, nullptr, 0) == 0 ? bytes : 0;
+    return sysctlbyname("hw.memsize", &bytes, &size, nullptr, 0) == 0 ? bytes : unknown_memory;
 #else
     const long pages = sysconf(_SC_PHYS_PAGES);
     const long page = sysconf(_SC_PAGESIZE);
-    if (pages <= 0 || page <= 0) return 0;
+    if (pages <= 0 || page <= 0) return unknown_memory;
     uint64_t bytes = static_cast<uint64_t>(pages) * static_cast<uint64_t>(page);
 #if defined(__linux__)
-    bytes = std::min(bytes, control_group_memory());
+    bytes = std::min(bytes, control_group_memory(read_text("/proc/self/cgroup"), "/sys/fs/cgroup"));
 #endif
     return bytes;
 #endif
@@ -331,14 +374,14 @@ uint64_t memory_free() {
 #if defined(_WIN32)
     MEMORYSTATUSEX status;
     status.dwLength = sizeof status;
-    return GlobalMemoryStatusEx(&status) ? status.ullAvailPhys : 0;
+    return GlobalMemoryStatusEx(&status) ? status.ullAvailPhys : unknown_memory;
 #elif defined(__linux__)
-    const std::string content = read_text("/proc/meminfo");
-    const size_t at = content.find("MemAvailable:");
-    if (at == std::string::npos) return 0;
-    return std::strtoull(content.c_str() + at + std::strlen("MemAvailable:"), nullptr, 10) * 1024;
+    // In KiB.
+    const uint64_t available = read_number("/proc/meminfo", "MemAvailable:");
+    return std::min(available == unknown_memory ? available : available * 1024,
+                    control_group_memory_left(read_text("/proc/self/cgroup"), "/sys/fs/cgroup"));
 #else
-    return 0;
+    return unknown_memory;
 #endif
 }
 

@@ -31,9 +31,18 @@ int choose_threads(int requested, const char* environment, int available);
 // rounded up. At least 1.
 int available_processors();
 
-// Bytes of memory that this process may use at most, and that are free now; 0 if unknown.
+constexpr uint64_t unknown_memory = UINT64_MAX;
+
+// Bytes of memory that this process may use at most, and how many more it may use now: what the
+// machine and each of its control groups have.
 uint64_t memory_total();
 uint64_t memory_free();
+
+// What the control groups named in `groups` (the text of /proc/self/cgroup) have, read below `root`
+// (/sys/fs/cgroup); unknown_memory where there is no limit. What is left until a group reaches its
+// limit: what is in use counts, but not the pages of files that the kernel would take back first.
+uint64_t control_group_memory(const std::string& groups, const std::string& root);
+uint64_t control_group_memory_left(const std::string& groups, const std::string& root);
 
 // Processors that the control groups named in `groups` (the text of /proc/self/cgroup) allow,
 // rounded up, read below `root` (/sys/fs/cgroup); 0 if there is no limit.

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "backend/backend.h"
+#include "backend/image.h"
 
 namespace mn::cpu {
 
@@ -12,7 +12,7 @@ namespace mn::cpu {
 struct FoldedNorm {
     double factor, shift;
 
-    FoldedNorm(const mnb_node& node, const mnb_run& run, int64_t channel) {
+    FoldedNorm(const ImageNode& node, const mnb_run& run, int64_t channel) {
         const auto value = [&](int param) {
             return static_cast<double>(run.param[param][channel]);
         };

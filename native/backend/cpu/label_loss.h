@@ -24,7 +24,7 @@ public:
         int64_t correct;
     };
 
-    LabelLoss(const mnb_node& node, int direction)
+    LabelLoss(const ImageNode& node, int direction)
         : loss_(node.desc.loss),
           name_(node.name != nullptr ? node.name : ""),
           training_(direction == MNB_FORWARD_TRAINING),
@@ -37,7 +37,7 @@ public:
         for (double w : weights_) weight_sum_ += w;
     }
 
-    static int64_t workspace_bytes(const mnb_node& node) {
+    static int64_t workspace_bytes(const ImageNode& node) {
         return node.max_batch * static_cast<int64_t>(sizeof(Row));
     }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "backend/cpu/kernels/table.h"
+#include "backend/cpu/memory.h"
 
 namespace mn::cpu {
 namespace {
@@ -41,6 +42,7 @@ double flops_per_second(Device& device) {
 
 double bytes_per_second(Device& device) {
     constexpr int64_t kTasks = 64, kFloats = 256 * 1024;  // 1 MiB a task
+    expect_memory(2 * kTasks * kFloats * sizeof(float));
     const std::vector<float> src(kTasks * kFloats);
     std::vector<float> dst(kTasks * kFloats);
     const double seconds = seconds_of([&] {

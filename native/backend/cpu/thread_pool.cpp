@@ -152,8 +152,8 @@ void ThreadPool::take_tasks(uint32_t region, int worker) {
     }
 }
 
-// The first of the worker's share, or the last of the next share that has some. There is one: as
-// many tasks are left in the shares as the ticket has given out and has yet to give.
+// The first task of the worker's share, or the last of the next share that is not empty. The search
+// always succeeds: holding a ticket guarantees that an unclaimed task is left in some share.
 int ThreadPool::choose_task(int worker) {
     for (int victim = worker;; victim = (victim + 1) % threads_) {
         std::atomic<uint64_t>& share = shares_[static_cast<size_t>(victim)].range;

@@ -64,7 +64,7 @@ int32_t copy_out(mnb_device* device, void* dst, const void* src, size_t bytes, m
 }
 
 // What every op asks for: NCHW and PyTorch's order of parameters.
-const Op* choose(Device& device, const mnb_node& node, int32_t direction, mnb_support& support) {
+const Op* choose(Device& device, const ImageNode& node, int32_t direction, mnb_support& support) {
     support = mnb_support{};
     support.struct_size = sizeof support;
     const Op* op = find_op(node.op);
@@ -76,10 +76,11 @@ const Op* choose(Device& device, const mnb_node& node, int32_t direction, mnb_su
 
 int32_t query(mnb_device* device, const mnb_node* node, int32_t direction, mnb_support* support_out,
               mnb_error* error) {
-    return guard(device, error, [&](Device& d) { choose(d, *node, direction, *support_out); });
+    return guard(device, error,
+                 [&](Device& d) { choose(d, ImageNode(*node), direction, *support_out); });
 }
 
-bool is_dense(const mnb_tensor& t) {
+bool is_dense(const ImageView& t) {
     const bool one_pixel = t.h * t.w == 1;
     return t.sn == t.c * t.h * t.w && (t.c == 1 || t.sc == t.h * t.w) &&
            (one_pixel || ((t.w == 1 || t.sw == 1) && (t.h == 1 || t.sh == t.w)));
@@ -89,15 +90,16 @@ int32_t prepare(mnb_device* device, const mnb_node* node, int32_t direction,
                 mnb_kernel** kernel_out, mnb_error* error) {
     return guard(device, error, [&](Device& d) {
         mnb_support support;
-        const Op* op = choose(d, *node, direction, support);
+        const ImageNode images(*node);
+        const Op* op = choose(d, images, direction, support);
         if (!op) fail(MN_UNSUPPORTED, "[", node->name, "] is not supported by the CUDA backend");
         // A kernel trusts this; a wrong layout would only show in numbers.
-        bool right = node->dst.c == 0 || is_dense(node->dst);
-        for (int32_t i = 0; i < node->source_count; i++) right = right && is_dense(node->src[i]);
+        bool right = images.dst.rank == 0 || is_dense(images.dst);
+        for (int32_t i = 0; i < node->source_count; i++) right = right && is_dense(images.src[i]);
         for (int32_t i = 0; i < node->param_count; i++)
-            right = right && node->param[i].layout == MNB_PARAM_PLAIN;
+            right = right && images.param[i].layout == MNB_PARAM_PLAIN;
         if (!right) fail(MN_INTERNAL, "[", node->name, "] is not in the layout of the backend");
-        *kernel_out = reinterpret_cast<mnb_kernel*>(op->create(d, *node, direction).release());
+        *kernel_out = reinterpret_cast<mnb_kernel*>(op->create(d, images, direction).release());
     });
 }
 

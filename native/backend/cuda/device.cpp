@@ -97,6 +97,7 @@ Device::Device(const mnb_host* host, const mn_device_desc& desc)
         driver_.check(driver_.cuStreamCreate(&stream_, CU_STREAM_NON_BLOCKING), "cuStreamCreate");
         for (Pinned& part : pinned_) allocate(part, kPinnedBytes);
         for (const Image* image = kImages; image->name; image++) {
+            modules_.reserve(modules_.size() + 1);  // one that is loaded is one that is released
             CUmodule module = nullptr;
             driver_.check(driver_.cuModuleLoadData(&module, image->data), "cuModuleLoadData");
             modules_.push_back(module);

@@ -14,11 +14,11 @@
 #include <utility>
 #include <vector>
 
-#include "backend/backend.h"
 #include "backend/cuda/api.h"
 #include "backend/cuda/cudnn.h"
 #include "backend/cuda/kernels/params.h"
 #include "backend/cuda/step_graphs.h"
+#include "backend/image.h"
 
 namespace mn::cuda {
 

@@ -82,21 +82,6 @@ public sealed class CommandLineTests
     }
 
     [Theory]
-    [InlineData("--save")]
-    [InlineData("--checkpoint")]
-    public async Task AFolderIsNoFileToTrainInto(string option)
-    {
-        using var folder = new TempFolder();
-        IdxBytes.WriteDigits(folder.Path, train: 100, test: 20);
-        Output train = await Run(
-            "train", "--device", "cpu", "--dataset", "mnist", "--data", folder.Path, "--network", "tower", "--epochs", "1",
-            option, folder.Path);
-        Assert.Equal(1, train.ExitCode);
-        Assert.Equal($"mnistnative: {option}: \"{folder.Path}\" is a folder.", train.Error.TrimEnd());
-        Assert.Empty(train.Lines);
-    }
-
-    [Theory]
     [InlineData("training")]
     [InlineData("inference")]
     public async Task BenchRefusesABatchThatNoArrayHolds(string mode)

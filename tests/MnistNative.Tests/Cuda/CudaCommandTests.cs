@@ -81,7 +81,7 @@ public sealed class CudaCommandTests
         using var folder = new TempFolder();
         IdxBytes.WriteDigits(folder.Path, train: 40, test: 10);
         string[] train = ["train", "--dataset", "mnist", "--data", folder.Path, "--network", "lenet", "--epochs", "1", "--json"];
-        Output auto = await Run(environment, [.. train, "--device", "auto"]);
+        Output auto = await Run(environment, [.. train, "--device", "auto", "--verbose"]);
         Assert.Equal(0, auto.ExitCode);
         Assert.Equal(["epoch", "done"], auto.Json.Select(line => line.GetProperty("event").GetString()));
         Assert.StartsWith($"mnistnative: computing on the CPU, since CUDA cannot be used ({reason}): [device cuda] ", auto.Error);
@@ -89,7 +89,7 @@ public sealed class CudaCommandTests
 
         Output refused = await Run(environment, [.. train, "--device", "cuda"]);
         Assert.Equal(1, refused.ExitCode);
-        Assert.Empty(refused.Lines);
+        Assert.Equal(card.GetProperty("message").GetString(), Assert.Single(refused.Json).GetProperty("message").GetString());
         Assert.Equal($"mnistnative: {card.GetProperty("message").GetString()}\n", refused.Error);
     }
 

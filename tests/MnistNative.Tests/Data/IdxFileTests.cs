@@ -109,6 +109,29 @@ public sealed class IdxFileTests : IDisposable
     }
 
     [Fact]
+    public void Labels_may_begin_at_1()
+    {
+        string images = Write("images", IdxBytes.Images(4));
+        string labels = Write("letters", IdxBytes.Labels(1, 26, 3, 26));
+        string error = Assert.Throws<InvalidDataException>(() => IdxFile.ReadDataset(images, labels, 26)).Message;
+        Assert.Contains("labels must lie in 0 to 25, label 1 is 26", error);
+        Assert.Contains("begin at 1: pass firstLabel: 1", error);
+
+        ImageDataset data = IdxFile.ReadDataset(images, labels, 26, firstLabel: 1);
+        Assert.Equal([0, 25, 2, 25], data.Labels.ToArray());
+        Assert.Equal(26, data.ClassCount);
+        Assert.Equal(26, IdxFile.ReadDataset(images, labels, firstLabel: 1).ClassCount);
+
+        string mixed = Write("mixed", IdxBytes.Labels(0, 26, 3, 26));
+        Assert.DoesNotContain("begin at 1", Assert.Throws<InvalidDataException>(() => IdxFile.ReadDataset(images, mixed, 26)).Message);
+        Assert.Contains(
+            "labels must lie in 1 to 26, label 0 is 0",
+            Assert.Throws<InvalidDataException>(() => IdxFile.ReadDataset(images, mixed, 26, firstLabel: 1)).Message);
+        Assert.Throws<ArgumentOutOfRangeException>(() => IdxFile.ReadDataset(images, labels, 26, firstLabel: -1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => IdxFile.ReadDataset(images, labels, 26, firstLabel: 256));
+    }
+
+    [Fact]
     public void Missing_files_are_named()
     {
         var error = Assert.Throws<FileNotFoundException>(() => IdxFile.ReadLabels(_folder.File("absent")));

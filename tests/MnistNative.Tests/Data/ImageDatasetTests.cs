@@ -59,15 +59,13 @@ public class ImageDatasetTests
     }
 
     [Fact]
-    public void Making_checks_sizes_and_labels()
+    public void Making_checks_sizes()
     {
         static string Message(Action make) => Assert.ThrowsAny<ArgumentException>(make).Message;
 
         Assert.Contains("2 images of shape 2×1×2 and 1 labels", Message(() => ImageDataset.FromMemory(new byte[8], new byte[1], Shape)));
         Assert.Contains("9 values are no whole number", Message(() => ImageDataset.FromMemory(new byte[9], new byte[2], Shape)));
         Assert.Contains("empty", Message(() => ImageDataset.FromMemory(Array.Empty<byte>(), Array.Empty<byte>(), Shape)));
-        Assert.Contains("in 0 to 9; label 1 is 10", Message(() => ImageDataset.FromMemory(new byte[8], new byte[] { 9, 10 }, Shape, 10)));
-        Assert.Contains("label 0 is -1", Message(() => ImageDataset.FromMemory(new float[4], new int[] { -1 }, Shape)));
         Assert.Contains("positive", Message(() => ImageDataset.FromMemory(new byte[8], new byte[2], new ImageShape(1, 0, 4))));
         Assert.Contains(
             "at most", Message(() => ImageDataset.FromMemory(new byte[8], new byte[2], new ImageShape(1 << 20, 1 << 20, 1 << 20))));

@@ -95,7 +95,7 @@ internal static class KeptFiles
         {
             Optimizer = new Sgd(0.05f, 0.9f),
             Schedule = new OneCycleLr(),
-            EarlyStopping = new EarlyStopping(Patience: 9, Monitor: Monitor.ValidationAccuracy, RestoreBest: false),
+            EarlyStopping = new EarlyStopping(Patience: 9, Monitor: EarlyStoppingMetric.ValidationAccuracy, RestoreBest: false),
         },
         ["fit-warmup"] = new()
         {

@@ -36,7 +36,7 @@ public sealed class CheckpointTests
         using (Model first = s_network.Build(seed: 3))
         {
             FitOptions begun = options with { Checkpoint = path, OnBatch = batch => CancelIn(batch, interrupt) };
-            Assert.Throws<OperationCanceledException>(() => first.Fit(data, begun, cancellationToken: interrupt.Token));
+            Assert.Throws<TrainingCanceledException>(() => first.Fit(data, begun, cancellationToken: interrupt.Token));
             Assert.NotEqual(Tiny.ParametersOf(whole), Tiny.ParametersOf(first));
         }
 
@@ -150,6 +150,80 @@ public sealed class CheckpointTests
     }
 
     [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void AParameterThatWasFrozenBeginsWithAdamsFirstStep(bool fileOfAFormerVersion)
+    {
+        // PyTorch keeps a counter for each parameter: the first step of one is as long as the learning rate.
+        Sequential network = Sequential.Input(8).Linear(6, name: "body").Tanh().Linear(3, name: "head");
+        using var folder = new TempFolder();
+        string path = folder.File("training.safetensors");
+        var random = new Random(4);
+        float[] images = [.. Enumerable.Range(0, 32).Select(_ => (float)random.NextDouble())];
+        int[] labels = [0, 1, 2, 1];
+        using Model model = network.Build(seed: 3);
+        var frozen = new TrainerOptions { ParameterGroups = [ParameterGroup.Freeze("body.")] };
+        using (Trainer trainer = model.CreateTrainer(new Adam(0.01f) { Epsilon = 1e-12f }, 4, frozen))
+        {
+            for (int i = 0; i < 3; i++)
+            {
+                trainer.Step(images, labels);
+            }
+
+            trainer.SaveCheckpoint(path);
+        }
+
+        if (fileOfAFormerVersion)
+        {
+            // An unknown number of the same length in its place.
+            byte[] bytes = File.ReadAllBytes(path);
+            int at = bytes.AsSpan().IndexOf("parameter_updates"u8);
+            Assert.True(at > 0);
+            "parameter_unknown"u8.CopyTo(bytes.AsSpan(at));
+            File.WriteAllBytes(path, bytes);
+        }
+
+        float[] body = model.GetParameter("body.weight");
+        float[] head = model.GetParameter("head.bias");
+        using Trainer second = model.CreateTrainer(new Adam(0.01f) { Epsilon = 1e-12f }, 4);
+        second.LoadCheckpoint(path);
+        second.Step(images, labels);
+        float[] gradient = model.GetGradient("body.weight");
+        float[] moved = model.GetParameter("body.weight");
+        Assert.Contains(gradient, g => Math.Abs(g) > 1e-4);
+        for (int i = 0; i < body.Length; i++)
+        {
+            if (Math.Abs(gradient[i]) > 1e-4)
+            {
+                Assert.Equal(0.01, Math.Abs(moved[i] - body[i]), 5);
+            }
+        }
+
+        // The head makes its fourth step: its corrections are those of step 4, with moments as they were.
+        using var file = SafeTensorsReader.Open(path);
+        float[] m = Moment("optimizer.moment1.head.bias"), v = Moment("optimizer.moment2.head.bias");
+        float[] slope = model.GetGradient("head.bias"), after = model.GetParameter("head.bias");
+        for (int i = 0; i < head.Length; i++)
+        {
+            double mean = ((0.9 * m[i]) + (0.1 * slope[i])) / (1 - Math.Pow(0.9, 4));
+            double square = ((0.999 * v[i]) + (0.001 * slope[i] * slope[i])) / (1 - Math.Pow(0.999, 4));
+            Assert.Equal(head[i] - (0.01 * mean / Math.Sqrt(square)), after[i], 5);
+        }
+
+        float[] Moment(string name)
+        {
+            Assert.True(file.TryGet(name, out TensorEntry? tensor));
+            float[] values = new float[tensor.Count];
+            file.Read(tensor, values);
+            return values;
+        }
+    }
+
+    [Theory]
+    [InlineData("\"parameter_updates\":[1,", "\"parameter_updates\":[-1,")]
+    [InlineData("\"parameter_updates\":[1,", "\"parameter_updates\":[1,1,")]
+    [InlineData("\"parameter_updates\":[1,", "\"parameter_updates\":[\"1\",")]
+    [InlineData("\"parameter_updates\":[1,1,1,1,0,", "\"parameter_updates\":[1,1,1,1,1,")]
     [InlineData("\"learning_rate\":0.25", "\"learning_rate\":-1000")]
     [InlineData("\"learning_rate\":0.25", "\"learning_rate\":1e60")]
     [InlineData("\"updates\":1", "\"updates\":-1")]

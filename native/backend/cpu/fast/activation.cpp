@@ -12,7 +12,7 @@ constexpr int64_t kChunk = 16 * 1024;  // elements of one task
 
 class Activation : public Kernel {
 public:
-    Activation(const mnb_node& node, int direction, bool uses_dst)
+    Activation(const ImageNode& node, int direction, bool uses_dst)
         : desc_(node.desc.activation),
           image_(node.dst.c * node.dst.h * node.dst.w),
           backward_(direction == MNB_BACKWARD),
@@ -40,12 +40,12 @@ private:
 }  // namespace
 
 // Any layout will do, the same on both sides; what a gradient needs is the reference's choice.
-bool activation_query(const Device& device, const mnb_node& node, int direction,
+bool activation_query(const Device& device, const ImageNode& node, int direction,
                       mnb_support& support) {
     return reference::activation_query(device, node, direction, support);
 }
 
-std::unique_ptr<Kernel> activation_create(const Device& device, const mnb_node& node,
+std::unique_ptr<Kernel> activation_create(const Device& device, const ImageNode& node,
                                           int direction) {
     mnb_support support = {};
     activation_query(device, node, direction, support);

@@ -10,7 +10,7 @@ namespace {
 
 class BatchNorm : public reference::BatchNorm {
 public:
-    BatchNorm(const Device& device, const mnb_node& node, int direction)
+    BatchNorm(const Device& device, const ImageNode& node, int direction)
         : reference::BatchNorm(node, direction),
           table_(*device.table),
           channels_(node.src[0].c),
@@ -70,20 +70,20 @@ private:
     int64_t channels_, width_, floats_;
 };
 
-bool suits(const mnb_node& node) {
-    return !node.src[0].flat && node.src[0].c % MNB_PANEL == 0;
+bool suits(const ImageNode& node) {
+    return node.src[0].rank > 1 && node.src[0].c % MNB_PANEL == 0;
 }
 
 }  // namespace
 
-bool batch_norm_query(const Device& device, const mnb_node& node, int direction,
+bool batch_norm_query(const Device& device, const ImageNode& node, int direction,
                       mnb_support& support) {
     if (!reference::batch_norm_query(device, node, direction, support)) return false;
     if (suits(node)) support.src_layout = support.dst_layout = MNB_NHWC;
     return true;
 }
 
-std::unique_ptr<Kernel> batch_norm_create(const Device& device, const mnb_node& node,
+std::unique_ptr<Kernel> batch_norm_create(const Device& device, const ImageNode& node,
                                           int direction) {
     if (!suits(node)) return reference::batch_norm_create(device, node, direction);
     return std::make_unique<BatchNorm>(device, node, direction);

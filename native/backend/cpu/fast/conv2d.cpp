@@ -8,9 +8,9 @@
 
 namespace mn::cpu::fast {
 
-ConvShape conv_shape(const mnb_node& node) {
+ConvShape conv_shape(const ImageNode& node) {
     const mn_conv2d_desc& d = node.desc.conv2d;
-    const mnb_tensor &src = node.src[0], &dst = node.dst;
+    const ImageView &src = node.src[0], &dst = node.dst;
     ConvShape s = {};
     s.ih = src.h, s.iw = src.w, s.ic = src.c;
     s.oc = d.out_channels;
@@ -61,14 +61,14 @@ void look_at_weights(Device& device, const ConvShape& s, const float* weights, f
     *not_finite = finite ? 0.0f : 1.0f;
 }
 
-ConvForwardKernel::ConvForwardKernel(const mnb_node& node, int direction)
+ConvForwardKernel::ConvForwardKernel(const ImageNode& node, int direction)
     : training_(direction == MNB_FORWARD_TRAINING), node_(node) {
     op_ = {};
     op_.shape = conv_shape(node);
     const PoolShape& pool = op_.shape.pool;
     op_.saved_image = op_.shape.has_pool ? pool.oh * pool.ow * op_.shape.oc : 0;
     // A query may come before the weights' storage is known: it follows from their shape.
-    mnb_param& weights = node_.param[0];
+    WeightView& weights = node_.param[0];
     const int64_t columns = round_up(weights.o, MNB_PANEL);
     weights.storage = columns * weights.i * weights.h * weights.w;
     if (node.has_norm) folded_floats_ = weights.storage + columns;
@@ -167,7 +167,7 @@ void ConvDiffWeights::sum(Device& device, const ConvBackward& op, int64_t chunks
 namespace {
 
 // The ways, best first; the product suits every node.
-std::unique_ptr<ConvForwardKernel> make_forward(const mnb_node& node, int direction) {
+std::unique_ptr<ConvForwardKernel> make_forward(const ImageNode& node, int direction) {
     auto kernel = make_image_forward(node, direction);
     if (!kernel) kernel = make_depthwise_forward(node, direction);
     if (!kernel) kernel = make_winograd_forward(node, direction);
@@ -175,7 +175,7 @@ std::unique_ptr<ConvForwardKernel> make_forward(const mnb_node& node, int direct
     return kernel;
 }
 
-std::unique_ptr<ConvGradient> make_diff_src(const mnb_node& node, Workspace& workspace) {
+std::unique_ptr<ConvGradient> make_diff_src(const ImageNode& node, Workspace& workspace) {
     auto gradient = make_depthwise_diff_src(node, workspace);
     if (!gradient) gradient = make_sparse_diff_src(node, workspace);
     if (!gradient) gradient = make_winograd_diff_src(node, workspace);
@@ -183,7 +183,7 @@ std::unique_ptr<ConvGradient> make_diff_src(const mnb_node& node, Workspace& wor
     return gradient;
 }
 
-std::unique_ptr<ConvGradient> make_diff_weights(const mnb_node& node, Workspace& workspace) {
+std::unique_ptr<ConvGradient> make_diff_weights(const ImageNode& node, Workspace& workspace) {
     auto gradient = make_image_diff_weights(node, workspace);
     if (!gradient) gradient = make_depthwise_diff_weights(node, workspace);
     if (!gradient) gradient = make_sparse_diff_weights(node, workspace);
@@ -194,7 +194,7 @@ std::unique_ptr<ConvGradient> make_diff_weights(const mnb_node& node, Workspace&
 
 class ConvBackwardKernel : public Kernel {
 public:
-    explicit ConvBackwardKernel(const mnb_node& node) : shape_(conv_shape(node)) {
+    explicit ConvBackwardKernel(const ImageNode& node) : shape_(conv_shape(node)) {
         diff_weights_ = make_diff_weights(node, workspace_);
         if (node.wants_diff_src[0]) diff_src_ = make_diff_src(node, workspace_);
     }
@@ -238,7 +238,8 @@ private:
 
 }  // namespace
 
-bool conv2d_query(const Device& device, const mnb_node& node, int direction, mnb_support& support) {
+bool conv2d_query(const Device& device, const ImageNode& node, int direction,
+                  mnb_support& support) {
     const mn_conv2d_desc& d = node.desc.conv2d;
     if (!only_relu(node)) return false;
     if (node.has_norm && direction != MNB_FORWARD_INFERENCE) return false;
@@ -272,7 +273,7 @@ bool conv2d_query(const Device& device, const mnb_node& node, int direction, mnb
     return true;
 }
 
-std::unique_ptr<Kernel> conv2d_create(const Device&, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> conv2d_create(const Device&, const ImageNode& node, int direction) {
     if (direction == MNB_BACKWARD) return std::make_unique<ConvBackwardKernel>(node);
     return make_forward(node, direction);
 }

@@ -14,7 +14,7 @@ constexpr int64_t kBlock = 32;  // output channels a kernel works on at a time
 // Floats that the strips of one task may take: they should stay in the second-level cache.
 constexpr int64_t kStripFloats = 96 * 1024;
 
-ConvShape conv_shape(const mnb_node& node);
+ConvShape conv_shape(const ImageNode& node);
 
 // Whether no result reads beyond the image.
 bool needs_no_border(const ConvShape& s);
@@ -51,7 +51,7 @@ void look_at_weights(Device& device, const ConvShape& s, const float* weights, f
 
 class ConvForwardKernel : public Kernel {
 public:
-    ConvForwardKernel(const mnb_node& node, int direction);
+    ConvForwardKernel(const ImageNode& node, int direction);
 
     virtual const char* name() const = 0;
     int64_t workspace_bytes(const Device& device) const { return workspace_.bytes(device); }
@@ -80,7 +80,7 @@ private:
         return folded_weights(run) + node_.param[0].storage;
     }
 
-    mnb_node node_;
+    ImageNode node_;
     int64_t folded_floats_ = 0;
 };
 
@@ -95,7 +95,7 @@ public:
     virtual void run(Device&, const mnb_run&, ConvBackward op) = 0;
 
 protected:
-    ConvGradient(const mnb_node& node, const Workspace& workspace)
+    ConvGradient(const ImageNode& node, const Workspace& workspace)
         : shape_(conv_shape(node)), workspace_(workspace) {}
 
     ConvShape shape_;
@@ -109,7 +109,7 @@ public:
     void run(Device& device, const mnb_run& run, ConvBackward op) override;
 
 protected:
-    ConvDiffWeights(const mnb_node& node, const Workspace& workspace)
+    ConvDiffWeights(const ImageNode& node, const Workspace& workspace)
         : ConvGradient(node, workspace), has_bias_(node.desc.conv2d.bias != 0) {}
 
     // Reserves the buffers; `floats` of weights a chunk, to each of which `sums` sums are added.
@@ -139,20 +139,20 @@ private:
 };
 
 // Null where the way does not suit the node. Each file conv2d_*.cpp is one way.
-std::unique_ptr<ConvForwardKernel> make_gemm_forward(const mnb_node&, int direction);
-std::unique_ptr<ConvForwardKernel> make_winograd_forward(const mnb_node&, int direction);
-std::unique_ptr<ConvForwardKernel> make_image_forward(const mnb_node&, int direction);
-std::unique_ptr<ConvForwardKernel> make_depthwise_forward(const mnb_node&, int direction);
+std::unique_ptr<ConvForwardKernel> make_gemm_forward(const ImageNode&, int direction);
+std::unique_ptr<ConvForwardKernel> make_winograd_forward(const ImageNode&, int direction);
+std::unique_ptr<ConvForwardKernel> make_image_forward(const ImageNode&, int direction);
+std::unique_ptr<ConvForwardKernel> make_depthwise_forward(const ImageNode&, int direction);
 
-std::unique_ptr<ConvGradient> make_gemm_diff_src(const mnb_node&, Workspace&);
-std::unique_ptr<ConvGradient> make_winograd_diff_src(const mnb_node&, Workspace&);
-std::unique_ptr<ConvGradient> make_sparse_diff_src(const mnb_node&, Workspace&);
-std::unique_ptr<ConvGradient> make_depthwise_diff_src(const mnb_node&, Workspace&);
+std::unique_ptr<ConvGradient> make_gemm_diff_src(const ImageNode&, Workspace&);
+std::unique_ptr<ConvGradient> make_winograd_diff_src(const ImageNode&, Workspace&);
+std::unique_ptr<ConvGradient> make_sparse_diff_src(const ImageNode&, Workspace&);
+std::unique_ptr<ConvGradient> make_depthwise_diff_src(const ImageNode&, Workspace&);
 
-std::unique_ptr<ConvGradient> make_gemm_diff_weights(const mnb_node&, Workspace&);
-std::unique_ptr<ConvGradient> make_winograd_diff_weights(const mnb_node&, Workspace&);
-std::unique_ptr<ConvGradient> make_sparse_diff_weights(const mnb_node&, Workspace&);
-std::unique_ptr<ConvGradient> make_image_diff_weights(const mnb_node&, Workspace&);
-std::unique_ptr<ConvGradient> make_depthwise_diff_weights(const mnb_node&, Workspace&);
+std::unique_ptr<ConvGradient> make_gemm_diff_weights(const ImageNode&, Workspace&);
+std::unique_ptr<ConvGradient> make_winograd_diff_weights(const ImageNode&, Workspace&);
+std::unique_ptr<ConvGradient> make_sparse_diff_weights(const ImageNode&, Workspace&);
+std::unique_ptr<ConvGradient> make_image_diff_weights(const ImageNode&, Workspace&);
+std::unique_ptr<ConvGradient> make_depthwise_diff_weights(const ImageNode&, Workspace&);
 
 }  // namespace mn::cpu::fast

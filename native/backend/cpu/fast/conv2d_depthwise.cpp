@@ -9,7 +9,7 @@ class DepthwiseForward : public ConvForwardKernel {
 public:
     const char* name() const override { return "depthwise"; }
 
-    DepthwiseForward(const mnb_node& node, int direction) : ConvForwardKernel(node, direction) {
+    DepthwiseForward(const ImageNode& node, int direction) : ConvForwardKernel(node, direction) {
         const ConvShape& s = op_.shape;
         rows_ = most_rows_ = s.oh;
         if (!s.has_pool) return;
@@ -46,7 +46,7 @@ class DepthwiseDiffSrc : public ConvGradient {
 public:
     const char* name() const override { return "depthwise"; }
 
-    DepthwiseDiffSrc(const mnb_node& node, Workspace& workspace) : ConvGradient(node, workspace) {
+    DepthwiseDiffSrc(const ImageNode& node, Workspace& workspace) : ConvGradient(node, workspace) {
         const ConvShape& s = shape_;
         const auto gradient = [&](int64_t rows) {
             return gradient_floats(s, std::min((rows - 1 + (s.kh - 1) * s.dh) / s.sh + 2, s.oh));
@@ -75,7 +75,7 @@ class DepthwiseDiffWeights : public ConvDiffWeights {
 public:
     const char* name() const override { return "depthwise"; }
 
-    DepthwiseDiffWeights(const mnb_node& node, Workspace& workspace)
+    DepthwiseDiffWeights(const ImageNode& node, Workspace& workspace)
         : ConvDiffWeights(node, workspace) {
         const ConvShape& s = shape_;
         is_exact_ = true;
@@ -99,17 +99,17 @@ private:
 
 }  // namespace
 
-std::unique_ptr<ConvForwardKernel> make_depthwise_forward(const mnb_node& node, int direction) {
+std::unique_ptr<ConvForwardKernel> make_depthwise_forward(const ImageNode& node, int direction) {
     if (!is_depthwise(conv_shape(node))) return nullptr;
     return std::make_unique<DepthwiseForward>(node, direction);
 }
 
-std::unique_ptr<ConvGradient> make_depthwise_diff_src(const mnb_node& node, Workspace& workspace) {
+std::unique_ptr<ConvGradient> make_depthwise_diff_src(const ImageNode& node, Workspace& workspace) {
     if (!is_depthwise(conv_shape(node))) return nullptr;
     return std::make_unique<DepthwiseDiffSrc>(node, workspace);
 }
 
-std::unique_ptr<ConvGradient> make_depthwise_diff_weights(const mnb_node& node,
+std::unique_ptr<ConvGradient> make_depthwise_diff_weights(const ImageNode& node,
                                                           Workspace& workspace) {
     if (!is_depthwise(conv_shape(node))) return nullptr;
     return std::make_unique<DepthwiseDiffWeights>(node, workspace);

@@ -16,7 +16,7 @@ class GemmForward : public ConvForwardKernel {
 public:
     const char* name() const override { return "gemm"; }
 
-    GemmForward(const mnb_node& node, int direction) : ConvForwardKernel(node, direction) {
+    GemmForward(const ImageNode& node, int direction) : ConvForwardKernel(node, direction) {
         const ConvShape& s = op_.shape;
         // Only a single tap need not lie in one piece.
         const bool apart =
@@ -86,7 +86,7 @@ class GemmDiffSrc : public ConvGradient {
 public:
     const char* name() const override { return "gemm"; }
 
-    GemmDiffSrc(const mnb_node& node, Workspace& workspace) : ConvGradient(node, workspace) {
+    GemmDiffSrc(const ImageNode& node, Workspace& workspace) : ConvGradient(node, workspace) {
         const ConvShape& s = shape_;
         pixel_ = round_up(s.oc, 16) + (collides(s.oc) ? 16 : 0);
         in_place_ = s.kh * s.kw * s.sh * s.sw == 1 && s.oh == s.ih && s.ow == s.iw && !s.relu &&
@@ -171,7 +171,8 @@ class GemmDiffWeights : public ConvDiffWeights {
 public:
     const char* name() const override { return "gemm"; }
 
-    GemmDiffWeights(const mnb_node& node, Workspace& workspace) : ConvDiffWeights(node, workspace) {
+    GemmDiffWeights(const ImageNode& node, Workspace& workspace)
+        : ConvDiffWeights(node, workspace) {
         const ConvShape& s = shape_;
         const auto gradient = [&](int64_t rows) { return rows * s.ow * kBlock; };
         rows_per_strip_ = rows_that_fit(
@@ -205,15 +206,15 @@ private:
 
 }  // namespace
 
-std::unique_ptr<ConvForwardKernel> make_gemm_forward(const mnb_node& node, int direction) {
+std::unique_ptr<ConvForwardKernel> make_gemm_forward(const ImageNode& node, int direction) {
     return std::make_unique<GemmForward>(node, direction);
 }
 
-std::unique_ptr<ConvGradient> make_gemm_diff_src(const mnb_node& node, Workspace& workspace) {
+std::unique_ptr<ConvGradient> make_gemm_diff_src(const ImageNode& node, Workspace& workspace) {
     return std::make_unique<GemmDiffSrc>(node, workspace);
 }
 
-std::unique_ptr<ConvGradient> make_gemm_diff_weights(const mnb_node& node, Workspace& workspace) {
+std::unique_ptr<ConvGradient> make_gemm_diff_weights(const ImageNode& node, Workspace& workspace) {
     return std::make_unique<GemmDiffWeights>(node, workspace);
 }
 

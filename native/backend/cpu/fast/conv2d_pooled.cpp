@@ -10,7 +10,7 @@ class SparseDiffSrc : public ConvGradient {
 public:
     const char* name() const override { return "sparse"; }
 
-    SparseDiffSrc(const mnb_node& node, Workspace& workspace) : ConvGradient(node, workspace) {
+    SparseDiffSrc(const ImageNode& node, Workspace& workspace) : ConvGradient(node, workspace) {
         const int64_t width = 2 * shape_.pool.ow + 2;
         const auto image = [&](int64_t rows) { return (rows + 8) * width * 16; };
         const auto masks = [&](int64_t rows) {
@@ -49,7 +49,7 @@ class SparseDiffWeights : public ConvDiffWeights {
 public:
     const char* name() const override { return "sparse"; }
 
-    SparseDiffWeights(const mnb_node& node, Workspace& workspace)
+    SparseDiffWeights(const ImageNode& node, Workspace& workspace)
         : ConvDiffWeights(node, workspace) {
         const ConvShape& s = shape_;
         const int64_t width = (s.ow - 1) * s.sw + (s.kw - 1) * s.dw + 1;
@@ -97,7 +97,7 @@ class ImageForward : public ConvForwardKernel {
 public:
     const char* name() const override { return "image"; }
 
-    ImageForward(const mnb_node& node, int direction) : ConvForwardKernel(node, direction) {
+    ImageForward(const ImageNode& node, int direction) : ConvForwardKernel(node, direction) {
         const ConvShape& s = op_.shape;
         const auto strip = [&](int64_t rows) { return (2 * rows + 2) * (2 * s.pool.ow + 2); };
         most_rows_ = rows_that_fit(s.pool.oh, strip);
@@ -130,7 +130,7 @@ class ImageDiffWeights : public ConvDiffWeights {
 public:
     const char* name() const override { return "image"; }
 
-    ImageDiffWeights(const mnb_node& node, Workspace& workspace)
+    ImageDiffWeights(const ImageNode& node, Workspace& workspace)
         : ConvDiffWeights(node, workspace) {
         workspace.need_scratch((2 * shape_.pool.oh + 2) * (2 * shape_.pool.ow + 2));
         plan_chunks(workspace, node.max_batch, 1, shape_.oc * 9, kManySums);
@@ -149,7 +149,7 @@ bool is_grey_image(const ConvShape& s) {
 
 }  // namespace
 
-std::unique_ptr<ConvGradient> make_sparse_diff_src(const mnb_node& node, Workspace& workspace) {
+std::unique_ptr<ConvGradient> make_sparse_diff_src(const ImageNode& node, Workspace& workspace) {
     // One float adds up what blocks of 64 channels give.
     constexpr int64_t kMostChannels = 1024;
     const ConvShape s = conv_shape(node);
@@ -157,7 +157,8 @@ std::unique_ptr<ConvGradient> make_sparse_diff_src(const mnb_node& node, Workspa
     return std::make_unique<SparseDiffSrc>(node, workspace);
 }
 
-std::unique_ptr<ConvGradient> make_sparse_diff_weights(const mnb_node& node, Workspace& workspace) {
+std::unique_ptr<ConvGradient> make_sparse_diff_weights(const ImageNode& node,
+                                                       Workspace& workspace) {
     const ConvShape s = conv_shape(node);
     // Overlapping windows have more gradients, and short rows do not fill vectors.
     if (!s.has_pool || s.groups > 1 || s.pool.sh * s.pool.sw < 4) return nullptr;
@@ -165,12 +166,12 @@ std::unique_ptr<ConvGradient> make_sparse_diff_weights(const mnb_node& node, Wor
     return std::make_unique<SparseDiffWeights>(node, workspace);
 }
 
-std::unique_ptr<ConvForwardKernel> make_image_forward(const mnb_node& node, int direction) {
+std::unique_ptr<ConvForwardKernel> make_image_forward(const ImageNode& node, int direction) {
     if (!is_grey_image(conv_shape(node))) return nullptr;
     return std::make_unique<ImageForward>(node, direction);
 }
 
-std::unique_ptr<ConvGradient> make_image_diff_weights(const mnb_node& node, Workspace& workspace) {
+std::unique_ptr<ConvGradient> make_image_diff_weights(const ImageNode& node, Workspace& workspace) {
     if (!is_grey_image(conv_shape(node))) return nullptr;
     return std::make_unique<ImageDiffWeights>(node, workspace);
 }

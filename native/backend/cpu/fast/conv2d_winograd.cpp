@@ -92,7 +92,7 @@ class WinogradForward : public ConvForwardKernel {
 public:
     const char* name() const override { return name_of(tiles_.tile()); }
 
-    WinogradForward(const mnb_node& node, int direction) : ConvForwardKernel(node, direction) {
+    WinogradForward(const ImageNode& node, int direction) : ConvForwardKernel(node, direction) {
         const ConvShape& s = op_.shape;
         // Pixels that no window reads are not computed.
         const int64_t h = s.has_pool ? 2 * s.pool.oh : s.oh, w = s.has_pool ? 2 * s.pool.ow : s.ow;
@@ -124,7 +124,7 @@ class WinogradDiffSrc : public ConvGradient {
 public:
     const char* name() const override { return name_of(tiles_.tile()); }
 
-    WinogradDiffSrc(const mnb_node& node, Workspace& workspace)
+    WinogradDiffSrc(const ImageNode& node, Workspace& workspace)
         : ConvGradient(node, workspace),
           tiles_(shape_.oc, shape_.ic, shape_.ih, shape_.iw, workspace) {
         packed_floats_ = tiles_.packed_floats();
@@ -152,7 +152,7 @@ class WinogradDiffWeights : public ConvDiffWeights {
 public:
     const char* name() const override { return "winograd_f2"; }
 
-    WinogradDiffWeights(const mnb_node& node, Workspace& workspace)
+    WinogradDiffWeights(const ImageNode& node, Workspace& workspace)
         : ConvDiffWeights(node, workspace) {
         const ConvShape& s = shape_;
         sums_ = {};
@@ -191,18 +191,18 @@ private:
 
 }  // namespace
 
-std::unique_ptr<ConvForwardKernel> make_winograd_forward(const mnb_node& node, int direction) {
+std::unique_ptr<ConvForwardKernel> make_winograd_forward(const ImageNode& node, int direction) {
     const ConvShape s = conv_shape(node);
     if (!suits(s) || (s.has_pool && !pools_by_two(s))) return nullptr;
     return std::make_unique<WinogradForward>(node, direction);
 }
 
-std::unique_ptr<ConvGradient> make_winograd_diff_src(const mnb_node& node, Workspace& workspace) {
+std::unique_ptr<ConvGradient> make_winograd_diff_src(const ImageNode& node, Workspace& workspace) {
     if (!suits(conv_shape(node))) return nullptr;
     return std::make_unique<WinogradDiffSrc>(node, workspace);
 }
 
-std::unique_ptr<ConvGradient> make_winograd_diff_weights(const mnb_node& node,
+std::unique_ptr<ConvGradient> make_winograd_diff_weights(const ImageNode& node,
                                                          Workspace& workspace) {
     if (!suits(conv_shape(node))) return nullptr;
     return std::make_unique<WinogradDiffWeights>(node, workspace);

@@ -10,7 +10,7 @@ namespace {
 
 class Dropout : public Kernel {
 public:
-    Dropout(const mnb_node& node, bool backward)
+    Dropout(const ImageNode& node, bool backward)
         : probability_(node.desc.dropout.probability),
           layer_(node.layer),
           channels_(node.src[0].c),
@@ -67,16 +67,16 @@ private:
 
 }  // namespace
 
-bool dropout_query(const Device&, const mnb_node& node, int direction, mnb_support& support) {
+bool dropout_query(const Device&, const ImageNode& node, int direction, mnb_support& support) {
     const mn_dropout_desc& d = node.desc.dropout;
-    const bool features = node.src[0].flat && d.unit == MN_DROPOUT_CHANNEL;
     if (direction == MNB_FORWARD_INFERENCE) return false;
-    if (d.unit == MN_DROPOUT_CHANNEL && !features) return false;
+    // Channels of one pixel are elements.
+    if (d.unit == MN_DROPOUT_CHANNEL && node.src[0].h * node.src[0].w > 1) return false;
     support.src_layout = support.dst_layout = node.src[0].layout;
     return true;
 }
 
-std::unique_ptr<Kernel> dropout_create(const Device&, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> dropout_create(const Device&, const ImageNode& node, int direction) {
     return std::make_unique<Dropout>(node, direction == MNB_BACKWARD);
 }
 

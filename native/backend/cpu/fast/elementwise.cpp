@@ -25,7 +25,7 @@ namespace {
 
 class Load : public Kernel {
 public:
-    explicit Load(const mnb_node& node) : channels_(node.dst.c), pixels_(node.dst.h * node.dst.w) {
+    explicit Load(const ImageNode& node) : channels_(node.dst.c), pixels_(node.dst.h * node.dst.w) {
         const mn_normalize_desc& d = node.desc.normalize;
         keeps_floats_ = d.channels == 0 && (channels_ == 1 || pixels_ == 1);
         for (int64_t c = 0; c < channels_; c++) {
@@ -64,13 +64,13 @@ private:
 
 }  // namespace
 
-bool load_query(const Device&, const mnb_node& node, int direction, mnb_support& support) {
+bool load_query(const Device&, const ImageNode& node, int direction, mnb_support& support) {
     if (direction == MNB_BACKWARD) return false;  // there is nothing before it
     take_fast_layouts(node, support);
     return true;
 }
 
-std::unique_ptr<Kernel> load_create(const Device&, const mnb_node& node, int) {
+std::unique_ptr<Kernel> load_create(const Device&, const ImageNode& node, int) {
     return std::make_unique<Load>(node);
 }
 

@@ -15,9 +15,9 @@ namespace mn::cpu::fast {
 
 // Those of the table of ops.
 #define MN_NO_KERNEL
-#define MN_FAST(op)                                                               \
-    bool op##_query(const Device&, const mnb_node&, int direction, mnb_support&); \
-    std::unique_ptr<Kernel> op##_create(const Device&, const mnb_node&, int direction);
+#define MN_FAST(op)                                                                \
+    bool op##_query(const Device&, const ImageNode&, int direction, mnb_support&); \
+    std::unique_ptr<Kernel> op##_create(const Device&, const ImageNode&, int direction);
 #define MN_REFERENCE(op)
 #define MN_OP(id, name, desc, infer, sources, cpu, cuda, traits) cpu
 #define MN_INTERNAL_OP(id, value, name, desc, cpu, cuda, traits) cpu
@@ -44,7 +44,7 @@ inline bool is_streamed(const float* result, int64_t floats, int64_t channels) {
 }
 
 // NHWC in and out, parameters in panels.
-inline void take_fast_layouts(const mnb_node& node, mnb_support& support) {
+inline void take_fast_layouts(const ImageNode& node, mnb_support& support) {
     support.src_layout = MNB_NHWC;
     support.dst_layout = MNB_NHWC;
     for (int i = 0; i < node.param_count; i++) support.param_layout[i] = MNB_PARAM_PANEL16;
@@ -54,7 +54,7 @@ inline void set_kernel_name(mnb_support& support, const std::string& name) {
     std::snprintf(support.kernel, sizeof support.kernel, "%s", name.c_str());
 }
 
-inline bool only_relu(const mnb_node& node) {
+inline bool only_relu(const ImageNode& node) {
     return node.activation == 0 || node.activation == MN_ACTIVATION_RELU;
 }
 

@@ -12,7 +12,7 @@ namespace {
 
 class CrossEntropy : public LabelLoss {
 public:
-    CrossEntropy(const mnb_node& node, int direction)
+    CrossEntropy(const ImageNode& node, int direction)
         : LabelLoss(node, direction),
           class_weights_(loss().class_weights, loss().class_weights + loss().class_weight_count) {}
 
@@ -60,9 +60,9 @@ private:
 
 }  // namespace
 
-bool label_loss_query(const Device&, const mnb_node& node, int direction, mnb_support& support) {
+bool label_loss_query(const Device&, const ImageNode& node, int direction, mnb_support& support) {
     if (direction == MNB_BACKWARD) return false;  // training's forward writes the gradient
-    const mnb_tensor& src = node.src[0];
+    const ImageView& src = node.src[0];
     if (node.desc.loss.kind != MN_LOSS_CROSS_ENTROPY || src.sn != src.c * src.h * src.w)
         return false;
     // Classes in the order of their numbers.
@@ -72,7 +72,7 @@ bool label_loss_query(const Device&, const mnb_node& node, int direction, mnb_su
     return true;
 }
 
-std::unique_ptr<Kernel> label_loss_create(const Device&, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> label_loss_create(const Device&, const ImageNode& node, int direction) {
     return std::make_unique<CrossEntropy>(node, direction);
 }
 

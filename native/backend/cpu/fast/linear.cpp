@@ -8,13 +8,13 @@
 namespace mn::cpu::fast {
 namespace {
 
-int64_t features(const mnb_tensor& t) {
+int64_t features(const ImageView& t) {
     return t.c * t.h * t.w;
 }
 
 class LinearForwardKernel : public Kernel {
 public:
-    explicit LinearForwardKernel(const mnb_node& node) {
+    explicit LinearForwardKernel(const ImageNode& node) {
         op_ = {};
         op_.depth = features(node.src[0]);
         op_.columns = node.desc.linear.out_features;
@@ -48,7 +48,7 @@ private:
 
 class LinearBackwardKernel : public Kernel {
 public:
-    explicit LinearBackwardKernel(const mnb_node& node)
+    explicit LinearBackwardKernel(const ImageNode& node)
         : has_bias_(node.desc.linear.bias != 0), wants_diff_src_(node.wants_diff_src[0] != 0) {
         op_ = {};
         op_.depth = features(node.src[0]);
@@ -106,9 +106,14 @@ private:
 
 }  // namespace
 
-bool linear_query(const Device& device, const mnb_node& node, int direction, mnb_support& support) {
+bool linear_query(const Device& device, const ImageNode& node, int direction,
+                  mnb_support& support) {
     if (!only_relu(node) || node.has_pool) return false;
     take_fast_layouts(node, support);
+    // Source and weights must be in one order: that of I, or that of pixels and their channels,
+    // where the weights are split as the source.
+    const mnb_param& weights = node.parameter[0];
+    if (weights.layout != MNB_PARAM_ANY && weights.rank == 2) support.src_layout = MNB_NCHW;
     set_kernel_name(support, "gemm");
     support.backward_needs = MNB_NEEDS_SRC | (node.activation ? MNB_NEEDS_DST : 0);
     if (direction == MNB_BACKWARD)
@@ -116,7 +121,7 @@ bool linear_query(const Device& device, const mnb_node& node, int direction, mnb
     return true;
 }
 
-std::unique_ptr<Kernel> linear_create(const Device&, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> linear_create(const Device&, const ImageNode& node, int direction) {
     if (direction == MNB_BACKWARD) return std::make_unique<LinearBackwardKernel>(node);
     return std::make_unique<LinearForwardKernel>(node);
 }

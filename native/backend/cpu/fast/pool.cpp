@@ -19,8 +19,8 @@ namespace {
 
 using PoolFunction = void (*)(const PoolRun&, int64_t image);
 
-PoolShape shape_of(const mnb_node& node) {
-    const mnb_tensor &src = node.src[0], &dst = node.dst;
+PoolShape shape_of(const ImageNode& node) {
+    const ImageView &src = node.src[0], &dst = node.dst;
     if (node.op != MN_OP_GLOBAL_AVG_POOL2D)
         return pool_shape(node.desc.pool2d, src.h, src.w, dst.h, dst.w, src.c);
     PoolShape s = {};
@@ -31,7 +31,7 @@ PoolShape shape_of(const mnb_node& node) {
 
 class Pool : public Kernel {
 public:
-    Pool(const Device& device, const mnb_node& node, int direction) {
+    Pool(const Device& device, const ImageNode& node, int direction) {
         op_ = {};
         op_.shape = shape_of(node);
         op_.saved_image = op_.shape.oh * op_.shape.ow * op_.shape.channels;
@@ -62,7 +62,7 @@ private:
 
 }  // namespace
 
-bool max_pool2d_query(const Device&, const mnb_node& node, int direction, mnb_support& support) {
+bool max_pool2d_query(const Device&, const ImageNode& node, int direction, mnb_support& support) {
     const mn_pool2d_desc& pool = node.desc.pool2d;
     if (int64_t{pool.kernel_h} * pool.kernel_w > 255 || is_dilated(pool)) return false;
     take_fast_layouts(node, support);
@@ -72,27 +72,27 @@ bool max_pool2d_query(const Device&, const mnb_node& node, int direction, mnb_su
     return true;
 }
 
-std::unique_ptr<Kernel> max_pool2d_create(const Device& device, const mnb_node& node,
+std::unique_ptr<Kernel> max_pool2d_create(const Device& device, const ImageNode& node,
                                           int direction) {
     return std::make_unique<Pool>(device, node, direction);
 }
 
-bool avg_pool2d_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+bool avg_pool2d_query(const Device&, const ImageNode& node, int, mnb_support& support) {
     take_fast_layouts(node, support);
     return true;
 }
 
-std::unique_ptr<Kernel> avg_pool2d_create(const Device& device, const mnb_node& node,
+std::unique_ptr<Kernel> avg_pool2d_create(const Device& device, const ImageNode& node,
                                           int direction) {
     return std::make_unique<Pool>(device, node, direction);
 }
 
-bool global_avg_pool2d_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+bool global_avg_pool2d_query(const Device&, const ImageNode& node, int, mnb_support& support) {
     take_fast_layouts(node, support);
     return true;
 }
 
-std::unique_ptr<Kernel> global_avg_pool2d_create(const Device& device, const mnb_node& node,
+std::unique_ptr<Kernel> global_avg_pool2d_create(const Device& device, const ImageNode& node,
                                                  int direction) {
     return std::make_unique<Pool>(device, node, direction);
 }

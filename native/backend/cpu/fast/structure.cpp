@@ -13,28 +13,28 @@ namespace {
 
 constexpr int64_t kChunk = 16 * 1024;  // elements of one task
 
-int64_t size_of(const mnb_tensor& t) {
+int64_t size_of(const ImageView& t) {
     return t.c * t.h * t.w;
 }
 
-bool is_trivial(const mnb_tensor& t) {
+bool is_trivial(const ImageView& t) {
     return t.c == 1 || t.h * t.w == 1;
 }
 
 // Whether images are packed in the tensor's layout, without gaps.
-bool is_dense(const mnb_tensor& t) {
+bool is_dense(const ImageView& t) {
     if (t.sn != size_of(t)) return false;
     if (is_trivial(t)) return true;
     return t.layout == MNB_NHWC ? t.sc == 1 && t.sw == t.c && t.sh == t.w * t.c
                                 : t.sw == 1 && t.sh == t.w && t.sc == t.h * t.w;
 }
 
-bool same_memory(const mnb_tensor& a, const mnb_tensor& b) {
+bool same_memory(const ImageView& a, const ImageView& b) {
     return is_dense(a) && is_dense(b) && a.c == b.c && a.h == b.h && a.w == b.w &&
            (a.layout == b.layout || is_trivial(a));
 }
 
-void take_source_layout(const mnb_node& node, mnb_support& support) {
+void take_source_layout(const ImageNode& node, mnb_support& support) {
     support.src_layout = support.dst_layout = node.src[0].layout;
 }
 
@@ -64,7 +64,7 @@ void combine(int32_t kind, const float* a, const float* b, float* dst, int64_t c
 
 class Sum : public Kernel {
 public:
-    explicit Sum(const mnb_node& node) : size_(size_of(node.dst)) {}
+    explicit Sum(const ImageNode& node) : size_(size_of(node.dst)) {}
 
     void run(Device& device, const mnb_run& run) override {
         for_parts(device, size_ * run.count, [&](int64_t at, int64_t count) {
@@ -79,7 +79,7 @@ private:
 // Both sources have the result's shape.
 class Binary : public Kernel {
 public:
-    Binary(const mnb_node& node, int direction)
+    Binary(const ImageNode& node, int direction)
         : size_(size_of(node.dst)),
           kind_(node.desc.binary.kind),
           backward_(direction == MNB_BACKWARD) {}
@@ -115,7 +115,7 @@ private:
 // NHWC; the second source is one pixel, which is repeated over the image.
 class RepeatedBinary : public Kernel {
 public:
-    RepeatedBinary(const mnb_node& node, int direction)
+    RepeatedBinary(const ImageNode& node, int direction)
         : channels_(node.dst.c),
           pixels_(node.dst.h * node.dst.w),
           kind_(node.desc.binary.kind),
@@ -179,9 +179,9 @@ private:
 // elements, falls into parts that are the runs of the narrow ones.
 class Parts : public Kernel {
 public:
-    Parts(const mnb_node& node, int direction)
+    Parts(const ImageNode& node, int direction)
         : slice_(node.op == MN_OP_SLICE), backward_(direction == MNB_BACKWARD) {
-        const mnb_tensor& wide = slice_ ? node.src[0] : node.dst;
+        const ImageView& wide = slice_ ? node.src[0] : node.dst;
         // Of one pixel, all channels lie together in both layouts.
         const bool by_pixel = wide.layout == MNB_NHWC;
         runs_ = by_pixel ? wide.h * wide.w : 1;
@@ -232,30 +232,10 @@ private:
     std::vector<int64_t> first_, part_;  // of each narrow value, in a run
 };
 
-// Of elements that keep their order.
-class Reshape : public Kernel {
-public:
-    Reshape(const mnb_node& node, int direction)
-        : size_(size_of(node.dst)), backward_(direction == MNB_BACKWARD) {}
-
-    void run(Device& device, const mnb_run& run) override {
-        const float* src = backward_ ? run.diff_dst : run.src[0];
-        float* dst = backward_ ? run.diff_src[0] : run.dst;
-        if (!dst) return;
-        for_parts(device, run.count * size_, [&](int64_t first, int64_t count) {
-            std::memcpy(dst + first, src + first, sizeof(float) * static_cast<size_t>(count));
-        });
-    }
-
-private:
-    int64_t size_;
-    bool backward_;
-};
-
 // From one layout to the other: rows of pixels, one a channel, become rows of channels, or back.
 class Reorder : public Kernel {
 public:
-    Reorder(const mnb_node& node, int direction) : backward_(direction == MNB_BACKWARD) {
+    Reorder(const ImageNode& node, int direction) : backward_(direction == MNB_BACKWARD) {
         rows_ = node.src[0].c, columns_ = node.src[0].h * node.src[0].w;
         if ((node.src[0].layout == MNB_NHWC) != backward_) std::swap(rows_, columns_);
         factors_.assign(static_cast<size_t>(rows_), 1.0f);
@@ -288,7 +268,7 @@ private:
 // NHWC: the channels of every pixel change places.
 class ChannelShuffle : public Kernel {
 public:
-    ChannelShuffle(const mnb_node& node, int direction)
+    ChannelShuffle(const ImageNode& node, int direction)
         : channels_(node.dst.c),
           pixels_(node.dst.h * node.dst.w),
           // [groups][each] becomes [each][groups]; backward, the other way round.
@@ -318,7 +298,7 @@ private:
 // NHWC.
 class Scale : public Kernel {
 public:
-    Scale(const mnb_node& node, int direction)
+    Scale(const ImageNode& node, int direction)
         : channels_(node.dst.c),
           pixels_(node.dst.h * node.dst.w),
           backward_(direction == MNB_BACKWARD) {}
@@ -362,22 +342,16 @@ private:
     bool backward_;
 };
 
-bool is_dense_nhwc(const mnb_tensor& t) {
+bool is_dense_nhwc(const ImageView& t) {
     return t.layout == MNB_NHWC && is_dense(t);
 }
 
-// Whether elements lie in the order of the interface.
-bool is_dense_nchw(const mnb_tensor& t) {
-    return is_dense(t) && (t.layout == MNB_NCHW || is_trivial(t));
-}
-
-// Plain features, or images that agree about their layout where they have one.
-bool runs_agree(const mnb_node& node) {
-    const mnb_tensor& dst = node.dst;
+// Images that agree about their layout where they have one.
+bool runs_agree(const ImageNode& node) {
+    const ImageView& dst = node.dst;
     for (int s = 0; s < node.source_count; ++s) {
-        const mnb_tensor& src = node.src[s];
-        if (!is_dense(src) || src.flat != dst.flat || src.h != dst.h || src.w != dst.w)
-            return false;
+        const ImageView& src = node.src[s];
+        if (!is_dense(src) || src.h != dst.h || src.w != dst.w) return false;
         if (src.layout != dst.layout && dst.h * dst.w > 1) return false;
     }
     return is_dense(dst);
@@ -385,7 +359,7 @@ bool runs_agree(const mnb_node& node) {
 
 }  // namespace
 
-bool sum_query(const Device&, const mnb_node& node, int direction, mnb_support& support) {
+bool sum_query(const Device&, const ImageNode& node, int direction, mnb_support& support) {
     if (direction == MNB_BACKWARD || node.source_count != 2) return false;
     if (!same_memory(node.src[0], node.src[1])) return false;
     if (node.dst.sn != node.src[0].sn) return false;
@@ -393,12 +367,12 @@ bool sum_query(const Device&, const mnb_node& node, int direction, mnb_support& 
     return true;
 }
 
-std::unique_ptr<Kernel> sum_create(const Device&, const mnb_node& node, int) {
+std::unique_ptr<Kernel> sum_create(const Device&, const ImageNode& node, int) {
     return std::make_unique<Sum>(node);
 }
 
-bool binary_query(const Device&, const mnb_node& node, int, mnb_support& support) {
-    const mnb_tensor &left = node.src[0], &right = node.src[1];
+bool binary_query(const Device&, const ImageNode& node, int, mnb_support& support) {
+    const ImageView &left = node.src[0], &right = node.src[1];
     if (size_of(left) == size_of(right)) {
         if (!same_memory(left, right) || !same_memory(left, node.dst)) return false;
     } else if (left.layout != MNB_NHWC || !is_dense(left) || !is_dense(right) ||
@@ -410,44 +384,33 @@ bool binary_query(const Device&, const mnb_node& node, int, mnb_support& support
     return true;
 }
 
-std::unique_ptr<Kernel> binary_create(const Device&, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> binary_create(const Device&, const ImageNode& node, int direction) {
     if (size_of(node.src[0]) == size_of(node.src[1]))
         return std::make_unique<Binary>(node, direction);
     return std::make_unique<RepeatedBinary>(node, direction);
 }
 
-bool concat_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+bool concat_query(const Device&, const ImageNode& node, int, mnb_support& support) {
     if (!runs_agree(node)) return false;
     take_source_layout(node, support);
     return true;
 }
 
-std::unique_ptr<Kernel> concat_create(const Device&, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> concat_create(const Device&, const ImageNode& node, int direction) {
     return std::make_unique<Parts>(node, direction);
 }
 
-bool slice_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+bool slice_query(const Device&, const ImageNode& node, int, mnb_support& support) {
     if (!runs_agree(node)) return false;
     take_source_layout(node, support);
     return true;
 }
 
-std::unique_ptr<Kernel> slice_create(const Device&, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> slice_create(const Device&, const ImageNode& node, int direction) {
     return std::make_unique<Parts>(node, direction);
 }
 
-bool reshape_query(const Device&, const mnb_node& node, int, mnb_support& support) {
-    if (!is_dense_nchw(node.src[0]) || !is_dense_nchw(node.dst)) return false;
-    support.src_layout = node.src[0].layout;
-    support.dst_layout = node.dst.layout;
-    return true;
-}
-
-std::unique_ptr<Kernel> reshape_create(const Device&, const mnb_node& node, int direction) {
-    return std::make_unique<Reshape>(node, direction);
-}
-
-bool reorder_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+bool reorder_query(const Device&, const ImageNode& node, int, mnb_support& support) {
     if (!is_dense(node.src[0]) || !is_dense(node.dst) || is_trivial(node.dst)) return false;
     if (node.src[0].layout == node.dst.layout) return false;
     support.src_layout = node.src[0].layout;
@@ -455,21 +418,22 @@ bool reorder_query(const Device&, const mnb_node& node, int, mnb_support& suppor
     return true;
 }
 
-std::unique_ptr<Kernel> reorder_create(const Device&, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> reorder_create(const Device&, const ImageNode& node, int direction) {
     return std::make_unique<Reorder>(node, direction);
 }
 
-bool channel_shuffle_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+bool channel_shuffle_query(const Device&, const ImageNode& node, int, mnb_support& support) {
     if (!is_dense_nhwc(node.src[0]) || !is_dense_nhwc(node.dst)) return false;
     take_source_layout(node, support);
     return true;
 }
 
-std::unique_ptr<Kernel> channel_shuffle_create(const Device&, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> channel_shuffle_create(const Device&, const ImageNode& node,
+                                               int direction) {
     return std::make_unique<ChannelShuffle>(node, direction);
 }
 
-bool scale_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+bool scale_query(const Device&, const ImageNode& node, int, mnb_support& support) {
     if (!is_dense_nhwc(node.src[0]) || !is_dense_nhwc(node.dst)) return false;
     take_source_layout(node, support);
     for (int i = 0; i < node.param_count; i++) support.param_layout[i] = MNB_PARAM_PLAIN;
@@ -477,7 +441,7 @@ bool scale_query(const Device&, const mnb_node& node, int, mnb_support& support)
     return true;
 }
 
-std::unique_ptr<Kernel> scale_create(const Device&, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> scale_create(const Device&, const ImageNode& node, int direction) {
     return std::make_unique<Scale>(node, direction);
 }
 

@@ -10,7 +10,7 @@ namespace {
 
 class ValueLoss : public Kernel {
 public:
-    ValueLoss(const Device& device, const mnb_node& node)
+    ValueLoss(const Device& device, const ImageNode& node)
         : compares_(node.op == MNB_OP_TARGET_LOSS),
           gradient_(compares_ ? device.table->f32_squared_error : device.table->f32_scale_product),
           loss_(node.desc.loss),
@@ -56,9 +56,9 @@ private:
 
 }  // namespace
 
-bool output_gradient_query(const Device&, const mnb_node& node, int direction,
+bool output_gradient_query(const Device&, const ImageNode& node, int direction,
                            mnb_support& support) {
-    const mnb_tensor& src = node.src[0];
+    const ImageView& src = node.src[0];
     if (direction != MNB_FORWARD_TRAINING || !node.wants_diff_src[0]) return false;
     if (src.sn != src.c * src.h * src.w) return false;
     support.src_layout = support.dst_layout = src.layout;
@@ -66,17 +66,17 @@ bool output_gradient_query(const Device&, const mnb_node& node, int direction,
     return true;
 }
 
-std::unique_ptr<Kernel> output_gradient_create(const Device& device, const mnb_node& node, int) {
+std::unique_ptr<Kernel> output_gradient_create(const Device& device, const ImageNode& node, int) {
     return std::make_unique<ValueLoss>(device, node);
 }
 
-bool target_loss_query(const Device& device, const mnb_node& node, int direction,
+bool target_loss_query(const Device& device, const ImageNode& node, int direction,
                        mnb_support& support) {
     return node.desc.loss.kind == MN_LOSS_MSE &&
            output_gradient_query(device, node, direction, support);
 }
 
-std::unique_ptr<Kernel> target_loss_create(const Device& device, const mnb_node& node, int) {
+std::unique_ptr<Kernel> target_loss_create(const Device& device, const ImageNode& node, int) {
     return std::make_unique<ValueLoss>(device, node);
 }
 

@@ -237,12 +237,11 @@ void f32_conv2d_image_diff_weights(const ConvBackward& op, int64_t chunk, float*
         for (; o < s.oc; o += kLanes)
             diff_weights_block<1>(op, scratch, width, n, o, weights, bias);
     }
+    // Gradients of zero, which no window has, times what is not finite would be NaNs.
+    const bool finite = all_finite(seen);
     float* floats = op.chunk_weights + chunk * op.chunk_weights_stride;
     for (int64_t i = 0; i < op.chunk_weights_stride; i++)
-        floats[i] = static_cast<float>(weights[i]);
-    // Gradients of zero, which no window has, times what is not finite would be NaNs.
-    for (int64_t i = 0; !all_finite(seen) && i < op.chunk_weights_stride; i++)
-        floats[i] = __builtin_nanf("");
+        floats[i] = finite ? static_cast<float>(weights[i]) : __builtin_nanf("");
 }
 
 }  // namespace mn::cpu::MN_ISA

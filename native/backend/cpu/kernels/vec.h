@@ -55,7 +55,8 @@ MN_INLINE void stream_end() {
     _mm_sfence();
 #endif
 }
-// x - 0 is x, also for -0, so that compilers leave a broadcast (0 + x is not).
+// Subtracting zero preserves every float including -0, so this compiles to a plain broadcast;
+// adding zero would turn -0 into +0.
 MN_INLINE Vec splat(float x) {
     return x - Vec{};
 }

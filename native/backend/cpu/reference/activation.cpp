@@ -169,14 +169,14 @@ auto with_activation(const mn_activation_desc& d, Body&& body) {
     }
 }
 
-bool same_place(const mnb_tensor& a, const mnb_tensor& b) {
+bool same_place(const ImageView& a, const ImageView& b) {
     return a.sn == b.sn && a.sc == b.sc && a.sh == b.sh && a.sw == b.sw;
 }
 
 template <class Function>
 class Activation : public Kernel {
 public:
-    Activation(const mnb_node& node, int direction, const Function& function)
+    Activation(const ImageNode& node, int direction, const Function& function)
         : src_(node.src[0]),
           dst_(node.dst),
           function_(function),
@@ -227,7 +227,7 @@ private:
         }
     }
 
-    mnb_tensor src_, dst_;
+    ImageView src_, dst_;
     Function function_;
     bool backward_;
     bool dense_;  // source and result are one piece of memory each, in the same order
@@ -235,7 +235,7 @@ private:
 
 }  // namespace
 
-bool activation_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+bool activation_query(const Device&, const ImageNode& node, int, mnb_support& support) {
     take_layouts(node, support);
     support.backward_needs = with_activation(node.desc.activation, [](auto function) -> int32_t {
         return decltype(function)::uses_dst ? MNB_NEEDS_DST : MNB_NEEDS_SRC;
@@ -243,7 +243,7 @@ bool activation_query(const Device&, const mnb_node& node, int, mnb_support& sup
     return true;
 }
 
-std::unique_ptr<Kernel> activation_create(const Device&, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> activation_create(const Device&, const ImageNode& node, int direction) {
     return with_activation(node.desc.activation, [&](auto function) -> std::unique_ptr<Kernel> {
         return std::make_unique<Activation<decltype(function)>>(node, direction, function);
     });

@@ -13,7 +13,7 @@ void each_range(Device& device, const Split& split, Body&& body) {
 
 }  // namespace
 
-BatchNorm::BatchNorm(const mnb_node& node, int direction)
+BatchNorm::BatchNorm(const ImageNode& node, int direction)
     : node_(node),
       d_(node_.desc.batch_norm),
       channels_(node.src[0], node.dst),
@@ -22,12 +22,12 @@ BatchNorm::BatchNorm(const mnb_node& node, int direction)
       saved_(node.op == MNB_OP_BATCH_NORM_RECOMPUTE || (direction == MNB_BACKWARD && !frozen_)),
       statistics_(d_.affine ? 2 : 0) {}
 
-int64_t BatchNorm::saved_bytes(const mnb_node& node) {
+int64_t BatchNorm::saved_bytes(const ImageNode& node) {
     return divide_up(2 * Channels(node.src[0], node.dst).count() * int64_t{sizeof(double)},
                      node.max_batch);
 }
 
-int64_t BatchNorm::workspace_bytes(const mnb_node& node) {
+int64_t BatchNorm::workspace_bytes(const ImageNode& node) {
     const Channels channels(node.src[0], node.dst);
     const int64_t sums = 2 * Split::most_chunks(channels, node.max_batch);
     return channels.count() * (sums * int64_t{sizeof(double)} + 5 * int64_t{sizeof(float)});
@@ -174,11 +174,10 @@ void BatchNorm::finish_gradients(const mnb_run& run, const Split& split, int64_t
         static_cast<float>(slope * (rounded - mean) - factor * sum_g / n);
 }
 
-bool batch_norm_query(const Device&, const mnb_node& node, int direction, mnb_support& support) {
+bool batch_norm_query(const Device&, const ImageNode& node, int direction, mnb_support& support) {
     if (node.activation != 0 && node.activation != MN_ACTIVATION_RELU) return false;
     if (node.has_pool) return false;
     take_layouts(node, support);
-    if (node.src[0].flat) support.dst_layout = node.dst.layout;
     for (int32_t& layout : support.param_layout) layout = MNB_PARAM_PLAIN;
     support.workspace_bytes = BatchNorm::workspace_bytes(node);
     support.backward_needs = MNB_NEEDS_SRC;
@@ -188,7 +187,7 @@ bool batch_norm_query(const Device&, const mnb_node& node, int direction, mnb_su
     return true;
 }
 
-std::unique_ptr<Kernel> batch_norm_create(const Device&, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> batch_norm_create(const Device&, const ImageNode& node, int direction) {
     return std::make_unique<BatchNorm>(node, direction);
 }
 

@@ -21,14 +21,14 @@ namespace mn::cpu::reference {
 
 class BatchNorm : public Kernel {
 public:
-    BatchNorm(const mnb_node& node, int direction);
+    BatchNorm(const ImageNode& node, int direction);
 
-    static bool is_frozen(const mnb_node& node) { return node.op == MNB_OP_FROZEN_BATCH_NORM; }
+    static bool is_frozen(const ImageNode& node) { return node.op == MNB_OP_FROZEN_BATCH_NORM; }
 
     // Mean and r of each channel, for the whole batch.
-    static int64_t saved_bytes(const mnb_node& node);
+    static int64_t saved_bytes(const ImageNode& node);
     // Two sums a channel and chunk, then the coefficients.
-    static int64_t workspace_bytes(const mnb_node& node);
+    static int64_t workspace_bytes(const ImageNode& node);
 
     void run(Device& device, const mnb_run& run) override;
 
@@ -77,7 +77,7 @@ private:
     void backward(Device& device, const mnb_run& run, const Split& split) const;
     void finish_gradients(const mnb_run& run, const Split& split, int64_t c) const;
 
-    mnb_node node_;
+    ImageNode node_;
     const mn_batch_norm_desc& d_;
     Channels channels_;
     int direction_;

@@ -18,20 +18,18 @@ struct SplitPart {
     int64_t chunk, row, last_row, channel, last_channel;
 };
 
-// A source and a result of the same logical shape, by channels. Every feature is a channel, also of
-// the view of an image.
+// A source and a result of the same shape, by channels. Every feature is a channel.
 class Channels {
 public:
     static constexpr int64_t block = 16;
 
-    Channels(const mnb_tensor& src, const mnb_tensor& dst)
+    Channels(const ImageView& src, const ImageView& dst)
         : src_(src),
           dst_(dst),
-          count_(src.flat ? feature_count(src) : src.c),
-          height_(src.flat ? 1 : src.h),
-          width_(src.flat ? 1 : src.w),
-          viewed_(src.flat && (src.h * src.w > 1 || dst.h * dst.w > 1)),
-          contiguous_(!viewed_ && src.sc == 1 && dst.sc == 1) {}
+          count_(src.c),
+          height_(src.h),
+          width_(src.w),
+          contiguous_(src.sc == 1 && dst.sc == 1) {}
 
     int64_t count() const { return count_; }
     int64_t height() const { return height_; }  // rows of one image
@@ -43,12 +41,6 @@ public:
     template <class Body>
     void visit(int64_t first_row, int64_t last_row, int64_t first, int64_t last,
                Body&& body) const {
-        if (viewed_) {
-            for (int64_t n = first_row; n < last_row; ++n)
-                for (int64_t f = first; f < last; ++f)
-                    body(feature_offset(src_, n, f), feature_offset(dst_, n, f), f);
-            return;
-        }
         for (int64_t row = first_row; row < last_row; ++row) {
             const int64_t n = row / height_, h = row % height_;
             const int64_t src = n * src_.sn + h * src_.sh, dst = n * dst_.sn + h * dst_.sh;
@@ -106,9 +98,9 @@ public:
     }
 
 private:
-    mnb_tensor src_, dst_;
+    ImageView src_, dst_;
     int64_t count_, height_, width_;
-    bool viewed_, contiguous_;
+    bool contiguous_;
 };
 
 // Forward: dst = (src - mean) * factor + shift, one of each a channel, and perhaps a ReLU.

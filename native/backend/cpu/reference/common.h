@@ -15,27 +15,27 @@ inline int64_t divide_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 
-inline int64_t offset(const mnb_tensor& t, int64_t n, int64_t c, int64_t h, int64_t w) {
+inline int64_t offset(const ImageView& t, int64_t n, int64_t c, int64_t h, int64_t w) {
     return n * t.sn + c * t.sc + h * t.sh + w * t.sw;
 }
 
-inline int64_t feature_count(const mnb_tensor& t) {
+inline int64_t feature_count(const ImageView& t) {
     return t.c * t.h * t.w;
 }
 
-inline int64_t feature_offset(const mnb_tensor& t, int64_t n, int64_t feature) {
+inline int64_t feature_offset(const ImageView& t, int64_t n, int64_t feature) {
     const int64_t area = t.h * t.w;
     return offset(t, n, feature / area, feature % area / t.w, feature % t.w);
 }
 
 // Place of an element in a dense tensor of that shape and layout, whatever the strides: where
 // saved state of an output element stands.
-inline int64_t dense_index(const mnb_tensor& t, int64_t n, int64_t c, int64_t h, int64_t w) {
+inline int64_t dense_index(const ImageView& t, int64_t n, int64_t c, int64_t h, int64_t w) {
     return t.layout == MNB_NHWC ? ((n * t.h + h) * t.w + w) * t.c + c
                                 : ((n * t.c + c) * t.h + h) * t.w + w;
 }
 
-inline int64_t param_offset(const mnb_param& p, int64_t o, int64_t i, int64_t h, int64_t w) {
+inline int64_t param_offset(const WeightView& p, int64_t o, int64_t i, int64_t h, int64_t w) {
     if (p.layout == MNB_PARAM_PANEL16)
         return (((o / MNB_PANEL * p.h + h) * p.w + w) * p.i + i) * MNB_PANEL + o % MNB_PANEL;
     return ((o * p.i + i) * p.h + h) * p.w + w;
@@ -47,7 +47,7 @@ inline void write_gradient(float& gradient, double value, int32_t accumulate) {
 }
 
 // The padding of whole panels has no gradient.
-inline void clear_padding(const mnb_param& p, float* gradient) {
+inline void clear_padding(const WeightView& p, float* gradient) {
     if (p.layout != MNB_PARAM_PANEL16) return;
     for (int64_t o = p.o; o % MNB_PANEL != 0; ++o)
         for (int64_t i = 0; i < p.i; ++i)
@@ -65,10 +65,12 @@ inline bool passes(int32_t activation, float y) {
 }
 
 // Any layout will do.
-inline void take_layouts(const mnb_node& node, mnb_support& support) {
+inline void take_layouts(const ImageNode& node, mnb_support& support) {
     support.src_layout = node.source_count > 0 ? node.src[0].layout : node.dst.layout;
     support.dst_layout = support.src_layout;
-    for (int i = 0; i < node.param_count; ++i) support.param_layout[i] = node.param[i].layout;
+    for (int i = 0; i < node.param_count; ++i)
+        support.param_layout[i] =
+            node.param[i].layout == MNB_PARAM_ANY ? MNB_PARAM_PLAIN : node.param[i].layout;
 }
 
 // Scratch memory of a run, one equal part for each worker.
@@ -97,7 +99,7 @@ public:
     static bool fits_byte(const mn_pool2d_desc& pool) {
         return int64_t{pool.kernel_h} * pool.kernel_w <= 255;
     }
-    static int64_t bytes(const mn_pool2d_desc& pool, const mnb_tensor& dst) {
+    static int64_t bytes(const mn_pool2d_desc& pool, const ImageView& dst) {
         return dst.c * dst.h * dst.w * (fits_byte(pool) ? 1 : 4);
     }
 

@@ -27,7 +27,7 @@ struct Geometry {
     int64_t ph, pw;  // padded source
     int64_t oh, ow;  // result before pooling
 
-    explicit Geometry(const mnb_node& node) {
+    explicit Geometry(const ImageNode& node) {
         const mn_conv2d_desc& d = node.desc.conv2d;
         groups = d.groups;
         ic = node.src[0].c / groups;
@@ -71,14 +71,14 @@ double dot(const double* a, const double* b, int64_t stride_b, int64_t count) {
 
 class Conv2d : public Kernel {
 public:
-    Conv2d(const Device& device, const mnb_node& node, int direction)
+    Conv2d(const Device& device, const ImageNode& node, int direction)
         : node_(node),
           d_(node_.desc.conv2d),
           g_(node_),
           direction_(direction),
           scratch_(device, g_.scratch(direction)) {}
 
-    static int64_t workspace(const Device& device, const mnb_node& node, int direction) {
+    static int64_t workspace(const Device& device, const ImageNode& node, int direction) {
         return Scratch(device, Geometry(node).scratch(direction)).bytes();
     }
 
@@ -123,7 +123,7 @@ private:
     }
 
     void read_padded(const float* src, int64_t n, int64_t group, double* padded) const {
-        const mnb_tensor& t = node_.src[0];
+        const ImageView& t = node_.src[0];
         std::fill_n(padded, g_.ic * g_.ph * g_.pw, 0.0);
         for (int64_t c = 0; c < g_.ic; ++c)
             for (int64_t h = 0; h < t.h; ++h)
@@ -179,7 +179,7 @@ private:
     }
 
     void write(const mnb_run& run, int64_t n, int64_t oc, const float* plane) const {
-        const mnb_tensor& t = node_.dst;
+        const ImageView& t = node_.dst;
         const Argmax argmax(node_.pool, run.saved);
         for (int64_t h = 0; h < t.h; ++h)
             for (int64_t w = 0; w < t.w; ++w) {
@@ -199,7 +199,7 @@ private:
 
     // The gradient of the convolution's own result: through pooling and activation.
     void read_gradient(const mnb_run& run, int64_t n, int64_t oc, double* plane) const {
-        const mnb_tensor& t = node_.dst;
+        const ImageView& t = node_.dst;
         const Argmax argmax(node_.pool, run.saved);
         std::fill_n(plane, g_.oh * g_.ow, 0.0);
         for (int64_t h = 0; h < t.h; ++h)
@@ -219,7 +219,7 @@ private:
 
     void backward_source(const mnb_run& run, int64_t n, int64_t group, int64_t first, int64_t last,
                          double* padded) const {
-        const mnb_tensor& t = node_.src[0];
+        const ImageView& t = node_.src[0];
         const int64_t size = (last - first) * g_.ph * g_.pw;
         double* gradient = padded + size;
         std::fill_n(padded, size, 0.0);
@@ -291,7 +291,7 @@ private:
         return sum;
     }
 
-    mnb_node node_;
+    ImageNode node_;
     const mn_conv2d_desc& d_;
     Geometry g_;
     int direction_;
@@ -300,7 +300,8 @@ private:
 
 }  // namespace
 
-bool conv2d_query(const Device& device, const mnb_node& node, int direction, mnb_support& support) {
+bool conv2d_query(const Device& device, const ImageNode& node, int direction,
+                  mnb_support& support) {
     if (node.activation != 0 && node.activation != MN_ACTIVATION_RELU) return false;
     if (node.has_norm && direction != MNB_FORWARD_INFERENCE) return false;
     if (node.has_pool && !Argmax::fits_byte(node.pool)) return false;
@@ -313,7 +314,7 @@ bool conv2d_query(const Device& device, const mnb_node& node, int direction, mnb
     return true;
 }
 
-std::unique_ptr<Kernel> conv2d_create(const Device& device, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> conv2d_create(const Device& device, const ImageNode& node, int direction) {
     return std::make_unique<Conv2d>(device, node, direction);
 }
 

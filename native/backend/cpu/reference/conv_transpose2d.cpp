@@ -15,7 +15,7 @@ namespace {
 
 class ConvTranspose2d : public Kernel {
 public:
-    ConvTranspose2d(const Device& device, const mnb_node& node, int direction)
+    ConvTranspose2d(const Device& device, const ImageNode& node, int direction)
         : node_(node),
           d_(node_.desc.conv_transpose2d),
           src_(node_.src[0]),
@@ -163,9 +163,9 @@ private:
         write_gradient(run.diff_param[1][oc], sum, run.accumulate);
     }
 
-    mnb_node node_;
+    ImageNode node_;
     const mn_conv_transpose2d_desc& d_;
-    const mnb_tensor &src_, &dst_;
+    const ImageView &src_, &dst_;
     int64_t ph_, pw_;  // padded result
     int64_t ic_, oc_;  // channels of one group
     int direction_;
@@ -174,7 +174,7 @@ private:
 
 }  // namespace
 
-bool conv_transpose2d_query(const Device& device, const mnb_node& node, int direction,
+bool conv_transpose2d_query(const Device& device, const ImageNode& node, int direction,
                             mnb_support& support) {
     take_layouts(node, support);
     for (int i = 0; i < node.param_count; ++i) support.param_layout[i] = MNB_PARAM_PLAIN;
@@ -183,7 +183,7 @@ bool conv_transpose2d_query(const Device& device, const mnb_node& node, int dire
     return true;
 }
 
-std::unique_ptr<Kernel> conv_transpose2d_create(const Device& device, const mnb_node& node,
+std::unique_ptr<Kernel> conv_transpose2d_create(const Device& device, const ImageNode& node,
                                                 int direction) {
     return std::make_unique<ConvTranspose2d>(device, node, direction);
 }

@@ -37,13 +37,12 @@ private:
 
 class Dropout : public Kernel {
 public:
-    Dropout(const mnb_node& node, int direction)
+    Dropout(const ImageNode& node, int direction)
         : d_(node.desc.dropout),
           src_(node.src[0]),
           dst_(node.dst),
           layer_(node.layer),
-          // Features are their own channels.
-          unit_(d_.unit == MN_DROPOUT_CHANNEL && src_.flat ? MN_DROPOUT_ELEMENT : d_.unit),
+          unit_(d_.unit),
           direction_(direction) {}
 
     void run(Device& device, const mnb_run& run) override {
@@ -83,7 +82,7 @@ private:
     }
 
     mn_dropout_desc d_;
-    mnb_tensor src_, dst_;
+    ImageView src_, dst_;
     uint32_t layer_;
     int32_t unit_;
     int direction_;
@@ -91,12 +90,12 @@ private:
 
 }  // namespace
 
-bool dropout_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+bool dropout_query(const Device&, const ImageNode& node, int, mnb_support& support) {
     take_layouts(node, support);
     return true;
 }
 
-std::unique_ptr<Kernel> dropout_create(const Device&, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> dropout_create(const Device&, const ImageNode& node, int direction) {
     return std::make_unique<Dropout>(node, direction);
 }
 

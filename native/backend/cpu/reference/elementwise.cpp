@@ -9,14 +9,14 @@ namespace {
 
 class Elementwise : public Kernel {
 public:
-    Elementwise(const Device&, const mnb_node& node, int direction)
+    Elementwise(const Device&, const ImageNode& node, int direction)
         : node_(node), direction_(direction) {}
 
 protected:
     // Calls body(n, c, h, w) for every element of the batch.
     template <class Body>
     void for_each(Device& device, const mnb_run& run, Body&& body) const {
-        const mnb_tensor& t = node_.dst;
+        const ImageView& t = node_.dst;
         device.pool.parallel_for(
             static_cast<int>(divide_up(run.count * t.c, block)), [&](int task, int) {
                 const int64_t first = task * block;
@@ -27,7 +27,7 @@ protected:
             });
     }
 
-    mnb_node node_;
+    ImageNode node_;
     int direction_;
 
 private:
@@ -39,7 +39,7 @@ public:
     using Elementwise::Elementwise;
 
     void run(Device& device, const mnb_run& run) override {
-        const mnb_tensor &src = node_.src[0], &dst = node_.dst;
+        const ImageView &src = node_.src[0], &dst = node_.dst;
         if (direction_ != MNB_BACKWARD)
             for_each(device, run, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
                 run.dst[offset(dst, n, c, h, w)] = run.src[0][offset(src, n, c, h, w)];
@@ -56,7 +56,7 @@ public:
     using Elementwise::Elementwise;
 
     void run(Device& device, const mnb_run& run) override {
-        const mnb_tensor& dst = node_.dst;
+        const ImageView& dst = node_.dst;
         if (direction_ != MNB_BACKWARD) {
             for_each(device, run, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
                 run.dst[offset(dst, n, c, h, w)] = run.src[0][offset(node_.src[0], n, c, h, w)] +
@@ -75,22 +75,22 @@ public:
 
 }  // namespace
 
-bool reorder_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+bool reorder_query(const Device&, const ImageNode& node, int, mnb_support& support) {
     take_layouts(node, support);
     support.dst_layout = node.dst.layout;
     return true;
 }
 
-std::unique_ptr<Kernel> reorder_create(const Device& device, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> reorder_create(const Device& device, const ImageNode& node, int direction) {
     return std::make_unique<Reorder>(device, node, direction);
 }
 
-bool sum_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+bool sum_query(const Device&, const ImageNode& node, int, mnb_support& support) {
     take_layouts(node, support);
     return node.source_count == 2;
 }
 
-std::unique_ptr<Kernel> sum_create(const Device& device, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> sum_create(const Device& device, const ImageNode& node, int direction) {
     return std::make_unique<Sum>(device, node, direction);
 }
 

@@ -15,7 +15,7 @@ namespace {
 
 class Embedding : public Kernel {
 public:
-    Embedding(const Device&, const mnb_node& node, int direction)
+    Embedding(const Device&, const ImageNode& node, int direction)
         : node_(node),
           name_(node.name != nullptr ? node.name : ""),
           length_(feature_count(node.src[0])),
@@ -44,7 +44,7 @@ public:
         });
     }
 
-    static int64_t workspace_bytes(const mnb_node& node) {
+    static int64_t workspace_bytes(const ImageNode& node) {
         const int64_t positions = node.max_batch * feature_count(node.src[0]);
         return (node.desc.embedding.count + positions) * int64_t{sizeof(int64_t)};
     }
@@ -122,7 +122,7 @@ private:
         }
     }
 
-    mnb_node node_;
+    ImageNode node_;
     std::string name_;
     int64_t length_;
     int direction_;
@@ -130,7 +130,7 @@ private:
 
 }  // namespace
 
-bool embedding_query(const Device&, const mnb_node& node, int direction, mnb_support& support) {
+bool embedding_query(const Device&, const ImageNode& node, int direction, mnb_support& support) {
     take_layouts(node, support);
     if (direction == MNB_BACKWARD) support.workspace_bytes = Embedding::workspace_bytes(node);
     for (int i = 0; i < node.param_count; ++i) support.param_layout[i] = MNB_PARAM_PLAIN;
@@ -138,7 +138,7 @@ bool embedding_query(const Device&, const mnb_node& node, int direction, mnb_sup
     return true;
 }
 
-std::unique_ptr<Kernel> embedding_create(const Device& device, const mnb_node& node,
+std::unique_ptr<Kernel> embedding_create(const Device& device, const ImageNode& node,
                                          int direction) {
     return std::make_unique<Embedding>(device, node, direction);
 }

@@ -11,7 +11,7 @@ namespace {
 
 class GroupNorm : public Kernel {
 public:
-    GroupNorm(const Device& device, const mnb_node& node, int64_t groups, double epsilon,
+    GroupNorm(const Device& device, const ImageNode& node, int64_t groups, double epsilon,
               bool affine, int direction)
         : channels_(node.src[0], node.dst),
           groups_(groups),
@@ -171,30 +171,29 @@ private:
 
 }  // namespace
 
-void group_norm_support(const Device& device, const mnb_node& node, int64_t groups, int direction,
+void group_norm_support(const Device& device, const ImageNode& node, int64_t groups, int direction,
                         mnb_support& support) {
     const GroupNorm kernel(device, node, groups, 0, false, direction);
     take_layouts(node, support);
-    if (node.src[0].flat) support.dst_layout = node.dst.layout;
     for (int32_t& layout : support.param_layout) layout = MNB_PARAM_PLAIN;
     support.workspace_bytes = kernel.workspace_bytes();
     if (direction != MNB_FORWARD_INFERENCE) support.saved_bytes = kernel.saved_bytes();
     support.backward_needs = MNB_NEEDS_SRC | MNB_NEEDS_SAVED;
 }
 
-std::unique_ptr<Kernel> make_group_norm(const Device& device, const mnb_node& node, int64_t groups,
+std::unique_ptr<Kernel> make_group_norm(const Device& device, const ImageNode& node, int64_t groups,
                                         double epsilon, bool affine, int direction) {
     return std::make_unique<GroupNorm>(device, node, groups, epsilon, affine, direction);
 }
 
-bool group_norm_query(const Device& device, const mnb_node& node, int direction,
+bool group_norm_query(const Device& device, const ImageNode& node, int direction,
                       mnb_support& support) {
     if (node.activation != 0 || node.has_pool) return false;
     group_norm_support(device, node, node.desc.group_norm.groups, direction, support);
     return true;
 }
 
-std::unique_ptr<Kernel> group_norm_create(const Device& device, const mnb_node& node,
+std::unique_ptr<Kernel> group_norm_create(const Device& device, const ImageNode& node,
                                           int direction) {
     const mn_group_norm_desc& d = node.desc.group_norm;
     return make_group_norm(device, node, d.groups, static_cast<double>(d.epsilon), d.affine != 0,

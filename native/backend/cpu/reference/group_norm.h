@@ -6,9 +6,9 @@
 
 namespace mn::cpu::reference {
 
-void group_norm_support(const Device& device, const mnb_node& node, int64_t groups, int direction,
+void group_norm_support(const Device& device, const ImageNode& node, int64_t groups, int direction,
                         mnb_support& support);
-std::unique_ptr<Kernel> make_group_norm(const Device& device, const mnb_node& node, int64_t groups,
+std::unique_ptr<Kernel> make_group_norm(const Device& device, const ImageNode& node, int64_t groups,
                                         double epsilon, bool affine, int direction);
 
 }  // namespace mn::cpu::reference

@@ -10,7 +10,7 @@ namespace {
 
 class PlainLabelLoss : public LabelLoss {
 public:
-    PlainLabelLoss(const mnb_node& node, int direction)
+    PlainLabelLoss(const ImageNode& node, int direction)
         : LabelLoss(node, direction), src_(node.src[0]) {}
 
 protected:
@@ -70,19 +70,19 @@ private:
         return first_largest == target ? 1 : 0;
     }
 
-    mnb_tensor src_;
+    ImageView src_;
 };
 
 }  // namespace
 
-bool label_loss_query(const Device&, const mnb_node& node, int direction, mnb_support& support) {
+bool label_loss_query(const Device&, const ImageNode& node, int direction, mnb_support& support) {
     if (direction == MNB_BACKWARD) return false;  // training's forward writes the gradient
     take_layouts(node, support);
     support.workspace_bytes = LabelLoss::workspace_bytes(node);
     return true;
 }
 
-std::unique_ptr<Kernel> label_loss_create(const Device&, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> label_loss_create(const Device&, const ImageNode& node, int direction) {
     return std::make_unique<PlainLabelLoss>(node, direction);
 }
 

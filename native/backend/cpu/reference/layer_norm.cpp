@@ -32,7 +32,7 @@ struct Sums {
 
 class ImageNorm : public Kernel {
 public:
-    ImageNorm(const mnb_node& node, int direction)
+    ImageNorm(const ImageNode& node, int direction)
         : node_(node),
           d_(node_.desc.layer_norm),
           src_(node.src[0]),
@@ -42,8 +42,8 @@ public:
           values_(static_cast<double>(pixels_ ? src_.c : feature_count(src_))) {}
 
     // Mean and r of each set.
-    static int64_t saved_bytes(const mnb_node& node) {
-        const mnb_tensor& t = node.src[0];
+    static int64_t saved_bytes(const ImageNode& node) {
+        const ImageView& t = node.src[0];
         return 2 * int64_t{sizeof(double)} * (node.desc.layer_norm.channels_only ? t.h * t.w : 1);
     }
 
@@ -175,22 +175,22 @@ private:
         }
     }
 
-    mnb_node node_;
+    ImageNode node_;
     const mn_layer_norm_desc& d_;
-    mnb_tensor src_, dst_;
+    ImageView src_, dst_;
     int direction_;
     bool pixels_;    // sets are pixels
     double values_;  // of a set
 };
 
-bool is_one_group(const mnb_node& node) {
-    const mnb_tensor& t = node.src[0];
-    return t.flat || t.h * t.w == 1;
+bool is_one_group(const ImageNode& node) {
+    const ImageView& t = node.src[0];
+    return t.h * t.w == 1;
 }
 
 }  // namespace
 
-bool layer_norm_query(const Device& device, const mnb_node& node, int direction,
+bool layer_norm_query(const Device& device, const ImageNode& node, int direction,
                       mnb_support& support) {
     if (node.activation != 0 || node.has_pool) return false;
     if (is_one_group(node)) {
@@ -204,7 +204,7 @@ bool layer_norm_query(const Device& device, const mnb_node& node, int direction,
     return true;
 }
 
-std::unique_ptr<Kernel> layer_norm_create(const Device& device, const mnb_node& node,
+std::unique_ptr<Kernel> layer_norm_create(const Device& device, const ImageNode& node,
                                           int direction) {
     const mn_layer_norm_desc& d = node.desc.layer_norm;
     if (is_one_group(node))

@@ -22,14 +22,14 @@ double dot(const double* a, const double* b, int64_t count) {
 
 class Linear : public Kernel {
 public:
-    Linear(const Device& device, const mnb_node& node, int direction)
+    Linear(const Device& device, const ImageNode& node, int direction)
         : node_(node),
           inputs_(feature_count(node.src[0])),
           outputs_(node.desc.linear.out_features),
           direction_(direction),
           scratch_(scratch(device, node)) {}
 
-    static Scratch scratch(const Device& device, const mnb_node& node) {
+    static Scratch scratch(const Device& device, const ImageNode& node) {
         return Scratch(device, (block + 1) * feature_count(node.src[0]));
     }
 
@@ -65,7 +65,7 @@ private:
     }
 
     int64_t weight_offset(int64_t o, int64_t f) const {
-        const mnb_param& p = node_.param[0];
+        const WeightView& p = node_.param[0];
         const int64_t area = p.h * p.w;
         return param_offset(p, o, f / area, f % area / p.w, f % p.w);
     }
@@ -140,7 +140,7 @@ private:
         }
     }
 
-    mnb_node node_;
+    ImageNode node_;
     int64_t inputs_, outputs_;
     int direction_;
     Scratch scratch_;
@@ -148,7 +148,7 @@ private:
 
 }  // namespace
 
-bool linear_query(const Device& device, const mnb_node& node, int, mnb_support& support) {
+bool linear_query(const Device& device, const ImageNode& node, int, mnb_support& support) {
     if (node.activation != 0 && node.activation != MN_ACTIVATION_RELU) return false;
     if (node.has_pool) return false;
     take_layouts(node, support);
@@ -158,7 +158,7 @@ bool linear_query(const Device& device, const mnb_node& node, int, mnb_support& 
     return true;
 }
 
-std::unique_ptr<Kernel> linear_create(const Device& device, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> linear_create(const Device& device, const ImageNode& node, int direction) {
     return std::make_unique<Linear>(device, node, direction);
 }
 

@@ -10,7 +10,7 @@ namespace {
 
 class Load : public Kernel {
 public:
-    Load(const Device&, const mnb_node& node, int)
+    Load(const Device&, const ImageNode& node, int)
         : dst_(node.dst),
           mean_(static_cast<size_t>(node.dst.c), 0.0f),
           std_(static_cast<size_t>(node.dst.c), 1.0f) {
@@ -47,20 +47,20 @@ private:
         }
     }
 
-    mnb_tensor dst_;
+    ImageView dst_;
     std::vector<float> mean_, std_;
 };
 
 }  // namespace
 
-bool load_query(const Device&, const mnb_node& node, int direction, mnb_support& support) {
+bool load_query(const Device&, const ImageNode& node, int direction, mnb_support& support) {
     if (direction == MNB_BACKWARD) return false;  // the gradient of its result is all there is
     take_layouts(node, support);
     support.dst_layout = node.dst.layout;
     return true;
 }
 
-std::unique_ptr<Kernel> load_create(const Device& device, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> load_create(const Device& device, const ImageNode& node, int direction) {
     return std::make_unique<Load>(device, node, direction);
 }
 

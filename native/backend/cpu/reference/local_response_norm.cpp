@@ -16,7 +16,7 @@ namespace {
 
 class LocalResponseNorm : public Kernel {
 public:
-    LocalResponseNorm(const Device& device, const mnb_node& node, int direction)
+    LocalResponseNorm(const Device& device, const ImageNode& node, int direction)
         : src_(node.src[0]),
           dst_(node.dst),
           before_(node.desc.local_response_norm.size / 2),
@@ -28,7 +28,7 @@ public:
           backward_(direction == MNB_BACKWARD),
           scratch_(scratch(device, node)) {}
 
-    static Scratch scratch(const Device& device, const mnb_node& node) {
+    static Scratch scratch(const Device& device, const ImageNode& node) {
         return Scratch(device, 3 * node.src[0].c);
     }
 
@@ -68,7 +68,7 @@ private:
         }
     }
 
-    mnb_tensor src_, dst_;
+    ImageView src_, dst_;
     int64_t before_, after_;
     double k_, beta_, factor_;
     bool backward_;
@@ -77,7 +77,7 @@ private:
 
 }  // namespace
 
-bool local_response_norm_query(const Device& device, const mnb_node& node, int,
+bool local_response_norm_query(const Device& device, const ImageNode& node, int,
                                mnb_support& support) {
     take_layouts(node, support);
     support.workspace_bytes = LocalResponseNorm::scratch(device, node).bytes();
@@ -85,7 +85,7 @@ bool local_response_norm_query(const Device& device, const mnb_node& node, int,
     return true;
 }
 
-std::unique_ptr<Kernel> local_response_norm_create(const Device& device, const mnb_node& node,
+std::unique_ptr<Kernel> local_response_norm_create(const Device& device, const ImageNode& node,
                                                    int direction) {
     return std::make_unique<LocalResponseNorm>(device, node, direction);
 }

@@ -8,7 +8,7 @@ namespace {
 
 class OutputGradient : public Kernel {
 public:
-    OutputGradient(const Device&, const mnb_node& node, int direction)
+    OutputGradient(const Device&, const ImageNode& node, int direction)
         : src_(node.src[0]), loss_(node.desc.loss), training_(direction == MNB_FORWARD_TRAINING) {}
 
     void run(Device& device, const mnb_run& run) override {
@@ -35,14 +35,14 @@ private:
         return product;
     }
 
-    mnb_tensor src_;
+    ImageView src_;
     mn_loss_desc loss_;
     bool training_;
 };
 
 }  // namespace
 
-bool output_gradient_query(const Device&, const mnb_node& node, int direction,
+bool output_gradient_query(const Device&, const ImageNode& node, int direction,
                            mnb_support& support) {
     if (direction == MNB_BACKWARD) return false;  // training's forward writes the gradient
     take_layouts(node, support);
@@ -50,7 +50,7 @@ bool output_gradient_query(const Device&, const mnb_node& node, int direction,
     return true;
 }
 
-std::unique_ptr<Kernel> output_gradient_create(const Device& device, const mnb_node& node,
+std::unique_ptr<Kernel> output_gradient_create(const Device& device, const ImageNode& node,
                                                int direction) {
     return std::make_unique<OutputGradient>(device, node, direction);
 }

@@ -12,15 +12,15 @@ namespace mn::cpu::reference {
 // source has a gradient; those of others, which merely say where values go, are zero.
 class PlaneKernel : public Kernel {
 public:
-    PlaneKernel(const Device& device, const mnb_node& node, int direction)
+    PlaneKernel(const Device& device, const ImageNode& node, int direction)
         : node_(node), direction_(direction), scratch_(scratch(device, node, direction)) {}
 
-    static Scratch scratch(const Device& device, const mnb_node& node, int direction) {
+    static Scratch scratch(const Device& device, const ImageNode& node, int direction) {
         return Scratch(device, direction == MNB_BACKWARD ? node.src[0].h * node.src[0].w : 0);
     }
 
     void run(Device& device, const mnb_run& run) override {
-        const mnb_tensor& t = node_.src[0];
+        const ImageView& t = node_.src[0];
         if (direction_ == MNB_BACKWARD) {
             for (int s = 1; s < node_.source_count; ++s)
                 if (run.diff_src[s] != nullptr) clear(node_.src[s], run.count, run.diff_src[s]);
@@ -43,11 +43,11 @@ protected:
     // Adds the gradients of a plane's elements.
     virtual void backward(const mnb_run& run, int64_t n, int64_t c, double* plane) const = 0;
 
-    mnb_node node_;
+    ImageNode node_;
     int direction_;
 
 private:
-    static void clear(const mnb_tensor& t, int64_t count, float* values) {
+    static void clear(const ImageView& t, int64_t count, float* values) {
         for (int64_t n = 0; n < count; ++n)
             for (int64_t c = 0; c < t.c; ++c)
                 for (int64_t h = 0; h < t.h; ++h)

@@ -8,7 +8,7 @@ namespace {
 
 class PoolKernel : public PlaneKernel {
 public:
-    PoolKernel(const Device& device, const mnb_node& node, int direction)
+    PoolKernel(const Device& device, const ImageNode& node, int direction)
         : PlaneKernel(device, node, direction), pool_(node_.desc.pool2d) {}
 
 protected:
@@ -21,7 +21,7 @@ public:
 
 private:
     void forward(const mnb_run& run, int64_t n, int64_t c) const override {
-        const mnb_tensor &src = node_.src[0], &dst = node_.dst;
+        const ImageView &src = node_.src[0], &dst = node_.dst;
         const Argmax argmax(pool_, run.saved);
         for (int64_t h = 0; h < dst.h; ++h)
             for (int64_t w = 0; w < dst.w; ++w) {
@@ -35,7 +35,7 @@ private:
     }
 
     void backward(const mnb_run& run, int64_t n, int64_t c, double* plane) const override {
-        const mnb_tensor &src = node_.src[0], &dst = node_.dst;
+        const ImageView &src = node_.src[0], &dst = node_.dst;
         const Argmax argmax(pool_, run.saved);
         for (int64_t h = 0; h < dst.h; ++h)
             for (int64_t w = 0; w < dst.w; ++w) {
@@ -56,7 +56,7 @@ public:
 
 private:
     void forward(const mnb_run& run, int64_t n, int64_t c) const override {
-        const mnb_tensor& dst = node_.dst;
+        const ImageView& dst = node_.dst;
         for (int64_t y = 0; y < dst.h; ++y)
             for (int64_t x = 0; x < dst.w; ++x) run.dst[offset(dst, n, c, y, x)] = 0.0f;
         for_each_maximum(run, n, c, [&](int64_t h, int64_t w, int64_t y, int64_t x) {
@@ -74,7 +74,7 @@ private:
     // Calls body with each pooled place and that of its maximum.
     template <class Body>
     void for_each_maximum(const mnb_run& run, int64_t n, int64_t c, Body&& body) const {
-        const mnb_tensor &values = node_.src[0], &image = node_.src[1];
+        const ImageView &values = node_.src[0], &image = node_.src[1];
         const mn_pool2d_desc& pool = node_.desc.pool2d;
         for (int64_t h = 0; h < values.h; ++h)
             for (int64_t w = 0; w < values.w; ++w) {
@@ -93,7 +93,7 @@ struct Window {
     int64_t top, bottom, left, right;
     double divisor;
 
-    Window(const mn_pool2d_desc& p, const mnb_tensor& src, int64_t oh, int64_t ow) {
+    Window(const mn_pool2d_desc& p, const ImageView& src, int64_t oh, int64_t ow) {
         top = oh * p.stride_h - p.pad_h;
         left = ow * p.stride_w - p.pad_w;
         bottom = std::min<int64_t>(top + p.kernel_h, src.h + p.pad_h);
@@ -114,7 +114,7 @@ public:
 
 private:
     void forward(const mnb_run& run, int64_t n, int64_t c) const override {
-        const mnb_tensor &src = node_.src[0], &dst = node_.dst;
+        const ImageView &src = node_.src[0], &dst = node_.dst;
         for (int64_t h = 0; h < dst.h; ++h)
             for (int64_t w = 0; w < dst.w; ++w) {
                 const Window window(pool_, src, h, w);
@@ -127,7 +127,7 @@ private:
     }
 
     void backward(const mnb_run& run, int64_t n, int64_t c, double* plane) const override {
-        const mnb_tensor &src = node_.src[0], &dst = node_.dst;
+        const ImageView &src = node_.src[0], &dst = node_.dst;
         for (int64_t h = 0; h < dst.h; ++h)
             for (int64_t w = 0; w < dst.w; ++w) {
                 const Window window(pool_, src, h, w);
@@ -146,7 +146,7 @@ public:
 
 private:
     void forward(const mnb_run& run, int64_t n, int64_t c) const override {
-        const mnb_tensor& src = node_.src[0];
+        const ImageView& src = node_.src[0];
         double sum = 0;
         for (int64_t y = 0; y < src.h; ++y)
             for (int64_t x = 0; x < src.w; ++x)
@@ -164,7 +164,7 @@ private:
 
 }  // namespace
 
-bool max_pool2d_query(const Device& device, const mnb_node& node, int direction,
+bool max_pool2d_query(const Device& device, const ImageNode& node, int direction,
                       mnb_support& support) {
     take_layouts(node, support);
     support.workspace_bytes = PlaneKernel::scratch(device, node, direction).bytes();
@@ -174,12 +174,12 @@ bool max_pool2d_query(const Device& device, const mnb_node& node, int direction,
     return true;
 }
 
-std::unique_ptr<Kernel> max_pool2d_create(const Device& device, const mnb_node& node,
+std::unique_ptr<Kernel> max_pool2d_create(const Device& device, const ImageNode& node,
                                           int direction) {
     return std::make_unique<MaxPool>(device, node, direction);
 }
 
-bool max_unpool2d_query(const Device& device, const mnb_node& node, int direction,
+bool max_unpool2d_query(const Device& device, const ImageNode& node, int direction,
                         mnb_support& support) {
     take_layouts(node, support);
     support.workspace_bytes = PlaneKernel::scratch(device, node, direction).bytes();
@@ -187,29 +187,29 @@ bool max_unpool2d_query(const Device& device, const mnb_node& node, int directio
     return true;
 }
 
-std::unique_ptr<Kernel> max_unpool2d_create(const Device& device, const mnb_node& node,
+std::unique_ptr<Kernel> max_unpool2d_create(const Device& device, const ImageNode& node,
                                             int direction) {
     return std::make_unique<MaxUnpool>(device, node, direction);
 }
 
-bool avg_pool2d_query(const Device& device, const mnb_node& node, int direction,
+bool avg_pool2d_query(const Device& device, const ImageNode& node, int direction,
                       mnb_support& support) {
     take_layouts(node, support);
     support.workspace_bytes = PlaneKernel::scratch(device, node, direction).bytes();
     return true;
 }
 
-std::unique_ptr<Kernel> avg_pool2d_create(const Device& device, const mnb_node& node,
+std::unique_ptr<Kernel> avg_pool2d_create(const Device& device, const ImageNode& node,
                                           int direction) {
     return std::make_unique<AvgPool>(device, node, direction);
 }
 
-bool global_avg_pool2d_query(const Device& device, const mnb_node& node, int direction,
+bool global_avg_pool2d_query(const Device& device, const ImageNode& node, int direction,
                              mnb_support& support) {
     return avg_pool2d_query(device, node, direction, support);
 }
 
-std::unique_ptr<Kernel> global_avg_pool2d_create(const Device& device, const mnb_node& node,
+std::unique_ptr<Kernel> global_avg_pool2d_create(const Device& device, const ImageNode& node,
                                                  int direction) {
     return std::make_unique<GlobalAvgPool>(device, node, direction);
 }

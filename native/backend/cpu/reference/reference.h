@@ -12,9 +12,9 @@ namespace mn::cpu::reference {
 
 // Those of the table of ops.
 #define MN_NO_KERNEL
-#define MN_REFERENCE(op)                                                          \
-    bool op##_query(const Device&, const mnb_node&, int direction, mnb_support&); \
-    std::unique_ptr<Kernel> op##_create(const Device&, const mnb_node&, int direction);
+#define MN_REFERENCE(op)                                                           \
+    bool op##_query(const Device&, const ImageNode&, int direction, mnb_support&); \
+    std::unique_ptr<Kernel> op##_create(const Device&, const ImageNode&, int direction);
 #define MN_FAST(op)
 #define MN_OP(id, name, desc, infer, sources, cpu, cuda, traits) cpu
 #define MN_INTERNAL_OP(id, value, name, desc, cpu, cuda, traits) cpu

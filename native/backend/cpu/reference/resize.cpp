@@ -53,9 +53,9 @@ Mix enlarged(const mn_upsample_desc& d, int64_t i, int64_t scale, int64_t size) 
 // Results that mix rows and columns of the source.
 class Resize : public PlaneKernel {
 public:
-    Resize(const Device& device, const mnb_node& node, int direction)
+    Resize(const Device& device, const ImageNode& node, int direction)
         : PlaneKernel(device, node, direction) {
-        const mnb_tensor &src = node_.src[0], &dst = node_.dst;
+        const ImageView &src = node_.src[0], &dst = node_.dst;
         for (int64_t h = 0; h < dst.h; ++h)
             rows_.push_back(
                 node.op == MN_OP_PAD2D
@@ -70,7 +70,7 @@ public:
 
 private:
     void forward(const mnb_run& run, int64_t n, int64_t c) const override {
-        const mnb_tensor &src = node_.src[0], &dst = node_.dst;
+        const ImageView &src = node_.src[0], &dst = node_.dst;
         for (int64_t h = 0; h < dst.h; ++h)
             for (int64_t w = 0; w < dst.w; ++w) {
                 double sum = 0;
@@ -82,7 +82,7 @@ private:
     }
 
     void backward(const mnb_run& run, int64_t n, int64_t c, double* plane) const override {
-        const mnb_tensor& dst = node_.dst;
+        const ImageView& dst = node_.dst;
         for (int64_t h = 0; h < dst.h; ++h)
             for (int64_t w = 0; w < dst.w; ++w) {
                 const double gradient = static_cast<double>(run.diff_dst[offset(dst, n, c, h, w)]);
@@ -118,7 +118,7 @@ public:
 
 private:
     void forward(const mnb_run& run, int64_t n, int64_t c) const override {
-        const mnb_tensor &src = node_.src[0], &dst = node_.dst;
+        const ImageView &src = node_.src[0], &dst = node_.dst;
         for (int64_t h = 0; h < dst.h; ++h)
             for (int64_t w = 0; w < dst.w; ++w) {
                 const Span rows(h, src.h, dst.h), columns(w, src.w, dst.w);
@@ -132,7 +132,7 @@ private:
     }
 
     void backward(const mnb_run& run, int64_t n, int64_t c, double* plane) const override {
-        const mnb_tensor &src = node_.src[0], &dst = node_.dst;
+        const ImageView &src = node_.src[0], &dst = node_.dst;
         for (int64_t h = 0; h < dst.h; ++h)
             for (int64_t w = 0; w < dst.w; ++w) {
                 const Span rows(h, src.h, dst.h), columns(w, src.w, dst.w);
@@ -152,7 +152,7 @@ public:
 
 private:
     void forward(const mnb_run& run, int64_t n, int64_t c) const override {
-        const mnb_tensor &src = node_.src[0], &dst = node_.dst;
+        const ImageView &src = node_.src[0], &dst = node_.dst;
         for (int64_t h = 0; h < dst.h; ++h)
             for (int64_t w = 0; w < dst.w; ++w) {
                 const Span rows(h, src.h, dst.h), columns(w, src.w, dst.w);
@@ -173,7 +173,7 @@ private:
     }
 
     void backward(const mnb_run& run, int64_t n, int64_t c, double* plane) const override {
-        const mnb_tensor& dst = node_.dst;
+        const ImageView& dst = node_.dst;
         for (int64_t h = 0; h < dst.h; ++h)
             for (int64_t w = 0; w < dst.w; ++w)
                 plane[static_cast<const int32_t*>(run.saved)[dense_index(dst, n, c, h, w)]] +=
@@ -181,7 +181,7 @@ private:
     }
 };
 
-bool plane_query(const Device& device, const mnb_node& node, int direction, mnb_support& support) {
+bool plane_query(const Device& device, const ImageNode& node, int direction, mnb_support& support) {
     take_layouts(node, support);
     support.workspace_bytes = PlaneKernel::scratch(device, node, direction).bytes();
     return true;
@@ -189,34 +189,35 @@ bool plane_query(const Device& device, const mnb_node& node, int direction, mnb_
 
 }  // namespace
 
-bool pad2d_query(const Device& device, const mnb_node& node, int direction, mnb_support& support) {
+bool pad2d_query(const Device& device, const ImageNode& node, int direction, mnb_support& support) {
     return plane_query(device, node, direction, support);
 }
 
-std::unique_ptr<Kernel> pad2d_create(const Device& device, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> pad2d_create(const Device& device, const ImageNode& node, int direction) {
     return std::make_unique<Resize>(device, node, direction);
 }
 
-bool upsample_query(const Device& device, const mnb_node& node, int direction,
+bool upsample_query(const Device& device, const ImageNode& node, int direction,
                     mnb_support& support) {
     return plane_query(device, node, direction, support);
 }
 
-std::unique_ptr<Kernel> upsample_create(const Device& device, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> upsample_create(const Device& device, const ImageNode& node,
+                                        int direction) {
     return std::make_unique<Resize>(device, node, direction);
 }
 
-bool adaptive_avg_pool2d_query(const Device& device, const mnb_node& node, int direction,
+bool adaptive_avg_pool2d_query(const Device& device, const ImageNode& node, int direction,
                                mnb_support& support) {
     return plane_query(device, node, direction, support);
 }
 
-std::unique_ptr<Kernel> adaptive_avg_pool2d_create(const Device& device, const mnb_node& node,
+std::unique_ptr<Kernel> adaptive_avg_pool2d_create(const Device& device, const ImageNode& node,
                                                    int direction) {
     return std::make_unique<AdaptiveAvgPool>(device, node, direction);
 }
 
-bool adaptive_max_pool2d_query(const Device& device, const mnb_node& node, int direction,
+bool adaptive_max_pool2d_query(const Device& device, const ImageNode& node, int direction,
                                mnb_support& support) {
     if (!plane_query(device, node, direction, support)) return false;
     if (direction != MNB_FORWARD_INFERENCE)
@@ -225,7 +226,7 @@ bool adaptive_max_pool2d_query(const Device& device, const mnb_node& node, int d
     return true;
 }
 
-std::unique_ptr<Kernel> adaptive_max_pool2d_create(const Device& device, const mnb_node& node,
+std::unique_ptr<Kernel> adaptive_max_pool2d_create(const Device& device, const ImageNode& node,
                                                    int direction) {
     return std::make_unique<AdaptiveMaxPool>(device, node, direction);
 }

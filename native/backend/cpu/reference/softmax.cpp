@@ -8,7 +8,7 @@ namespace {
 
 class Softmax : public Kernel {
 public:
-    Softmax(const mnb_node& node, int direction, bool logarithm)
+    Softmax(const ImageNode& node, int direction, bool logarithm)
         : src_(node.src[0]),
           dst_(node.dst),
           backward_(direction == MNB_BACKWARD),
@@ -54,19 +54,19 @@ private:
         }
     }
 
-    mnb_tensor src_, dst_;
+    ImageView src_, dst_;
     bool backward_, logarithm_;
 };
 
 }  // namespace
 
-bool softmax_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+bool softmax_query(const Device&, const ImageNode& node, int, mnb_support& support) {
     take_layouts(node, support);
     support.backward_needs = MNB_NEEDS_DST;
     return true;
 }
 
-std::unique_ptr<Kernel> softmax_create(const Device&, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> softmax_create(const Device&, const ImageNode& node, int direction) {
     return std::make_unique<Softmax>(node, direction, node.op == MN_OP_LOG_SOFTMAX);
 }
 

@@ -1,6 +1,5 @@
-// How values are put together and taken apart: binary operations, concatenation, slices, scales,
-// shuffles of channels and changes of shape. Elements are counted in logical order, C, then H, then
-// W, which is also the order of a flattened image's features.
+// How values are put together and taken apart: binary operations, concatenation, slices, scales and
+// shuffles of channels. Elements are counted in logical order, C, then H, then W.
 
 #include <algorithm>
 
@@ -11,7 +10,7 @@ namespace {
 
 class StructureKernel : public Kernel {
 public:
-    StructureKernel(const Device&, const mnb_node& node, int direction)
+    StructureKernel(const Device&, const ImageNode& node, int direction)
         : node_(node), direction_(direction) {}
 
 protected:
@@ -27,7 +26,7 @@ protected:
         });
     }
 
-    mnb_node node_;
+    ImageNode node_;
     int direction_;
 };
 
@@ -37,7 +36,7 @@ public:
     using StructureKernel::StructureKernel;
 
     void run(Device& device, const mnb_run& run) override {
-        const mnb_tensor &left = node_.src[0], &right = node_.src[1], &dst = node_.dst;
+        const ImageView &left = node_.src[0], &right = node_.src[1], &dst = node_.dst;
         const int32_t kind = node_.desc.binary.kind;
         const bool repeated = feature_count(right) != feature_count(left);
         const auto at_right = [&](int64_t n, int64_t f) {
@@ -89,7 +88,7 @@ public:
     void run(Device& device, const mnb_run& run) override {
         int64_t before = 0;
         for (int s = 0; s < node_.source_count; ++s) {
-            const mnb_tensor& src = node_.src[s];
+            const ImageView& src = node_.src[s];
             if (direction_ != MNB_BACKWARD)
                 for_each(device, run.count, feature_count(src), [&](int64_t n, int64_t f) {
                     run.dst[feature_offset(node_.dst, n, before + f)] =
@@ -111,7 +110,7 @@ public:
     using StructureKernel::StructureKernel;
 
     void run(Device& device, const mnb_run& run) override {
-        const mnb_tensor &src = node_.src[0], &dst = node_.dst;
+        const ImageView &src = node_.src[0], &dst = node_.dst;
         if (direction_ != MNB_BACKWARD) {
             for_each(device, run.count, feature_count(dst), [&](int64_t n, int64_t f) {
                 run.dst[feature_offset(dst, n, f)] = run.src[0][feature_offset(src, n, origin(f))];
@@ -132,11 +131,8 @@ public:
 private:
     // Which element of the source element f of the result is.
     int64_t origin(int64_t f) const {
-        const mnb_tensor& src = node_.src[0];
-        if (node_.op == MN_OP_RESHAPE) return f;
-        if (node_.op == MN_OP_SLICE)
-            // Features of a flattened image are counted one by one, an image's channels whole.
-            return f + node_.desc.slice.first * (src.flat ? 1 : src.h * src.w);
+        const ImageView& src = node_.src[0];
+        if (node_.op == MN_OP_SLICE) return f + node_.desc.slice.first * src.h * src.w;
         const int64_t groups = node_.desc.channel_shuffle.groups, each = src.c / groups;
         const int64_t area = src.h * src.w, c = f / area;
         return (c % groups * each + c / groups) * area + f % area;
@@ -148,7 +144,7 @@ public:
     using StructureKernel::StructureKernel;
 
     void run(Device& device, const mnb_run& run) override {
-        const mnb_tensor &src = node_.src[0], &dst = node_.dst;
+        const ImageView &src = node_.src[0], &dst = node_.dst;
         const float* factor = run.param[0];
         const int64_t area = src.h * src.w;
         if (direction_ != MNB_BACKWARD) {
@@ -177,42 +173,42 @@ public:
 
 }  // namespace
 
-bool binary_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+bool binary_query(const Device&, const ImageNode& node, int, mnb_support& support) {
     take_layouts(node, support);
     if (node.desc.binary.kind == MN_BINARY_MULTIPLY) support.backward_needs = MNB_NEEDS_SRC;
     return true;
 }
 
-std::unique_ptr<Kernel> binary_create(const Device& device, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> binary_create(const Device& device, const ImageNode& node, int direction) {
     return std::make_unique<Binary>(device, node, direction);
 }
 
-bool concat_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+bool concat_query(const Device&, const ImageNode& node, int, mnb_support& support) {
     take_layouts(node, support);
     return true;
 }
 
-std::unique_ptr<Kernel> concat_create(const Device& device, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> concat_create(const Device& device, const ImageNode& node, int direction) {
     return std::make_unique<Concat>(device, node, direction);
 }
 
-bool copy_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+bool copy_query(const Device&, const ImageNode& node, int, mnb_support& support) {
     take_layouts(node, support);
     return true;
 }
 
-std::unique_ptr<Kernel> copy_create(const Device& device, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> copy_create(const Device& device, const ImageNode& node, int direction) {
     return std::make_unique<Copy>(device, node, direction);
 }
 
-bool scale_query(const Device&, const mnb_node& node, int, mnb_support& support) {
+bool scale_query(const Device&, const ImageNode& node, int, mnb_support& support) {
     take_layouts(node, support);
     for (int i = 0; i < node.param_count; ++i) support.param_layout[i] = MNB_PARAM_PLAIN;
     support.backward_needs = MNB_NEEDS_SRC;
     return true;
 }
 
-std::unique_ptr<Kernel> scale_create(const Device& device, const mnb_node& node, int direction) {
+std::unique_ptr<Kernel> scale_create(const Device& device, const ImageNode& node, int direction) {
     return std::make_unique<Scale>(device, node, direction);
 }
 

@@ -56,7 +56,7 @@ TermFunction term_of(int32_t kind) {
 
 class TargetLoss : public Kernel {
 public:
-    TargetLoss(const Device&, const mnb_node& node, int direction)
+    TargetLoss(const Device&, const ImageNode& node, int direction)
         : src_(node.src[0]),
           loss_(node.desc.loss),
           term_(term_of(node.desc.loss.kind)),
@@ -92,7 +92,7 @@ private:
         return sum;
     }
 
-    mnb_tensor src_;
+    ImageView src_;
     mn_loss_desc loss_;
     TermFunction term_;
     bool training_;
@@ -100,7 +100,7 @@ private:
 
 }  // namespace
 
-bool target_loss_query(const Device&, const mnb_node& node, int direction, mnb_support& support) {
+bool target_loss_query(const Device&, const ImageNode& node, int direction, mnb_support& support) {
     if (direction == MNB_BACKWARD) return false;  // training's forward writes the gradient
     if (term_of(node.desc.loss.kind) == nullptr) return false;
     take_layouts(node, support);
@@ -108,7 +108,7 @@ bool target_loss_query(const Device&, const mnb_node& node, int direction, mnb_s
     return true;
 }
 
-std::unique_ptr<Kernel> target_loss_create(const Device& device, const mnb_node& node,
+std::unique_ptr<Kernel> target_loss_create(const Device& device, const ImageNode& node,
                                            int direction) {
     return std::make_unique<TargetLoss>(device, node, direction);
 }

@@ -31,19 +31,19 @@ MN_KERNEL(mn_col2im, WindowParams, MN_NO_BARRIERS) {
         const float* columns = p.src + i / area * p.kernel_h * p.kernel_w * pixels;
         const int32_t h = static_cast<int32_t>(i % area / p.image_w) + p.pad_top;
         const int32_t w = static_cast<int32_t>(i % p.image_w) + p.pad_left;
-        float sum = 0;
+        LongSum sum;
         for (int32_t kh = 0; kh < p.kernel_h; kh++) {
             const int32_t top = h - kh * p.dilation_h;
             if (top < 0 || top % p.stride_h || top / p.stride_h >= p.pixel_h) continue;
             for (int32_t kw = 0; kw < p.kernel_w; kw++) {
                 const int32_t left = w - kw * p.dilation_w;
                 if (left < 0 || left % p.stride_w || left / p.stride_w >= p.pixel_w) continue;
-                sum +=
-                    columns[(static_cast<int64_t>(kh) * p.kernel_w + kw) * pixels +
-                            static_cast<int64_t>(top / p.stride_h) * p.pixel_w + left / p.stride_w];
+                sum.add(columns[(static_cast<int64_t>(kh) * p.kernel_w + kw) * pixels +
+                                static_cast<int64_t>(top / p.stride_h) * p.pixel_w +
+                                left / p.stride_w]);
             }
         }
-        p.dst[i] = sum;
+        p.dst[i] = static_cast<float>(sum.total());
     }
 }
 
@@ -58,7 +58,7 @@ MN_KERNEL(mn_grouped_gather, GroupedParams, MN_NO_BARRIERS) {
         const int32_t ow = static_cast<int32_t>(i % p.pixel_w);
         const float* weights = p.weights + o * ic * kernel;
         const float* image = p.image + (n * p.image_channels + o / pc * ic) * p.image_h * p.image_w;
-        float sum = 0;
+        LongSum sum;
         for (int64_t c = 0; c < ic; c++)
             for (int32_t kh = 0; kh < p.kernel_h; kh++) {
                 const int32_t h = oh * p.stride_h - p.pad_top + kh * p.dilation_h;
@@ -66,11 +66,11 @@ MN_KERNEL(mn_grouped_gather, GroupedParams, MN_NO_BARRIERS) {
                 for (int32_t kw = 0; kw < p.kernel_w; kw++) {
                     const int32_t w = ow * p.stride_w - p.pad_left + kw * p.dilation_w;
                     if (w < 0 || w >= p.image_w) continue;
-                    sum += image[(c * p.image_h + h) * p.image_w + w] *
-                           weights[c * kernel + kh * p.kernel_w + kw];
+                    sum.add(image[(c * p.image_h + h) * p.image_w + w] *
+                            weights[c * kernel + kh * p.kernel_w + kw]);
                 }
             }
-        p.dst[i] = sum;
+        p.dst[i] = static_cast<float>(sum.total());
     }
 }
 
@@ -85,7 +85,7 @@ MN_KERNEL(mn_grouped_scatter, GroupedParams, MN_NO_BARRIERS) {
         const int64_t group = c / ic;
         const int32_t h = static_cast<int32_t>(i % area / p.image_w) + p.pad_top;
         const int32_t w = static_cast<int32_t>(i % p.image_w) + p.pad_left;
-        float sum = 0;
+        LongSum sum;
         for (int32_t kh = 0; kh < p.kernel_h; kh++) {
             const int32_t top = h - kh * p.dilation_h;
             if (top < 0 || top % p.stride_h || top / p.stride_h >= p.pixel_h) continue;
@@ -95,11 +95,11 @@ MN_KERNEL(mn_grouped_scatter, GroupedParams, MN_NO_BARRIERS) {
                 const int64_t pixel =
                     static_cast<int64_t>(top / p.stride_h) * p.pixel_w + left / p.stride_w;
                 for (int64_t o = group * pc; o < (group + 1) * pc; o++)
-                    sum += p.pixels[(n * p.pixel_channels + o) * pixel_area + pixel] *
-                           p.weights[(o * ic + c % ic) * kernel + kh * p.kernel_w + kw];
+                    sum.add(p.pixels[(n * p.pixel_channels + o) * pixel_area + pixel] *
+                            p.weights[(o * ic + c % ic) * kernel + kh * p.kernel_w + kw]);
             }
         }
-        p.dst[i] = sum;
+        p.dst[i] = static_cast<float>(sum.total());
     }
 }
 

@@ -33,6 +33,31 @@
 
 namespace mn::cuda {
 
+// A sum that one thread takes: a float holds a few terms, since one that holds n of one sign may
+// lose n / 2 units in its last place; a double holds the rest, seldom enough not to be felt.
+class LongSum {
+public:
+    __device__ __forceinline__ void add(float term) {
+        part_ += term;
+        if (++terms_ == 32) settle();
+    }
+    __device__ __forceinline__ double total() {
+        settle();
+        return whole_;
+    }
+
+private:
+    __device__ __forceinline__ void settle() {
+        whole_ += static_cast<double>(part_);
+        part_ = 0;
+        terms_ = 0;
+    }
+
+    double whole_ = 0;
+    float part_ = 0;
+    int terms_ = 0;
+};
+
 // The sum of `value` over a block of kBlockThreads, in a fixed order, for every thread. All
 // threads of the block must come here. `shared` has kBlockThreads places.
 __device__ __forceinline__ double block_sum(double value, double* shared) {

@@ -144,13 +144,13 @@ namespace {
 // k + alpha / size * (sum of squares over the window of channel c)
 __device__ __forceinline__ float local_energy(const LocalResponseParams& p, const float* pixel,
                                               int64_t c) {
-    float sum = 0;
+    LongSum sum;
     for (int64_t i = c - p.before; i <= c + p.after; i++) {
         if (i < 0 || i >= p.channels) continue;
         const float x = pixel[i * p.area];
-        sum += x * x;
+        sum.add(x * x);
     }
-    return p.k + p.factor * sum;
+    return p.k + p.factor * static_cast<float>(sum.total());
 }
 
 }  // namespace
@@ -166,15 +166,16 @@ MN_KERNEL(mn_local_response_forward, LocalResponseParams, MN_NO_BARRIERS) {
 MN_KERNEL(mn_local_response_backward, LocalResponseParams, MN_NO_BARRIERS) {
     for (int64_t i = MN_FIRST; i < p.count; i += MN_STRIDE) {
         const int64_t c = i / p.area % p.channels, first = i - c * p.area;
-        float sum = 0;  // over the channels in whose windows this element is
+        LongSum sum;  // over the channels in whose windows this element is
         for (int64_t j = c - p.after; j <= c + p.before; j++) {
             if (j < 0 || j >= p.channels) continue;
             const int64_t at = first + j * p.area;
             const float energy = local_energy(p, p.src + first, j);
-            sum += p.diff_dst[at] * p.src[at] * powf(energy, -p.beta - 1.0f);
+            sum.add(p.diff_dst[at] * p.src[at] * powf(energy, -p.beta - 1.0f));
         }
         const float power = powf(local_energy(p, p.src + first, c), -p.beta);
-        p.dst[i] = p.diff_dst[i] * power - 2.0f * p.beta * p.factor * p.src[i] * sum;
+        p.dst[i] = p.diff_dst[i] * power -
+                   2.0f * p.beta * p.factor * p.src[i] * static_cast<float>(sum.total());
     }
 }
 

@@ -59,7 +59,7 @@ __device__ __forceinline__ void adam(const UpdateParams& p, const UpdateItem& u,
         v = v <= largest ? largest : v;
         u.moment3[i] = v;
     }
-    u.value[i] = value - u.step_size * (m / (sqrtf(v) * p.root_scale + p.epsilon));
+    u.value[i] = value - u.step_size * (m / (sqrtf(v) * u.root_scale + p.epsilon));
 }
 
 __device__ __forceinline__ void sgd(const UpdateParams& p, const UpdateItem& u, int64_t i,
@@ -68,7 +68,7 @@ __device__ __forceinline__ void sgd(const UpdateParams& p, const UpdateItem& u, 
     g += u.weight_decay * value;
     float change = g;
     if (u.moment1) {
-        const float b = p.first ? g : p.momentum * u.moment1[i] + p.undamped * g;
+        const float b = u.first ? g : p.momentum * u.moment1[i] + p.undamped * g;
         u.moment1[i] = b;
         change = p.nesterov ? g + p.momentum * b : b;
     }

@@ -204,7 +204,9 @@ struct UpdateItem {
     float* moment2;
     float* moment3;
     int64_t count;
-    float learning_rate, step_size, weight_decay, unused;
+    float learning_rate, step_size, weight_decay;
+    float root_scale;  // Adam: 1 / sqrt(1 - beta2^t)
+    int32_t first, unused;
 };
 
 // A block a chunk of a parameter. One launch updates them all.
@@ -213,9 +215,9 @@ struct UpdateParams {
     const int64_t* first_chunk;  // of each item, and the number of all at the end
     const double* square_sum;    // of all gradients, for clipping by norm; or null
     double clip_norm;
-    int32_t item_count, kind, first, nesterov;
+    int32_t item_count, kind, nesterov;
     float scale, clip_value, epsilon, momentum, undamped;
-    float share1, decay2, share2, root_scale;
+    float share1, decay2, share2;
 };
 
 // A block a chunk: sums of squares of scaled and cut gradients.

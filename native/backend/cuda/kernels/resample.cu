@@ -131,11 +131,11 @@ MN_KERNEL(mn_embedding_backward, EmbeddingParams, MN_NO_BARRIERS) {
     for (int64_t i = MN_FIRST; i < p.rows * p.features; i += MN_STRIDE) {
         const float row = static_cast<float>(i / p.features);
         const int64_t d = i % p.features;
-        float sum = p.accumulate ? p.dst[i] : 0.0f;
+        LongSum sum;
         for (int64_t image = 0; image < p.images; image++)
             for (int64_t l = 0; l < p.length; l++)
                 if (p.indices[image * p.length + l] == row)
-                    sum += p.diff_dst[(image * p.features + d) * p.length + l];
-        p.dst[i] = sum;
+                    sum.add(p.diff_dst[(image * p.features + d) * p.length + l]);
+        p.dst[i] = (p.accumulate ? p.dst[i] : 0.0f) + static_cast<float>(sum.total());
     }
 }

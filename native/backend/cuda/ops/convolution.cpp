@@ -35,11 +35,11 @@ struct Geometry {
     int32_t precision;
     bool bias;
 
-    explicit Geometry(const mnb_node& node)
+    explicit Geometry(const ImageNode& node)
         : transposed(node.op == MN_OP_CONV_TRANSPOSE2D),
           max_batch(node.max_batch),
           precision(node.precision) {
-        const mnb_tensor& src = node.src[0];
+        const ImageView& src = node.src[0];
         if (transposed) {
             const mn_conv_transpose2d_desc& d = node.desc.conv_transpose2d;
             take(d);
@@ -141,7 +141,7 @@ private:
         dilation_w = d.dilation_w;
         bias = d.bias != 0;
     }
-    void set_image(const mnb_tensor& t) {
+    void set_image(const ImageView& t) {
         image_channels = t.c;
         image_h = static_cast<int32_t>(t.h);
         image_w = static_cast<int32_t>(t.w);
@@ -161,7 +161,7 @@ struct Plan {
     int64_t scratch_bytes = 0;  // of the functions, one after the other
     std::string kernel;
 
-    Plan(Device& device, const mnb_node& node, int32_t direction) : geometry(node) {
+    Plan(Device& device, const ImageNode& node, int32_t direction) : geometry(node) {
         const bool backward = direction == MNB_BACKWARD;
         const bool apart = node.has_pool || (backward && node.activation != 0);
         result_bytes = apart ? aligned(geometry.result_size() * node.max_batch * kFloat) : 0;
@@ -196,7 +196,7 @@ private:
 
 class Convolution : public NodeKernel {
 public:
-    Convolution(Device& device, const mnb_node& node, int32_t direction)
+    Convolution(Device& device, const ImageNode& node, int32_t direction)
         : NodeKernel(device, node, direction), plan_(device, node_, direction) {
         for (const ConvAlgorithm& algorithm : plan_.cudnn)
             if (algorithm.found() && !cudnn_)
@@ -431,7 +431,7 @@ private:
     float* parts_ = nullptr;
 };
 
-bool convolution_query(const mnb_node& node, int32_t direction, mnb_support& support) {
+bool convolution_query(const ImageNode& node, int32_t direction, mnb_support& support) {
     if (node.activation != 0 && node.activation != MN_ACTIVATION_RELU) return false;
     if (node.has_norm) return false;
     if (node.has_pool && !is_small(node.pool)) return false;
@@ -442,7 +442,7 @@ bool convolution_query(const mnb_node& node, int32_t direction, mnb_support& sup
     return true;
 }
 
-void adapt(Device& device, const mnb_node& node, int32_t direction, mnb_support& support) {
+void adapt(Device& device, const ImageNode& node, int32_t direction, mnb_support& support) {
     const Plan plan(device, node, direction);
     support.workspace_bytes = plan.result_bytes + plan.scratch_bytes;
     std::snprintf(support.kernel, sizeof support.kernel, "%s", plan.kernel.c_str());

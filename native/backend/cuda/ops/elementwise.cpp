@@ -9,7 +9,7 @@ namespace {
 
 class Load : public NodeKernel {
 public:
-    Load(Device& device, const mnb_node& node, int32_t direction)
+    Load(Device& device, const ImageNode& node, int32_t direction)
         : NodeKernel(device, node, direction) {
         const mn_normalize_desc& d = node.desc.normalize;
         if (d.channels == 0) return;
@@ -102,21 +102,21 @@ public:
     }
 };
 
-bool load_query(const mnb_node&, int32_t direction, mnb_support&) {
+bool load_query(const ImageNode&, int32_t direction, mnb_support&) {
     return direction != MNB_BACKWARD;  // the gradient of its result is all there is
 }
 
-bool activation_query(const mnb_node& node, int32_t, mnb_support& support) {
+bool activation_query(const ImageNode& node, int32_t, mnb_support& support) {
     support.backward_needs =
         Activation::uses_result(node.desc.activation.kind) ? MNB_NEEDS_DST : MNB_NEEDS_SRC;
     return true;
 }
 
-bool sum_query(const mnb_node& node, int32_t, mnb_support&) {
+bool sum_query(const ImageNode& node, int32_t, mnb_support&) {
     return node.source_count == 2;
 }
 
-bool copy_query(const mnb_node&, int32_t, mnb_support&) {
+bool copy_query(const ImageNode&, int32_t, mnb_support&) {
     return true;
 }
 

@@ -8,7 +8,7 @@ namespace {
 
 class Linear : public NodeKernel {
 public:
-    Linear(Device& device, const mnb_node& node, int32_t direction)
+    Linear(Device& device, const ImageNode& node, int32_t direction)
         : NodeKernel(device, node, direction),
           inputs_(features(node.src[0])),
           outputs_(node.desc.linear.out_features) {}
@@ -72,7 +72,7 @@ private:
     const int64_t inputs_, outputs_;
 };
 
-bool linear_query(const mnb_node& node, int32_t direction, mnb_support& support) {
+bool linear_query(const ImageNode& node, int32_t direction, mnb_support& support) {
     if (node.activation != 0 && node.activation != MN_ACTIVATION_RELU) return false;
     if (node.has_pool) return false;
     if (direction == MNB_BACKWARD && node.activation != 0)

@@ -9,7 +9,7 @@ namespace {
 
 class Loss : public NodeKernel {
 public:
-    Loss(Device& device, const mnb_node& node, int32_t direction)
+    Loss(Device& device, const ImageNode& node, int32_t direction)
         : NodeKernel(device, node, direction), loss_(node_.desc.loss), factor_(device) {
         const size_t count = static_cast<size_t>(loss_.class_weight_count);
         weight_sum_ = static_cast<double>(features(node_.src[0]));
@@ -75,7 +75,7 @@ private:
     double weight_sum_ = 0;
 };
 
-bool loss_query(const mnb_node& node, int32_t direction, mnb_support& support) {
+bool loss_query(const ImageNode& node, int32_t direction, mnb_support& support) {
     if (direction == MNB_BACKWARD) return false;  // training's forward writes the gradient
     support.workspace_bytes = node.max_batch * static_cast<int64_t>(sizeof(LossRow));
     return true;

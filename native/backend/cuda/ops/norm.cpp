@@ -12,22 +12,22 @@ struct Extent {
     int64_t channels, area;
 };
 
-Extent extent(const mnb_tensor& t) {
-    return t.flat ? Extent{features(t), 1} : Extent{t.c, t.h * t.w};
+Extent extent(const ImageView& t) {
+    return {t.c, t.h * t.w};
 }
 
-bool is_batch_norm(const mnb_node& node) {
+bool is_batch_norm(const ImageNode& node) {
     return node.op == MN_OP_BATCH_NORM || node.op == MNB_OP_FROZEN_BATCH_NORM;
 }
 
 // Batch, group and layer normalisation differ in their sets and parameters only.
 class Norm : public NodeKernel {
 public:
-    Norm(Device& device, const mnb_node& node, int32_t direction)
+    Norm(Device& device, const ImageNode& node, int32_t direction)
         : NodeKernel(device, node, direction), params_(of_node(node_)), affine_(is_affine(node_)) {}
 
     // The arguments that follow from the node; the batch is not yet counted.
-    static NormParams of_node(const mnb_node& node) {
+    static NormParams of_node(const ImageNode& node) {
         NormParams p{};
         Extent e = extent(node.src[0]);
         int64_t groups = 1;
@@ -74,7 +74,7 @@ public:
     }
 
     // Mean and r of each set, for one image; a channel's are for the whole batch.
-    static int64_t saved_bytes(const mnb_node& node) {
+    static int64_t saved_bytes(const ImageNode& node) {
         const NormParams p = of_node(node);
         const int64_t set = 2 * int64_t{sizeof(double)};
         if (p.sets == kChannelSets) return divide_up(p.channels * set, node.max_batch);
@@ -113,7 +113,7 @@ public:
     }
 
 private:
-    static bool is_affine(const mnb_node& node) {
+    static bool is_affine(const ImageNode& node) {
         switch (node.op) {
             case MN_OP_BATCH_NORM:
             case MNB_OP_FROZEN_BATCH_NORM:
@@ -192,7 +192,7 @@ public:
 // The backward pass draws the forward pass's numbers again.
 class Dropout : public NodeKernel {
 public:
-    Dropout(Device& device, const mnb_node& node, int32_t direction)
+    Dropout(Device& device, const ImageNode& node, int32_t direction)
         : NodeKernel(device, node, direction), stream_(device) {}
 
     void prepare(Device& device, const mnb_run& run) override {
@@ -202,7 +202,7 @@ public:
 
     void run(Device& device, const mnb_run& run) override {
         const mn_dropout_desc& d = node_.desc.dropout;
-        const mnb_tensor& t = node_.src[0];
+        const ImageView& t = node_.src[0];
         DropoutParams p{};
         p.count = run.count * features(t);
         p.src = backward_ ? run.diff_dst : run.src[0];
@@ -212,8 +212,7 @@ public:
             device.copy(p.dst, p.src, static_cast<size_t>(p.count) * sizeof(float));
             return;
         }
-        // Features are their own channels.
-        const bool whole_channels = d.unit == MN_DROPOUT_CHANNEL && !t.flat;
+        const bool whole_channels = d.unit == MN_DROPOUT_CHANNEL;
         p.unit_size = d.unit == MN_DROPOUT_IMAGE ? features(t) : whole_channels ? t.h * t.w : 1;
         p.key = stream_.address()->key;
         p.layer = node_.layer;
@@ -227,7 +226,7 @@ private:
     DeviceValue<Philox> stream_;
 };
 
-bool norm_query(const mnb_node& node, int32_t direction, mnb_support& support) {
+bool norm_query(const ImageNode& node, int32_t direction, mnb_support& support) {
     const bool fuses_relu = is_batch_norm(node) && node.activation == MN_ACTIVATION_RELU;
     if ((node.activation != 0 && !fuses_relu) || node.has_pool) return false;
     if (direction != MNB_FORWARD_INFERENCE) support.saved_bytes = Norm::saved_bytes(node);
@@ -235,17 +234,17 @@ bool norm_query(const mnb_node& node, int32_t direction, mnb_support& support) {
     return true;
 }
 
-bool local_response_query(const mnb_node&, int32_t, mnb_support& support) {
+bool local_response_query(const ImageNode&, int32_t, mnb_support& support) {
     support.backward_needs = MNB_NEEDS_SRC;
     return true;
 }
 
-bool softmax_query(const mnb_node&, int32_t, mnb_support& support) {
+bool softmax_query(const ImageNode&, int32_t, mnb_support& support) {
     support.backward_needs = MNB_NEEDS_DST;
     return true;
 }
 
-bool dropout_query(const mnb_node&, int32_t, mnb_support&) {
+bool dropout_query(const ImageNode&, int32_t, mnb_support&) {
     return true;
 }
 

@@ -21,10 +21,10 @@ public:
 
 struct Op {
     // False: this node cannot be run as it is. `support` comes with NCHW and plain parameters.
-    bool (*query)(const mnb_node& node, int32_t direction, mnb_support& support);
-    std::unique_ptr<Kernel> (*create)(Device& device, const mnb_node& node, int32_t direction);
+    bool (*query)(const ImageNode& node, int32_t direction, mnb_support& support);
+    std::unique_ptr<Kernel> (*create)(Device& device, const ImageNode& node, int32_t direction);
     // What depends on the device, after `query`; or null.
-    void (*adapt)(Device& device, const mnb_node& node, int32_t direction,
+    void (*adapt)(Device& device, const ImageNode& node, int32_t direction,
                   mnb_support& support) = nullptr;
 };
 
@@ -48,14 +48,14 @@ const Op* find_op(int32_t op);
 void update(Device& device, const mn_optimizer_desc& optimizer, const mnb_update* params,
             int32_t count, const mnb_update_options& options);
 
-inline int64_t features(const mnb_tensor& t) {
+inline int64_t features(const ImageView& t) {
     return t.c * t.h * t.w;
 }
 
 // A kernel that keeps its node.
 class NodeKernel : public Kernel {
 public:
-    NodeKernel(Device&, const mnb_node& node, int32_t direction)
+    NodeKernel(Device&, const ImageNode& node, int32_t direction)
         : node_(node), backward_(direction == MNB_BACKWARD), direction_(direction) {}
 
 protected:
@@ -66,13 +66,13 @@ protected:
         return gemm;
     }
 
-    const mnb_node node_;
+    const ImageNode node_;
     const bool backward_;
     const int32_t direction_;
 };
 
 template <class K>
-std::unique_ptr<Kernel> create(Device& device, const mnb_node& node, int32_t direction) {
+std::unique_ptr<Kernel> create(Device& device, const ImageNode& node, int32_t direction) {
     return std::make_unique<K>(device, node, direction);
 }
 

@@ -37,7 +37,6 @@ UpdateParams common_params(const mn_optimizer_desc& o, const mnb_update_options&
     switch (o.kind) {
         case MN_OPTIMIZER_SGD:
             p.undamped = rest(o.dampening);
-            p.first = options.step == 1;
             p.nesterov = o.nesterov != 0;
             break;
         case MN_OPTIMIZER_ADAM:
@@ -45,9 +44,6 @@ UpdateParams common_params(const mn_optimizer_desc& o, const mnb_update_options&
             p.share1 = rest(o.beta1);
             p.decay2 = o.beta2;
             p.share2 = rest(o.beta2);
-            p.root_scale = static_cast<float>(
-                1.0 / std::sqrt(1.0 - std::pow(static_cast<double>(o.beta2),
-                                               static_cast<double>(options.step))));
             break;
         case MN_OPTIMIZER_RMSPROP:
             p.decay2 = o.alpha;
@@ -66,8 +62,6 @@ void update(Device& device, const mn_optimizer_desc& optimizer, const mnb_update
     UpdateParams p = common_params(optimizer, options);
     if (count == 0) return;
     const Moments has(optimizer);
-    const double correction1 =
-        1.0 - std::pow(static_cast<double>(optimizer.beta1), static_cast<double>(options.step));
     // The table: items, then the first chunk of each and the number of all.
     const size_t items_bytes = static_cast<size_t>(count) * sizeof(UpdateItem);
     const size_t table_bytes = items_bytes + static_cast<size_t>(count + 1) * sizeof(int64_t);
@@ -86,8 +80,10 @@ void update(Device& device, const mn_optimizer_desc& optimizer, const mnb_update
                     has.third ? u.moment3 : nullptr,
                     u.count,
                     static_cast<float>(rate),
-                    static_cast<float>(rate / correction1),
+                    static_cast<float>(rate / u.correction1),
                     u.weight_decay,
+                    static_cast<float>(1.0 / std::sqrt(u.correction2)),
+                    u.step == 1,
                     0};
         first_chunk[i] = chunks;
         chunks += divide_up(u.count, kUpdateChunk);

@@ -8,7 +8,7 @@ namespace {
 
 class Pool : public NodeKernel {
 public:
-    Pool(Device& device, const mnb_node& node, int32_t direction)
+    Pool(Device& device, const ImageNode& node, int32_t direction)
         : NodeKernel(device, node, direction) {
         mn_pool2d_desc pool = node_.desc.pool2d;
         if (node_.op == MN_OP_GLOBAL_AVG_POOL2D) {
@@ -41,14 +41,14 @@ private:
     PoolParams params_;
 };
 
-bool max_query(const mnb_node& node, int32_t direction, mnb_support& support) {
+bool max_query(const ImageNode& node, int32_t direction, mnb_support& support) {
     if (direction != MNB_FORWARD_INFERENCE)
         support.saved_bytes = features(node.dst) * (is_small(node.desc.pool2d) ? 1 : 4);
     support.backward_needs = MNB_NEEDS_SAVED;
     return true;
 }
 
-bool average_query(const mnb_node&, int32_t, mnb_support&) {
+bool average_query(const ImageNode&, int32_t, mnb_support&) {
     return true;
 }
 

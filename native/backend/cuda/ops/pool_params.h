@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "backend/backend.h"
 #include "backend/cuda/kernels/params.h"
+#include "backend/image.h"
 
 namespace mn::cuda {
 
@@ -28,7 +28,7 @@ void set_window(Params& p, const mn_pool2d_desc& pool) {
 }
 
 inline PoolParams max_pool_params(const mn_pool2d_desc& pool, int64_t src_h, int64_t src_w,
-                                  const mnb_tensor& dst) {
+                                  const ImageView& dst) {
     PoolParams p{};
     p.channels = dst.c;
     p.src_h = static_cast<int32_t>(src_h);

@@ -117,14 +117,14 @@ private:
 
 class Resample : public NodeKernel {
 public:
-    Resample(Device& device, const mnb_node& node, int32_t direction)
+    Resample(Device& device, const ImageNode& node, int32_t direction)
         : NodeKernel(device, node, direction),
           rows_(device, mixes(node, true, direction)),
           columns_(device, mixes(node, false, direction)) {}
 
     void run(Device& device, const mnb_run& run) override {
-        const mnb_tensor& from = backward_ ? node_.dst : node_.src[0];
-        const mnb_tensor& to = backward_ ? node_.src[0] : node_.dst;
+        const ImageView& from = backward_ ? node_.dst : node_.src[0];
+        const ImageView& to = backward_ ? node_.src[0] : node_.dst;
         ResampleParams p{};
         p.src = backward_ ? run.diff_dst : run.src[0];
         p.dst = backward_ ? run.diff_src[0] : run.dst;
@@ -142,7 +142,7 @@ public:
     }
 
 private:
-    static Mixes mixes(const mnb_node& node, bool rows, int32_t direction) {
+    static Mixes mixes(const ImageNode& node, bool rows, int32_t direction) {
         const int64_t size = rows ? node.src[0].h : node.src[0].w;
         const int64_t outputs = rows ? node.dst.h : node.dst.w;
         Mixes result;
@@ -166,7 +166,7 @@ public:
     using NodeKernel::NodeKernel;
 
     void run(Device& device, const mnb_run& run) override {
-        const mnb_tensor &src = node_.src[0], &dst = node_.dst;
+        const ImageView &src = node_.src[0], &dst = node_.dst;
         AdaptiveMaxParams p{};
         if (direction_ != MNB_FORWARD_INFERENCE) p.taken = static_cast<int32_t*>(run.saved);
         p.planes = run.count * src.c;
@@ -193,7 +193,7 @@ public:
     using NodeKernel::NodeKernel;
 
     void run(Device& device, const mnb_run& run) override {
-        const mnb_tensor &values = node_.src[0], &image = node_.src[1];
+        const ImageView &values = node_.src[0], &image = node_.src[1];
         const mn_pool2d_desc& pool = node_.desc.pool2d;
         UnpoolParams p{};
         p.image = run.src[1];
@@ -223,7 +223,7 @@ public:
 
 class Embedding : public NodeKernel {
 public:
-    Embedding(Device& device, const mnb_node& node, int32_t direction)
+    Embedding(Device& device, const ImageNode& node, int32_t direction)
         : NodeKernel(device, node, direction), name_(node.name ? node.name : "") {}
 
     void run(Device& device, const mnb_run& run) override {
@@ -272,18 +272,18 @@ private:
     const std::string name_;
 };
 
-bool resample_query(const mnb_node&, int32_t, mnb_support&) {
+bool resample_query(const ImageNode&, int32_t, mnb_support&) {
     return true;
 }
 
-bool adaptive_max_query(const mnb_node& node, int32_t direction, mnb_support& support) {
+bool adaptive_max_query(const ImageNode& node, int32_t direction, mnb_support& support) {
     if (direction != MNB_FORWARD_INFERENCE)
         support.saved_bytes = features(node.dst) * int64_t{sizeof(int32_t)};
     support.backward_needs = MNB_NEEDS_SAVED;
     return true;
 }
 
-bool source_query(const mnb_node&, int32_t, mnb_support& support) {
+bool source_query(const ImageNode&, int32_t, mnb_support& support) {
     support.backward_needs = MNB_NEEDS_SRC;
     return true;
 }

@@ -62,10 +62,10 @@ public:
     using NodeKernel::NodeKernel;
 
     void run(Device& device, const mnb_run& run) override {
-        const mnb_tensor& src = node_.src[0];
+        const ImageView& src = node_.src[0];
         const int64_t all = features(src), size = features(node_.dst);
         // Features of a flattened image are counted one by one, an image's channels whole.
-        const int64_t first = node_.desc.slice.first * (src.flat ? 1 : src.h * src.w);
+        const int64_t first = node_.desc.slice.first * src.h * src.w;
         CopyPartParams p{run.src[0], run.dst, run.count, size, all, first, size, 0};
         if (backward_) {
             if (!run.diff_src[0]) return;
@@ -81,7 +81,7 @@ public:
     using NodeKernel::NodeKernel;
 
     void run(Device& device, const mnb_run& run) override {
-        const mnb_tensor& src = node_.src[0];
+        const ImageView& src = node_.src[0];
         const int64_t groups = node_.desc.channel_shuffle.groups;
         ShuffleParams p{run.src[0], run.dst,       run.count * features(src),
                         src.c,      src.h * src.w, groups};
@@ -101,7 +101,7 @@ public:
     using NodeKernel::NodeKernel;
 
     void run(Device& device, const mnb_run& run) override {
-        const mnb_tensor& src = node_.src[0];
+        const ImageView& src = node_.src[0];
         ScaleParams p{run.src[0], run.param[0], run.dst, run.count * features(src),
                       src.c,      src.h * src.w};
         if (!backward_) {
@@ -121,16 +121,16 @@ public:
     }
 };
 
-bool binary_query(const mnb_node& node, int32_t, mnb_support& support) {
+bool binary_query(const ImageNode& node, int32_t, mnb_support& support) {
     if (node.desc.binary.kind == MN_BINARY_MULTIPLY) support.backward_needs = MNB_NEEDS_SRC;
     return true;
 }
 
-bool copy_query(const mnb_node&, int32_t, mnb_support&) {
+bool copy_query(const ImageNode&, int32_t, mnb_support&) {
     return true;
 }
 
-bool scale_query(const mnb_node&, int32_t, mnb_support& support) {
+bool scale_query(const ImageNode&, int32_t, mnb_support& support) {
     support.backward_needs = MNB_NEEDS_SRC;
     return true;
 }
