@@ -389,7 +389,11 @@ internal enum MnModelFlag : uint
 /// </summary>
 internal enum MnParameterPart
 {
-    /// <summary>The parameter itself.</summary>
+    /// <summary>
+    /// The parameter itself. A NAME.num_batches_tracked is a whole number, of which one float holds no more than 24
+    /// bits: with a buffer of 2 values it is read and written as their sum, exactly below 2^48. Written fractions are
+    /// cut off, and what is no positive number is 0.
+    /// </summary>
     Value = 0,
 
     /// <summary>
@@ -1148,32 +1152,6 @@ internal unsafe struct MnNodeInfo
     public int Reserved;
 }
 
-/// <summary>A parameter of a graph or a model.</summary>
-[StructLayout(LayoutKind.Sequential)]
-internal unsafe struct MnParameterInfo
-{
-    /// <summary>Size of this struct in bytes.</summary>
-    public uint StructSize;
-
-    /// <summary>1: changed by an optimizer; 0: a running statistic.</summary>
-    public int Trainable;
-
-    /// <summary>Id of the graph's node it belongs to.</summary>
-    public int Node;
-
-    /// <summary>Always 0.</summary>
-    public int Reserved;
-
-    /// <summary>Shape in PyTorch's layout.</summary>
-    public MnShape Shape;
-
-    /// <summary>Number of values.</summary>
-    public long Count;
-
-    /// <summary>Name, such as "0.weight".</summary>
-    public fixed byte Name[256];
-}
-
 /// <summary>A parameter of a graph's node, or of a model.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct MnParameterInfo
@@ -1870,26 +1848,16 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName, EntryPoint = "mn_graph_node")]
     public static partial MnStatus GraphNode(ulong graph, int node, MnNodeInfo* infoOut, void* descOut);
 
-    /// <summary>Describes a parameter of a node.</summary>
-    /// <param name="node">the node's id.</param>
-    /// <param name="index">which of its parameters, from 0.</param>
-    /// <param name="infoOut">receives the description; its struct_size must be set.</param>
-    /// <remarks>Errors: <see cref="MnStatus.NotFound"/> when there is no such parameter.</remarks>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_parameter")]
-    public static partial MnStatus GraphParameter(ulong graph, int node, int index, MnParameterInfo* infoOut);
-
     /// <summary>
     /// Describes a parameter that a model of the graph would have, without making the model. In the order of nodes, and
     /// of a node's parameters, they are those of <see cref="NativeMethods.ModelParameterDescribe"/>.
     /// </summary>
-    /// <param name="node">id of the node.</param>
-    /// <param name="index">which of the node's parameters, from 0; the running statistics come last.</param>
+    /// <param name="node">the node's id.</param>
+    /// <param name="index">which of its parameters, from 0; the running statistics come last.</param>
     /// <param name="infoOut">receives the description; its struct_size must be set.</param>
-    /// <remarks>
-    /// Errors: <see cref="MnStatus.NotFound"/> when there is no such node, or it has no such parameter.
-    /// </remarks>
-    [LibraryImport(LibraryName, EntryPoint = "mn_graph_parameter_describe")]
-    public static partial MnStatus GraphParameterDescribe(ulong graph, int node, int index, MnParameterInfo* infoOut);
+    /// <remarks>Errors: <see cref="MnStatus.NotFound"/> when there is no such parameter.</remarks>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_parameter")]
+    public static partial MnStatus GraphParameter(ulong graph, int node, int index, MnParameterInfo* infoOut);
 
     /// <summary>Hands images and labels to a device.</summary>
     /// <param name="device">the device that will hold them.</param>
