@@ -191,11 +191,11 @@ public sealed partial class Model
     // Of a model that nobody else has yet: one parameter after another, so that the file is in memory once.
     private void TakeOver(SafeTensorsReader file, ParameterMatch match)
     {
-        int largest = match.Found.Select(found => Parameters[found.Index].Count).DefaultIfEmpty().Max();
+        int largest = match.Found.Select(found => Parameters[found.Index].ExactCount).DefaultIfEmpty().Max();
         float[] buffer = GC.AllocateUninitializedArray<float>(largest);
         foreach ((int index, TensorEntry tensor) in match.Found)
         {
-            Span<float> values = buffer.AsSpan(0, Parameters[index].Count);
+            Span<float> values = buffer.AsSpan(0, Parameters[index].ExactCount);
             ReadInto(file, index, tensor, values);
             Write(index, values);
         }
@@ -203,7 +203,7 @@ public sealed partial class Model
 
     private float[] ReadNew(SafeTensorsReader file, int index, TensorEntry tensor)
     {
-        float[] values = GC.AllocateUninitializedArray<float>(Parameters[index].Count);
+        float[] values = GC.AllocateUninitializedArray<float>(Parameters[index].ExactCount);
         ReadInto(file, index, tensor, values);
         return values;
     }
@@ -212,7 +212,7 @@ public sealed partial class Model
     {
         if (Parameters[index].IsCounter)
         {
-            values[0] = file.ReadCounter(tensor);
+            ParameterInfo.SplitCounter(file.ReadCounter(tensor), values);
         }
         else
         {

@@ -25,7 +25,12 @@ public sealed partial class Model
     /// <param name="values">Receives the values, in PyTorch's layout; its length must be that of the parameter.</param>
     /// <exception cref="ArgumentException">There is no such parameter, or it has another length.</exception>
     /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
-    public void GetParameter(string name, Span<float> values) => Read(IndexOf(name), MnParameterPart.Value, values);
+    public void GetParameter(string name, Span<float> values)
+    {
+        int index = IndexOf(name);
+        CheckLength(index, values.Length);
+        Read(index, MnParameterPart.Value, values);
+    }
 
     /// <summary>
     /// Copies the gradient of a parameter as of the last step, or of the batches accumulated since. PyTorch:
@@ -89,7 +94,7 @@ public sealed partial class Model
                 $"The source has {source.Parameters.Count} parameters, and {Parameters.Count} are needed.", nameof(source));
         }
 
-        WriteAll([.. Parameters.Select((parameter, i) => new ParameterWrite(i, source.GetParameter(parameter.Name)))]);
+        WriteAll([.. Parameters.Select((parameter, i) => new ParameterWrite(i, source.ReadExact(parameter.Name)))]);
     }
 
     private int IndexOf(string name)
@@ -119,9 +124,22 @@ public sealed partial class Model
         return values;
     }
 
+    private float[] ReadExact(string name)
+    {
+        int index = IndexOf(name);
+        float[] values = new float[Parameters[index].ExactCount];
+        Read(index, MnParameterPart.Value, values);
+        return values;
+    }
+
+    /// <summary>Copies a part of a parameter, a counter's value perhaps as two floats.</summary>
     internal unsafe void Read(int index, MnParameterPart part, Span<float> values)
     {
-        CheckLength(index, values.Length);
+        if (part != MnParameterPart.Value || values.Length != Parameters[index].ExactCount)
+        {
+            CheckLength(index, values.Length);
+        }
+
         using NativeHandle.Lease lease = _handle.Use();
         fixed (float* pointer = values)
         {

@@ -25,6 +25,7 @@ struct ParameterSpec {
     Init init = Init::kConstant;
     double init_value = 0;  // kUniform: half the width; kNormal: deviation; kConstant: the value
     bool whole_name = false;
+    bool counter = false;  // counts the batches of training; the store does it, in whole numbers
 };
 
 struct Node {

@@ -30,6 +30,7 @@ void batch_norm(Node& node, Sources sources) {
     node.parameters.push_back(statistic("running_mean", channels, 0));
     node.parameters.push_back(statistic("running_var", channels, 1));
     node.parameters.push_back(statistic("num_batches_tracked", shape_of({1}), 0));
+    node.parameters.back().counter = true;
 }
 
 void layer_norm(Node& node, Sources sources) {

@@ -1225,7 +1225,9 @@ typedef struct mn_model_desc {
 
 /// The parts of a parameter that ::mn_model_read and ::mn_model_write copy.
 enum mn_parameter_part {
-    /// The parameter itself.
+    /// The parameter itself. A NAME.num_batches_tracked is a whole number, of which one float holds
+    /// no more than 24 bits: with a buffer of 2 values it is read and written as their sum, exactly
+    /// below 2^48. Written fractions are cut off, and what is no positive number is 0.
     MN_PART_VALUE = 0,
     /// Its gradient as of the last step, or of the batches accumulated since: the sum divided by
     /// the denominators of the losses' means. Read only.

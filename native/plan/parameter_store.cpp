@@ -76,6 +76,19 @@ double first_value(const Parameter& p, const Philox& random, uint64_t i) {
     return p.spec.init_value;
 }
 
+// A count as two floats; their sum is exact below 2^48.
+void split(int64_t count, float* values, uint64_t value_count) {
+    values[0] = static_cast<float>(count);
+    if (value_count > 1) values[1] = static_cast<float>(count - static_cast<int64_t>(values[0]));
+}
+
+// The whole part of what the floats add up to, at least 0; a NaN is none.
+int64_t join(const float* values, uint64_t value_count) {
+    double sum = 0;
+    for (uint64_t i = 0; i < value_count; i++) sum += static_cast<double>(values[i]);
+    return sum >= 1 ? static_cast<int64_t>(std::min(sum, 0x1p62)) : 0;
+}
+
 }  // namespace
 
 ParameterStore::ParameterStore(std::shared_ptr<const Device> device, const Graph& graph,
@@ -94,6 +107,7 @@ ParameterStore::ParameterStore(std::shared_ptr<const Device> device, const Graph
         }
     }
     values_ = DeviceMemory(device_, bytes);
+    counts_.resize(parameters_.size());
 }
 
 // Writes value_at(PyTorch's index) for every value, and zeros for padding.
@@ -117,6 +131,7 @@ void ParameterStore::initialize(uint64_t seed) {
             return static_cast<float>(
                 first_value(parameters_[i], random, static_cast<uint64_t>(plain)));
         });
+    std::fill(counts_.begin(), counts_.end(), 0);
     version_++;
 }
 
@@ -188,7 +203,8 @@ void ParameterStore::update(const mn_optimizer_desc& optimizer, const mnb_update
 const DeviceMemory& ParameterStore::part_memory(const Parameter& parameter, int32_t part,
                                                 uint64_t count) const {
     const char* name = part_name(part);
-    if (count != static_cast<uint64_t>(element_count(parameter.spec.shape)))
+    const bool split = parameter.spec.counter && part == MN_PART_VALUE && count == 2;
+    if (count != static_cast<uint64_t>(element_count(parameter.spec.shape)) && !split)
         fail(MN_SHAPE_MISMATCH, "[", parameter.name, "] has ", element_count(parameter.spec.shape),
              " values (", text_of(parameter.spec.shape), "), got a buffer of ", count);
     const DeviceMemory& memory = part == MN_PART_VALUE      ? values_
@@ -210,7 +226,9 @@ void ParameterStore::read(int32_t index, int32_t part, float* values, uint64_t c
         std::fill(values, values + count, 0.0f);
         return;
     }
-    if (p.storage.layout == MNB_PARAM_PLAIN) {
+    if (p.spec.counter && part == MN_PART_VALUE) {
+        split(counts_[index], values, count);
+    } else if (p.storage.layout == MNB_PARAM_PLAIN) {
         device_->copy_out(values, at(memory, index), count * sizeof(float));
     } else {
         std::vector<float> chunk(static_cast<size_t>(std::min(kChunk, p.storage.storage)));
@@ -241,7 +259,9 @@ void ParameterStore::write(const mn_parameter_write* writes, int32_t count) {
         const Parameter& p = parameters_[w.index];
         if (w.part == MN_PART_VALUE) version_++;
         const DeviceMemory& memory = part_memory(p, w.part, w.value_count);
-        if (p.storage.layout == MNB_PARAM_PLAIN)
+        if (p.spec.counter && w.part == MN_PART_VALUE)
+            counts_[w.index] = join(w.values, w.value_count);
+        else if (p.storage.layout == MNB_PARAM_PLAIN)
             device_->copy_in(at(memory, w.index), w.values, w.value_count * sizeof(float));
         else
             fill(memory, w.index, chunk, [&](int64_t plain) { return w.values[plain]; });

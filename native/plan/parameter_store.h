@@ -61,6 +61,9 @@ public:
     // All or none: checks everything first.
     void write(const mn_parameter_write* writes, int32_t count);
 
+    // One batch more.
+    void count(int32_t index) { counts_[index]++; }
+
     // Grows with every change of a parameter. The running statistics are changed by the forward
     // passes of training, outside this class.
     int64_t version() const { return version_; }
@@ -87,6 +90,7 @@ private:
 
     std::shared_ptr<const Device> device_;
     std::vector<Parameter> parameters_;
+    std::vector<int64_t> counts_;  // values of those that count
     DeviceMemory values_;
     Training training_;
     int64_t version_ = 1;

@@ -37,6 +37,11 @@ Plan::Plan(std::shared_ptr<const Device> device, const Graph& graph,
     else
         schedule_inference(program_, *device_);
     memory_ = plan_memory(program_);
+    for (const Operation& operation : program_.operations)
+        for (int32_t param : operation.param_ids)
+            if (program_.training && traits_of(operation.op).statistics_moved &&
+                store_->parameter(param).spec.counter)
+                counters_.push_back(param);
     try {
         prepare_steps();
         compile_nanoseconds_ = static_cast<int64_t>(clock.lap() * 1e9);

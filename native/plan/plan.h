@@ -46,6 +46,9 @@ public:
     // Whether a run changes running statistics.
     bool moves_statistics() const;
 
+    // The parameters that count the runs.
+    const std::vector<int32_t>& counters() const { return counters_; }
+
 private:
     friend class Execution;
 
@@ -74,6 +77,7 @@ private:
     uint64_t seed_;
     std::mutex refresh_mutex_;
     int64_t packed_version_ = 0;
+    std::vector<int32_t> counters_;
 };
 
 // What the parts of an execution took; runs add up.

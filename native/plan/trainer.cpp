@@ -153,6 +153,7 @@ void Trainer::forward_backward(const CheckedBatch& batch, bool adds, StepTimes* 
     if (plan_->moves_statistics()) model_->store_->mark_changed();
     execution_->time_into(times);
     execution_->run(batch, 0, batch.count, adds, runs_, scales_.scales.data());
+    for (int32_t counter : plan_->counters()) model_->store_->count(counter);
     runs_++;
     const bool adds_denominators = adds && losses_[0].reduction == MN_REDUCTION_MEAN;
     denominator_ = adds_denominators ? denominator_ + scales_.denominator : scales_.denominator;

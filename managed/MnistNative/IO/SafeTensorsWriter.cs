@@ -10,10 +10,13 @@ namespace MnistNative.IO;
 /// <param name="Name">Its name.</param>
 /// <param name="Shape">Its dimensions.</param>
 /// <param name="Count">Number of elements.</param>
-/// <param name="IsWhole">Whether the file holds it as whole numbers.</param>
+/// <param name="IsWhole">Whether it is a counter, which the file holds as a whole number.</param>
 internal readonly record struct TensorToWrite(string Name, IReadOnlyList<long> Shape, long Count, bool IsWhole = false)
 {
     public TensorType Type => IsWhole ? TensorType.I64 : TensorType.F32;
+
+    /// <summary>How many floats its values take; see <see cref="ParameterInfo.ExactCount"/>.</summary>
+    public long FloatCount => IsWhole ? 2 : Count;
 }
 
 /// <summary>Copies one tensor's values into the span.</summary>
@@ -37,13 +40,13 @@ internal static class SafeTensorsWriter
         ReadTensor read)
     {
         byte[] header = MakeHeader(metadata, tensors);
-        float[] values = new float[tensors.Select(tensor => tensor.Count).DefaultIfEmpty().Max()];
+        float[] values = new float[tensors.Select(tensor => tensor.FloatCount).DefaultIfEmpty().Max()];
         AtomicFile.Write(path, stream =>
         {
             stream.Write(header);
             for (int i = 0; i < tensors.Count; i++)
             {
-                Span<float> span = values.AsSpan(0, (int)tensors[i].Count);
+                Span<float> span = values.AsSpan(0, (int)tensors[i].FloatCount);
                 read(i, span);
                 if (tensors[i].IsWhole)
                 {
@@ -113,11 +116,8 @@ internal static class SafeTensorsWriter
     private static void WriteWhole(Stream stream, ReadOnlySpan<float> values)
     {
         Span<byte> bytes = stackalloc byte[sizeof(long)];
-        foreach (float value in values)
-        {
-            BinaryPrimitives.WriteInt64LittleEndian(bytes, (long)value);
-            stream.Write(bytes);
-        }
+        BinaryPrimitives.WriteInt64LittleEndian(bytes, ParameterInfo.JoinCounter(values));
+        stream.Write(bytes);
     }
 
     private static void WriteFloats(Stream stream, ReadOnlySpan<float> values)

@@ -389,7 +389,11 @@ internal enum MnModelFlag : uint
 /// </summary>
 internal enum MnParameterPart
 {
-    /// <summary>The parameter itself.</summary>
+    /// <summary>
+    /// The parameter itself. A NAME.num_batches_tracked is a whole number, of which one float holds no more than 24
+    /// bits: with a buffer of 2 values it is read and written as their sum, exactly below 2^48. Written fractions are
+    /// cut off, and what is no positive number is 0.
+    /// </summary>
     Value = 0,
 
     /// <summary>

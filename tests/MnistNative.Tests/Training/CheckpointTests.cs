@@ -255,7 +255,7 @@ public sealed class CheckpointTests
                 {
                     if (tensors[index].Type == TensorType.I64)
                     {
-                        values[0] = file.ReadCounter(tensors[index]);
+                        ParameterInfo.SplitCounter(file.ReadCounter(tensors[index]), values);
                     }
                     else
                     {

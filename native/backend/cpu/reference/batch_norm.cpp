@@ -44,7 +44,6 @@ void BatchNorm::run(Device& device, const mnb_run& run) {
         split.run(device,
                   [&](const SplitPart& part) { sum_sources(part, src, sums(run, part.chunk)); });
         each_range(device, split, [&](int64_t c) { train(run, split, c); });
-        run.param[statistics_ + 2][0] += 1.0f;
     } else {
         each_range(device, split, [&](int64_t c) { set_scale(run, split, c, statistics(run, c)); });
     }

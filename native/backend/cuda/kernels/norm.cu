@@ -65,13 +65,12 @@ MN_KERNEL(mn_norm_forward, NormParams, MN_BARRIERS) {
         const double difference = block_sum(squares, shared) / n - mean * mean;
         const double variance = difference < 0 ? 0 : difference;
         r = 1.0 / sqrt(variance + p.epsilon);
-        if (threadIdx.x == 0 && p.batches) {
+        if (threadIdx.x == 0 && p.moves_running) {
             const double keep = 1 - p.momentum;
             p.running_mean[set] =
                 static_cast<float>(keep * p.running_mean[set] + p.momentum * mean);
             p.running_variance[set] = static_cast<float>(keep * p.running_variance[set] +
                                                          p.momentum * (variance * n / (n - 1)));
-            if (set == 0) *p.batches += 1.0f;
         }
     }
     if (threadIdx.x == 0 && p.statistics) {

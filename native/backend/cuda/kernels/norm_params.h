@@ -27,7 +27,6 @@ struct NormParams {
     double* statistics;  // mean and 1 / standard deviation of each set; null where not kept
     float* running_mean;
     float* running_variance;
-    float* batches;          // counted; null: running statistics stay as they are
     float* weight_gradient;  // or null
     float* bias_gradient;    // or null
     int64_t images, channels, area;
@@ -35,6 +34,7 @@ struct NormParams {
     int64_t inner_sets, outer_step, inner_step, row, row_step, step;
     double epsilon, momentum;
     int32_t uses_running;
+    int32_t moves_running;  // as the forward pass of training does
     int32_t relu;  // fused behind the result
     int32_t accumulate;
     int32_t sets;  // NormSets

@@ -132,7 +132,7 @@ private:
             p.running_mean = run.param[first];
             p.running_variance = run.param[first + 1];
             p.uses_running |= direction_ == MNB_FORWARD_INFERENCE;
-            if (!p.uses_running) p.batches = run.param[first + 2];
+            p.moves_running = !p.uses_running;
         }
         device.launch_blocks("mn_norm_forward", p, p.set_count);
     }
