@@ -74,7 +74,7 @@ internal sealed record SaveTarget(string Path, FileStatus? Status, bool IsDevice
             throw new IOException($"\"{path}\" is a folder, and a file can only be saved under the name of a file.");
         }
 
-        if (File.ResolveLinkTarget(full, returnFinalTarget: true) is { } end)
+        if (new FileInfo(full).LinkTarget is not null && File.ResolveLinkTarget(full, returnFinalTarget: true) is { } end)
         {
             full = end.FullName;
         }

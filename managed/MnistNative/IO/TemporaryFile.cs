@@ -18,7 +18,7 @@ internal sealed class TemporaryFile : IDisposable
 
     private TemporaryFile(string path, FileStream stream) => (Path, Stream) = (path, stream);
 
-    public string Path { get; }
+    public string Path { get; private set; }
 
     /// <summary>The open file, which has no buffer of its own.</summary>
     public FileStream Stream { get; }
@@ -96,8 +96,21 @@ internal sealed class TemporaryFile : IDisposable
         IsKept = true;
     }
 
-    /// <summary>Leaves the file where it is.</summary>
-    public void Keep() => IsKept = true;
+    /// <summary>Leaves the file, under a name that the next save does not remove: <c>X.mnistnative.kept</c>.</summary>
+    public void Keep()
+    {
+        IsKept = true;
+        string kept = System.IO.Path.ChangeExtension(Path, ".kept");
+        try
+        {
+            File.Move(Path, kept, overwrite: true);
+            Path = kept;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // It keeps its first name.
+        }
+    }
 
     /// <summary>Closes the file, and removes it unless it was moved or is kept.</summary>
     public void Dispose()

@@ -325,7 +325,28 @@ public sealed class SavingTests
         Assert.Equal(0, code);
         Assert.Equal(2, text.Split("IOException: ").Length - 1);
         Assert.Contains($"{folder.Path}/model", text);
+        Assert.DoesNotContain(".tmp", text);
         Assert.EndsWith("old\ntwo\ntwo\nlinked\nmodel\nsecond\n", text);
+    }
+
+    [Fact]
+    public void AFileThatCannotBeOverwrittenIsKeptUnderAnotherName()
+    {
+        Assert.SkipUnless(FileTool.CanMount, FileTool.MountSkips);
+        using var folder = new TempFolder();
+        (int code, string text) = FileTool.WithMounts($"""
+            mount -t tmpfs -o size=64k none '{folder.Path}'
+            cd '{folder.Path}'
+            echo old > linked; ln linked second
+            {FileTool.Command} save linked || true
+            {FileTool.Command} check linked
+            cat linked second
+            ls
+            """);
+        Assert.Equal(0, code);
+        Assert.Contains("could not be written, and is unchanged: No space left on device", text);
+        Assert.Contains($"The new file is kept as \"{folder.Path}/linked.mnistnative.kept\"", text);
+        Assert.EndsWith("old\nold\nlinked\nlinked.mnistnative.kept\nsecond\n", text);
     }
 
     [Fact]
