@@ -902,6 +902,12 @@ private:
         if (old) call(name, destroy, old);
     }
 
+    // The first stays: it serves all inputs.
+    void replace_device(mn_device device) {
+        Objects::Slot& to = objects_.devices[1 + static_cast<size_t>(in_.below(2))];
+        replace(to, device, "mn_device_close", mn_device_close);
+    }
+
     void destroy() {
         switch (in_.below(role_ == 0 ? 5 : 4)) {
             case 0:
@@ -914,7 +920,7 @@ private:
                 replace(slot(objects_.models), 0, "mn_model_destroy", mn_model_destroy);
                 break;
             case 3:
-                replace(slot(objects_.devices), 0, "mn_device_close", mn_device_close);
+                replace_device(0);
                 break;
             default:
                 replace(slot(objects_.trainers), 0, "mn_trainer_destroy", mn_trainer_destroy);
@@ -974,8 +980,7 @@ private:
         constexpr const char* kPaths[] = {nullptr, "", "no/such/plugin.so", "/", "no plugin"};
         desc.plugin_path = kPaths[in_.below(5)];
         mn_device made = 0;
-        if (MN_MAKE(made, mn_device_open, or_null(&desc)))
-            replace(slot(objects_.devices), made, "mn_device_close", mn_device_close);
+        if (MN_MAKE(made, mn_device_open, or_null(&desc))) replace_device(made);
     }
 
     static void receive(int32_t, const char* message, void* count) {
@@ -1046,8 +1051,8 @@ bool Objects::close() {
         if (const uint64_t handle = slot.handle.exchange(0)) mn_dataset_destroy(handle);
     for (Slot& slot : graphs)
         if (const uint64_t handle = slot.handle.exchange(0)) mn_graph_destroy(handle);
-    for (Slot& slot : devices)
-        if (const uint64_t handle = slot.handle.exchange(0)) mn_device_close(handle);
+    for (size_t i = 1; i < devices.size(); i++)
+        if (const uint64_t handle = devices[i].handle.exchange(0)) mn_device_close(handle);
     int64_t bytes = -1;
     return mn_memory_in_use(&bytes) == MN_OK && bytes == 0;
 }
@@ -1057,12 +1062,15 @@ void run_program(const uint8_t* data, size_t size, Objects& objects, int role, b
 }
 
 void run_input(const uint8_t* data, size_t size, int threads) {
+    static const mn_device device = [threads] {
+        mn_device_desc desc{};
+        desc.struct_size = sizeof desc;
+        desc.threads = threads;
+        mn_device opened = 0;
+        if (mn_device_open(&desc, &opened) != MN_OK) broken("mn_device_open", "failed", -1);
+        return opened;
+    }();
     Objects objects;
-    mn_device_desc desc{};
-    desc.struct_size = sizeof desc;
-    desc.threads = threads;
-    mn_device device = 0;
-    if (mn_device_open(&desc, &device) != MN_OK) broken("mn_device_open", "failed", -1);
     objects.devices[0].handle = device;
     if (threads == 1) {
         run_program(data, size, objects, 0, true);

@@ -61,7 +61,7 @@ public:
         return *lent_.back();
     }
 
-    // Everything is given back. False if the library still holds memory then.
+    // Everything but the first device is given back. False if the library still holds memory then.
     bool close();
 
 private:
@@ -82,6 +82,7 @@ Totals& totals();
 void run_program(const uint8_t* data, size_t size, Objects& objects, int role, bool may_fail);
 
 // Runs one input: as one program, or with two threads, which begin with what its first third made.
+// All inputs of a process have the same number of threads, and share a device.
 void run_input(const uint8_t* data, size_t size, int threads);
 
 }  // namespace mn::fuzz

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MnistNative.IO;
 
 namespace MnistNative.Tests.Api;
@@ -177,6 +178,25 @@ public sealed class SequentialTests
         Sequential read = ArchitectureFormat.Read(text);
         Assert.Equal(text, ArchitectureFormat.Write(read));
         Assert.Equal(network.Summary().ToString(), read.Summary().ToString());
+    }
+
+    [Fact]
+    public void AHundredThousandLayersTakeTimeInProportion()
+    {
+        // Some seconds; many minutes where anything takes the square of the number of layers.
+        var watch = Stopwatch.StartNew();
+        Sequential network = Sequential.Input(4);
+        for (int i = 0; i < 50_000; i++)
+        {
+            network = network.Linear(4).ReLU();
+        }
+
+        TimeSpan described = watch.Elapsed;
+        using Model model = network.Build();
+        TimeSpan built = watch.Elapsed;
+        Assert.Equal(100_000, model.Parameters.Count);
+        Assert.Equal(4, model.Forward([1, 2, 3, 4]).Length);
+        Assert.True(built < TimeSpan.FromMinutes(2), $"described after {described}, built after {built}");
     }
 
     [Theory]
