@@ -1,29 +1,58 @@
+using System.Globalization;
+
 namespace MnistNative;
 
 /// <summary>
-/// How a classifier does on a data set, class by class. scikit-learn: <c>confusion_matrix</c> and
-/// <c>classification_report</c>. Made by <see cref="Model.EvaluateReport"/>.
+/// How a classifier does on a data set, class by class; <see cref="ToString"/> gives the table. scikit-learn:
+/// <c>confusion_matrix</c> and <c>classification_report</c>. Made by
+/// <see cref="Model.EvaluateReport(IImageDataset, CancellationToken)"/>.
 /// </summary>
 public sealed class EvaluationReport
 {
     private readonly int[,] _confusion;
     private readonly int[] _ranks;
+    private readonly int[] _support;
 
     internal EvaluationReport(int classes)
     {
         ClassCount = classes;
         _confusion = new int[classes, classes];
         _ranks = new int[classes];
+        _support = new int[classes];
     }
 
     /// <summary>Number of classes.</summary>
     public int ClassCount { get; }
 
-    /// <summary>Number of images.</summary>
+    /// <summary>Number of images whose label counts.</summary>
     public int Count { get; private set; }
+
+    /// <summary>
+    /// Images with a NaN among their scores. They are taken for no class and are never right; <see cref="Count"/> and
+    /// <see cref="Support"/> have them.
+    /// </summary>
+    public int Unclassified { get; private set; }
 
     /// <summary>Share of the images whose largest score is that of their label, 0 to 1; top-1.</summary>
     public double Accuracy => TopK(1);
+
+    /// <summary>Mean of the classes' precisions, each class counting alike.</summary>
+    public double MacroPrecision => Macro(Precision);
+
+    /// <summary>Mean of the classes' recalls, each class counting alike; the balanced accuracy.</summary>
+    public double MacroRecall => Macro(Recall);
+
+    /// <summary>Mean of the classes' F1, each class counting alike.</summary>
+    public double MacroF1 => Macro(F1);
+
+    /// <summary>Mean of the classes' precisions, each class counting as often as it has images.</summary>
+    public double WeightedPrecision => Weighted(Precision);
+
+    /// <summary>Mean of the classes' recalls, each class counting as often as it has images; the accuracy.</summary>
+    public double WeightedRecall => Weighted(Recall);
+
+    /// <summary>Mean of the classes' F1, each class counting as often as it has images.</summary>
+    public double WeightedF1 => Weighted(F1);
 
     /// <summary>Images of one class that were taken for another, or for what they are.</summary>
     /// <param name="label">Their class.</param>
@@ -42,8 +71,13 @@ public sealed class EvaluationReport
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(k, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(k, ClassCount);
-        return Share(_ranks.AsSpan(0, k), Count);
+        return Ratio(_ranks.Take(k).Sum(), Count);
     }
+
+    /// <summary>Images of a class.</summary>
+    /// <param name="label">The class.</param>
+    /// <returns>Their number.</returns>
+    public int Support(int label) => _support[label];
 
     /// <summary>Share of the images taken for a class that are of it; 0 when there are none.</summary>
     /// <param name="label">The class.</param>
@@ -54,38 +88,66 @@ public sealed class EvaluationReport
     /// <summary>Share of the images of a class that were taken for it; 0 when there are none.</summary>
     /// <param name="label">The class.</param>
     /// <returns>0 to 1.</returns>
-    public double Recall(int label) =>
-        Ratio(_confusion[label, label], Enumerable.Range(0, ClassCount).Sum(other => _confusion[label, other]));
+    public double Recall(int label) => Ratio(_confusion[label, label], _support[label]);
+
+    /// <summary>The harmonic mean of a class's precision and recall; 0 when both are.</summary>
+    /// <param name="label">The class.</param>
+    /// <returns>0 to 1.</returns>
+    public double F1(int label)
+    {
+        int taken = Enumerable.Range(0, ClassCount).Sum(other => _confusion[other, label]);
+        return Ratio(2 * (long)_confusion[label, label], (long)taken + _support[label]);
+    }
+
+    /// <summary>Precision, recall, F1 and number of images of each class, their means, and the accuracy.</summary>
+    public override string ToString()
+    {
+        List<string[]> rows = [["class", "precision", "recall", "F1", "images"]];
+        rows.AddRange(Enumerable.Range(0, ClassCount).Select(label => Row(
+            label.ToString(CultureInfo.InvariantCulture), Precision(label), Recall(label), F1(label), _support[label])));
+        rows.Add(Row("macro mean", MacroPrecision, MacroRecall, MacroF1, Count));
+        rows.Add(Row("weighted mean", WeightedPrecision, WeightedRecall, WeightedF1, Count));
+        string unclassified = Unclassified == 0 ? "" : $", {Number(Unclassified)} with NaN for a score";
+        return string.Join(
+            Environment.NewLine,
+            TextTable.Format(rows, leftColumns: 1),
+            string.Create(
+                CultureInfo.InvariantCulture, $"accuracy {Accuracy * 100:F2}% of {Number(Count)} images{unclassified}"));
+    }
 
     /// <summary>Counts an image.</summary>
     internal void Add(ReadOnlySpan<float> scores, int label)
     {
-        int best = 0;
+        Count++;
+        _support[label]++;
+        int best = Model.IndexOfLargest(scores);
+        if (best < 0)
+        {
+            Unclassified++;
+            return;
+        }
+
         int rank = 0;
         for (int i = 0; i < scores.Length; i++)
         {
-            best = scores[i] > scores[best] ? i : best;
             rank += scores[i] > scores[label] || (scores[i] == scores[label] && i < label) ? 1 : 0;
         }
 
-        Count++;
         _confusion[label, best]++;
-        if (!float.IsNaN(scores[label]))
-        {
-            _ranks[rank]++;
-        }
+        _ranks[rank]++;
     }
 
-    private static double Share(ReadOnlySpan<int> counts, int of)
-    {
-        int sum = 0;
-        foreach (int count in counts)
-        {
-            sum += count;
-        }
+    private static string[] Row(string name, double precision, double recall, double f1, int images) =>
+        [name, Share(precision), Share(recall), Share(f1), Number(images)];
 
-        return Ratio(sum, of);
-    }
+    private static string Share(double value) => value.ToString("F4", CultureInfo.InvariantCulture);
 
-    private static double Ratio(int part, int of) => of == 0 ? 0 : (double)part / of;
+    private static string Number(int value) => value.ToString("N0", CultureInfo.InvariantCulture);
+
+    private static double Ratio(long part, long of) => of == 0 ? 0 : (double)part / of;
+
+    private double Macro(Func<int, double> value) => Enumerable.Range(0, ClassCount).Average(value);
+
+    private double Weighted(Func<int, double> value) =>
+        Count == 0 ? 0 : Enumerable.Range(0, ClassCount).Sum(label => value(label) * _support[label]) / Count;
 }

@@ -10,6 +10,9 @@ public sealed record LoadResult(IReadOnlyList<string> Missing, IReadOnlyList<str
 
 public sealed partial class Model
 {
+    // Where model files keep the loss.
+    private const string LossKey = "mnistnative.loss";
+
     /// <summary>
     /// Writes the network and its parameters to a safetensors file, with PyTorch's names and layouts, which
     /// <see cref="Load"/> reads and Python's <c>safetensors.torch.load_file</c> too. The file is written beside, flushed
@@ -30,6 +33,7 @@ public sealed partial class Model
             ["format"] = "pt",
             [ArchitectureFormat.MetadataKey] = ArchitectureFormat.Write(Network),
         };
+        AddLossTo(metadata);
         SafeTensorsWriter.Write(
             path,
             metadata,
@@ -73,6 +77,7 @@ public sealed partial class Model
         try
         {
             model.LoadParameters(file, strict: true, []);
+            model.TrainedWith = LossIn(file);
             return model;
         }
         catch
@@ -158,6 +163,20 @@ public sealed partial class Model
         WriteAll(writes);
         return new LoadResult(missing, unexpected);
     }
+
+    /// <summary>Writes down with which loss of values the model was trained, for <see cref="TrainedWith"/>.</summary>
+    internal void AddLossTo(Dictionary<string, string> metadata)
+    {
+        if (TrainedWith is { } kind)
+        {
+            metadata[LossKey] = kind.ToString();
+        }
+    }
+
+    private static MnLossKind? LossIn(SafeTensorsReader file) =>
+        file.Metadata.TryGetValue(LossKey, out string? name) && Enum.TryParse(name, out MnLossKind kind) && Enum.IsDefined(kind)
+            ? kind
+            : null;
 
     private static void ThrowUnlessFitting(
         SafeTensorsReader file, List<string> missing, List<string> unexpected, List<string> wrong)

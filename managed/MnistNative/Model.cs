@@ -17,6 +17,7 @@ public sealed partial class Model : IDisposable
     private readonly int _lossNode;
     private readonly int _imageLength;
     private readonly ModelOptions _options;
+    private bool _fitted;
 
     private Model(
         Sequential network, Device device, ulong seed, ModelOptions options, ModelHandle handle, GraphBuilder graph)
@@ -33,7 +34,9 @@ public sealed partial class Model : IDisposable
         _lossNode = network.EndsInSoftmax ? graph.BeforeOutput : graph.Output;
         _imageLength = network.InputShape.Length;
         OutputShape = graph.OutputShape;
-        OutputLength = checked((int)OutputShape.Aggregate((product, dimension) => product * dimension));
+        OutputLength = ToInt(
+            OutputShape.Aggregate((product, dimension) => product * dimension),
+            $"The output {NativeShape.ToText(OutputShape)} of an image has");
         Heads = graph.Heads;
         Parameters = DescribeParameters(handle, graph.PixelLinears);
         _parameterIndex = Parameters
@@ -77,6 +80,9 @@ public sealed partial class Model : IDisposable
 
     internal ModelHandle Handle => _handle;
 
+    /// <summary>The loss of values that the model was last trained with, also before it was saved; null for others.</summary>
+    internal MnLossKind? TrainedWith { get; set; }
+
     /// <summary>Id of the node that holds the network's result.</summary>
     internal int OutputNode { get; }
 
@@ -90,35 +96,79 @@ public sealed partial class Model : IDisposable
     /// <returns>The table as data; its <see cref="ModelSummary.ToString"/> gives it as text.</returns>
     public ModelSummary Summary() => _summary;
 
+    /// <summary>The table of <see cref="Summary"/> as text.</summary>
+    public override string ToString() => _summary.ToString();
+
     /// <summary>Gives the model's memory back. A training that is under way ends with its next step.</summary>
     public void Dispose() => _handle.Dispose();
 
-    internal static unsafe Model Create(Sequential network, ulong seed, Device device, ModelOptions options)
+    internal static Model Create(Sequential network, ulong seed, Device device, ModelOptions options)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(options.InferenceBatch);
         using GraphBuilder graph = GraphBuilder.Build(network);
-        int output = graph.Output;
-        var desc = new MnModelDesc
+        return Create(network, seed, device, device.Handle, options, graph, [graph.Output]);
+    }
+
+    /// <summary>
+    /// A model with the same parameters that gives the results of all rows of <see cref="Summary"/>, for
+    /// <see cref="ForwardEveryLayer"/> and nothing else.
+    /// </summary>
+    internal Model WithEveryLayer()
+    {
+        using GraphBuilder graph = GraphBuilder.Build(Network);
+        ModelOptions options = _options with { Fusion = false, InferenceBatch = 1 };
+        Model model = Create(Network, Seed, Device, _handle.Device, options, graph, [.. graph.RowNodes]);
+        try
         {
-            StructSize = (uint)sizeof(MnModelDesc),
-            Flags = options.Fusion ? 0 : (uint)MnModelFlag.NoFusion,
-            Seed = seed,
-            Outputs = &output,
-            OutputCount = 1,
-            InferenceBatch = options.InferenceBatch,
-            Precision = (int)options.Precision,
-        };
+            model.CopyParametersFrom(this);
+            return model;
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Throws where a number does not fit an int.</summary>
+    private static int ToInt(long values, string what) => values <= int.MaxValue
+        ? (int)values
+        : throw new ArgumentException($"{what} {values} values, more than {int.MaxValue}.");
+
+    private static unsafe Model Create(
+        Sequential network,
+        ulong seed,
+        Device device,
+        DeviceHandle deviceHandle,
+        ModelOptions options,
+        GraphBuilder graph,
+        ReadOnlySpan<int> nodes)
+    {
         ulong value;
-        DeviceHandle deviceHandle = device.Handle;
-        using (NativeHandle.Lease lease = deviceHandle.Use())
+        fixed (int* outputs = nodes)
         {
-            Native.Check(NativeMethods.ModelCreate(lease.Value, graph.Value, &desc, &value));
+            var desc = new MnModelDesc
+            {
+                StructSize = (uint)sizeof(MnModelDesc),
+                Flags = options.Fusion ? 0 : (uint)MnModelFlag.NoFusion,
+                Seed = seed,
+                Outputs = outputs,
+                OutputCount = nodes.Length,
+                InferenceBatch = options.InferenceBatch,
+                Precision = (int)options.Precision,
+            };
+            using NativeHandle.Lease lease = deviceHandle.Use();
+            MnStatus status = NativeMethods.ModelCreate(lease.Value, graph.Value, &desc, &value);
+            Native.Check(Native.MayTryAgain(status) ? NativeMethods.ModelCreate(lease.Value, graph.Value, &desc, &value) : status);
         }
 
         var handle = new ModelHandle(value, deviceHandle);
         try
         {
-            return new Model(network, device, seed, options, handle, graph);
+            var model = new Model(network, device, seed, options, handle, graph);
+            MemoryPlan plan = model.MemoryPlan;
+            handle.AddPressure(plan.ParameterBytes + plan.PackedBytes + plan.ArenaBytes + plan.WorkspaceBytes);
+            return model;
         }
         catch
         {
@@ -148,10 +198,28 @@ public sealed partial class Model : IDisposable
         }
     }
 
-    /// <summary>Throws if a loss compares with values that the data set does not have.</summary>
+    /// <summary>Throws unless the data set has what a loss compares with: values, or labels that are classes or ignored.</summary>
+    internal void CheckLoss(IImageDataset data, Loss loss, [CallerArgumentExpression(nameof(data))] string? paramName = null)
+    {
+        CheckTargets(data, loss, paramName);
+        if (loss is LabelLoss labels)
+        {
+            (data as ImageDataset)?.CheckLabels(labels.IgnoreIndex, paramName);
+        }
+    }
+
+    /// <summary>Throws if a loss compares with values or labels that the data set does not have.</summary>
     internal void CheckTargets(IImageDataset data, Loss loss, [CallerArgumentExpression(nameof(data))] string? paramName = null)
     {
         int length = (data as ImageDataset)?.TargetLength ?? 0;
+        if (loss is LabelLoss && length > 0)
+        {
+            throw new ArgumentException(
+                $"The data set has {length} targets an image and no labels, and the loss takes labels: take a loss of values, such as "
+                + "Loss.Mse() or Loss.BceWithLogits().",
+                paramName);
+        }
+
         if (loss is TargetLoss && length != OutputLength)
         {
             throw new ArgumentException(
@@ -159,6 +227,40 @@ public sealed partial class Model : IDisposable
                 + "ImageDataset.FromMemory(images, targets, shape) makes one with targets.",
                 paramName);
         }
+    }
+
+    /// <summary>
+    /// The first batch normalisation that has one value a channel and image and takes its statistics from the batch, so that
+    /// one image is not enough; null if there is none.
+    /// </summary>
+    internal LayerSummary? FirstNormOfOneValue(IReadOnlyList<ParameterGroup> groups) => NormsOfBatches(groups)
+        .FirstOrDefault(row => row.OutputShape.Skip(1).All(dimension => dimension == 1));
+
+    /// <summary>The layers that compute otherwise in training than in inference.</summary>
+    internal IEnumerable<LayerSummary> LayersOfTraining(IReadOnlyList<ParameterGroup> groups) => NormsOfBatches(groups)
+        .Concat(_summary.Layers.Where(row => row.Type is "Dropout" or "Dropout2d" or "StochasticDepth"));
+
+    private IEnumerable<LayerSummary> NormsOfBatches(IReadOnlyList<ParameterGroup> groups) =>
+        _summary.Layers.Where(row => row.Type is "BatchNorm1d" or "BatchNorm2d" && !HasFrozenStatistics(row.Name, groups));
+
+    private bool HasFrozenStatistics(string layer, IReadOnlyList<ParameterGroup> groups)
+    {
+        ParameterInfo mean = Parameters[_parameterIndex[layer + ".running_mean"]];
+        return groups.FirstOrDefault(group => group.Contains(mean))?.FrozenStatistics == true;
+    }
+
+    /// <summary>Takes note of a training by <see cref="Fit"/>; a second one is told of.</summary>
+    internal void NoteFit()
+    {
+        if (_fitted)
+        {
+            MnistNativeLog.Write(
+                MnistNativeLogLevel.Information,
+                "Fit trains a model that it trained before: the optimizer's state, the schedule and the order of the images begin "
+                + "anew. One call with more epochs, ResumeFrom or a trainer goes on");
+        }
+
+        _fitted = true;
     }
 
     private static unsafe ParameterInfo[] DescribeParameters(ModelHandle handle, IReadOnlySet<int> pixelLinears)
@@ -179,7 +281,8 @@ public sealed partial class Model : IDisposable
             }
 
             bool isCounter = info.Trainable == 0 && name.EndsWith(".num_batches_tracked", StringComparison.Ordinal);
-            parameters[i] = new ParameterInfo(name, isCounter ? [] : shape, checked((int)info.Count), info.Trainable != 0)
+            parameters[i] = new ParameterInfo(
+                name, isCounter ? [] : shape, ToInt(info.Count, $"The parameter \"{name}\" has"), info.Trainable != 0)
             {
                 IsCounter = isCounter,
             };

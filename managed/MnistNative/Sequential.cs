@@ -29,19 +29,29 @@ namespace MnistNative;
 /// </remarks>
 public sealed partial class Sequential
 {
+    /// <summary>Most branches and blocks that a layer may be in: one thread's stack has to hold them all.</summary>
+    internal const int MaxNesting = 256;
+
     // What parts of a network that begin in one place have in common; null for whole networks.
     private readonly object? _part;
 
-    private Sequential(ImageShape inputShape, ImmutableArray<Layer> layers, object? part = null)
+    // In how many branches and blocks the layers are.
+    private readonly int _nesting;
+
+    private Sequential(ImageShape inputShape, ImmutableArray<Layer> layers, object? part = null, int nesting = 0)
     {
         InputShape = inputShape;
         Layers = layers;
         EndsInSoftmax = Layer.EndInSoftmax(layers);
         _part = part;
+        _nesting = nesting;
     }
 
     /// <summary>Shape of the images that the network takes.</summary>
     public ImageShape InputShape { get; }
+
+    /// <summary>What is wrong with branches that are deeper in one another.</summary>
+    internal static string TooDeep => $"Branches and blocks may be nested {MaxNesting} deep, these are deeper.";
 
     /// <summary>The layers in order.</summary>
     internal ImmutableArray<Layer> Layers { get; }
@@ -127,15 +137,20 @@ public sealed partial class Sequential
 
     /// <summary>Reads a network from a model file.</summary>
     internal static Sequential ReadLayers(ImageShape inputShape, JsonElement layers) =>
-        new(inputShape, [.. Layer.ReadAll(layers)]);
+        new(inputShape, [.. Layer.ReadAll(layers, nesting: 0)]);
 
     /// <summary>The layers that a lambda adds to a part that begins where this network ends.</summary>
     private ImmutableArray<Layer> Branch(
         Func<Sequential, Sequential> build, [CallerArgumentExpression(nameof(build))] string? paramName = null)
     {
         ArgumentNullException.ThrowIfNull(build, paramName);
+        if (_nesting == MaxNesting)
+        {
+            throw new ArgumentException(TooDeep, paramName);
+        }
+
         object part = new();
-        Sequential? built = build(new Sequential(InputShape, [], part));
+        Sequential? built = build(new Sequential(InputShape, [], part, _nesting + 1));
         return built is not null && ReferenceEquals(built._part, part)
             ? built.Layers
             : throw new ArgumentException(
@@ -156,5 +171,5 @@ public sealed partial class Sequential
             ? this
             : throw new InvalidOperationException("A branch or block is a part of a network, which cannot be built alone.");
 
-    private Sequential Add(Layer layer) => new(InputShape, Layers.Add(layer), _part);
+    private Sequential Add(Layer layer) => new(InputShape, Layers.Add(layer), _part, _nesting);
 }

@@ -90,7 +90,7 @@ finally
 int last = Math.Max(1, (resident.Count - warmRounds) / 3);
 long before = resident.Take(warmRounds).Max();
 long after = resident.TakeLast(last).Max();
-double accuracy = lasting.Evaluate(test).Accuracy;
+double accuracy = lasting.Evaluate(test).Accuracy ?? 0;
 Console.WriteLine(
     $"{resident.Count} rounds in {clock.Elapsed.TotalMinutes:F1} minutes, {steps} steps of the lasting model " +
     $"(accuracy {accuracy:P1}); resident at most {before / 1e6:F1} MB in the first {warmRounds} rounds, " +

@@ -16,7 +16,8 @@ internal sealed class BatchOrder
     /// <param name="batchSize">Images in a batch, at least 1; the last batch of an epoch may hold fewer.</param>
     /// <param name="seed">Chooses the sequence of permutations.</param>
     /// <param name="shuffle">False keeps the images in their own order.</param>
-    public BatchOrder(int count, int batchSize, ulong seed, bool shuffle = true)
+    /// <param name="mergesSingle">Whether a single image that is left over joins the batch before, instead of being one.</param>
+    public BatchOrder(int count, int batchSize, ulong seed, bool shuffle = true, bool mergesSingle = false)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(batchSize, 1);
@@ -24,7 +25,9 @@ internal sealed class BatchOrder
         _seed = seed;
         _shuffle = shuffle;
         BatchSize = batchSize;
-        BatchCount = (int)(((long)count + batchSize - 1) / batchSize);
+        bool merges = mergesSingle && count > batchSize && count % batchSize == 1;
+        BatchCount = merges ? count / batchSize : (int)(((long)count + batchSize - 1) / batchSize);
+        LargestBatch = merges ? batchSize + 1 : batchSize;
         StartEpoch(0);
     }
 
@@ -33,6 +36,9 @@ internal sealed class BatchOrder
 
     /// <summary>Images in every batch but perhaps the last.</summary>
     public int BatchSize { get; }
+
+    /// <summary>Images that a batch has at most: one more than <see cref="BatchSize"/> if the last takes a single one, too.</summary>
+    public int LargestBatch { get; }
 
     /// <summary>Batches in an epoch, a smaller last one included.</summary>
     public int BatchCount { get; }
@@ -67,7 +73,7 @@ internal sealed class BatchOrder
         }
 
         int start = batch * BatchSize;
-        return _order.AsMemory(start, Math.Min(BatchSize, _order.Length - start));
+        return _order.AsMemory(start, batch == BatchCount - 1 ? _order.Length - start : BatchSize);
     }
 
     /// <summary>Fills <paramref name="order"/> with the permutation of 0 … n−1 of the given seed and epoch.</summary>

@@ -5,8 +5,10 @@ namespace MnistNative;
 /// on the fly; for data in memory use <see cref="ImageDataset"/>.
 /// </summary>
 /// <remarks>
-/// The library calls <see cref="Read"/> from one thread at a time, though not always the same thread. The other
-/// members must give the same answers for the lifetime of the object.
+/// The library calls <see cref="Read"/> from one thread at a time, though not always the same thread. When a training or
+/// evaluation is cancelled or fails while <see cref="Read"/> runs, that call is waited for a quarter of a second, then left
+/// alone; only then may another training call <see cref="Read"/> beside it. The other members must give the same answers for
+/// the lifetime of the object.
 /// </remarks>
 public interface IImageDataset
 {
@@ -16,7 +18,9 @@ public interface IImageDataset
     /// <summary>The shape that every image has.</summary>
     ImageShape Shape { get; }
 
-    /// <summary>The number of classes; labels lie in 0 … <see cref="ClassCount"/> − 1.</summary>
+    /// <summary>
+    /// The number of classes; labels lie in 0 … <see cref="ClassCount"/> − 1, but for one that the loss ignores.
+    /// </summary>
     int ClassCount { get; }
 
     /// <summary>Copies the images and labels at the given indices, in the order of the indices.</summary>

@@ -44,7 +44,9 @@ public sealed class ImageDataset : IImageDataset
     /// <summary>How the pixels are stored.</summary>
     public PixelType PixelType { get; }
 
-    /// <summary>The labels, one an image, in 0 … <see cref="ClassCount"/> − 1.</summary>
+    /// <summary>
+    /// The labels, one an image, in 0 … <see cref="ClassCount"/> − 1, but for those that a loss shall ignore.
+    /// </summary>
     public ReadOnlyMemory<int> Labels => _labels;
 
     /// <summary>
@@ -69,9 +71,13 @@ public sealed class ImageDataset : IImageDataset
     /// <param name="classCount">The number of classes; when null, the largest label plus one.</param>
     /// <returns>The data set.</returns>
     /// <exception cref="ArgumentException">
-    /// The images are empty or no whole number of images, their number differs from the number of labels, or a
-    /// label is out of range.
+    /// The images are empty or no whole number of images, or their number differs from the number of labels.
     /// </exception>
+    /// <remarks>
+    /// Labels outside 0 … classes − 1 are for losses that ignore them, as <c>Loss.CrossEntropy(ignoreIndex: 255)</c> does.
+    /// They are checked where the data set is used: training and evaluation refuse a label that is neither a class nor
+    /// ignored. Give <paramref name="classCount"/> where 255 is such a label.
+    /// </remarks>
     public static ImageDataset FromMemory(
         ReadOnlyMemory<byte> images, ReadOnlyMemory<byte> labels, ImageShape shape, int? classCount = null) =>
         FromMemory(images, Widen(labels.Span), shape, classCount, copyLabels: false);
@@ -90,9 +96,13 @@ public sealed class ImageDataset : IImageDataset
     /// <param name="classCount">The number of classes; when null, the largest label plus one.</param>
     /// <returns>The data set.</returns>
     /// <exception cref="ArgumentException">
-    /// The images are empty or no whole number of images, their number differs from the number of labels, or a
-    /// label is out of range.
+    /// The images are empty or no whole number of images, or their number differs from the number of labels.
     /// </exception>
+    /// <remarks>
+    /// Labels outside 0 … classes − 1 are for losses that ignore them, as <c>Loss.CrossEntropy(ignoreIndex: 255)</c> does.
+    /// They are checked where the data set is used: training and evaluation refuse a label that is neither a class nor
+    /// ignored. Give <paramref name="classCount"/> where 255 is such a label.
+    /// </remarks>
     public static ImageDataset FromMemory(
         ReadOnlyMemory<float> images, ReadOnlyMemory<byte> labels, ImageShape shape, int? classCount = null) =>
         FromMemory(images, Widen(labels.Span), shape, classCount, copyLabels: false);
@@ -304,6 +314,22 @@ public sealed class ImageDataset : IImageDataset
         }
     }
 
+    /// <summary>Throws if a label is neither one of the classes nor ignored.</summary>
+    /// <exception cref="ArgumentException">There is such a label; the text names it, its place and the range.</exception>
+    internal void CheckLabels(int? ignoreIndex, string? paramName)
+    {
+        ReadOnlySpan<int> labels = _labels.Span;
+        for (int i = 0; i < labels.Length; i++)
+        {
+            if ((uint)labels[i] >= (uint)ClassCount && labels[i] != ignoreIndex)
+            {
+                string ignored = ignoreIndex is { } index ? $"or {index}, which the loss ignores" : $"or ignored: a loss with ignoreIndex: {labels[i]} does that";
+                throw new ArgumentException(
+                    $"Labels must be in 0 to {ClassCount - 1}, {ignored}; label {i} is {labels[i]}.", paramName);
+            }
+        }
+    }
+
     /// <summary>Copies the targets of the images at the given indices, whose range was checked.</summary>
     internal void ReadTargets(ReadOnlySpan<int> indices, Span<float> targets)
     {
@@ -373,19 +399,12 @@ public sealed class ImageDataset : IImageDataset
         }
 
         int largest = 0;
-        for (int i = 0; i < labels.Length; i++)
+        foreach (int label in labels)
         {
-            int label = labels[i];
-            if (label < 0 || label >= (classCount ?? int.MaxValue))
-            {
-                string range = classCount is null ? "0 or more" : $"in 0 to {classCount - 1}";
-                throw new ArgumentException($"Labels must be {range}; label {i} is {label}.", nameof(labels));
-            }
-
             largest = Math.Max(largest, label);
         }
 
-        return classCount ?? largest + 1;
+        return classCount ?? (int)Math.Min(largest + 1L, int.MaxValue);
     }
 
     private void CheckIndices(ReadOnlySpan<int> indices)

@@ -16,13 +16,13 @@ internal static class ArchitectureFormat
     /// <summary>The oldest version that is read. Version 1 has neither branches nor padding modes.</summary>
     private const int OldestVersion = 1;
 
-    /// <summary>Most levels of the text, of which a block takes four.</summary>
-    private const int MaxDepth = 512;
+    /// <summary>Most levels of the text, of which a branch in a branch takes three.</summary>
+    private const int MaxDepth = (4 * Sequential.MaxNesting) + 16;
 
     public static string Write(Sequential network)
     {
         using var buffer = new MemoryStream();
-        var options = new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+        var options = new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, MaxDepth = MaxDepth };
         using (var json = new Utf8JsonWriter(buffer, options))
         {
             json.WriteStartObject();

@@ -7,8 +7,11 @@ namespace MnistNative.IO;
 internal readonly struct LayerReader
 {
     private readonly JsonElement _json;
+    private readonly int _nesting;
 
-    public LayerReader(JsonElement json)
+    /// <param name="json">The layer.</param>
+    /// <param name="nesting">How many branches or blocks it is in.</param>
+    public LayerReader(JsonElement json, int nesting)
     {
         if (json.ValueKind != JsonValueKind.Object)
         {
@@ -16,6 +19,7 @@ internal readonly struct LayerReader
         }
 
         _json = json;
+        _nesting = nesting;
     }
 
     /// <summary>The layer's own name, if it has one.</summary>
@@ -57,7 +61,7 @@ internal readonly struct LayerReader
     }
 
     /// <summary>Layers that follow one another.</summary>
-    public ImmutableArray<Layer> Layers(string key) => [.. Layer.ReadAll(Get(key))];
+    public ImmutableArray<Layer> Layers(string key) => [.. Layer.ReadAll(Get(key), _nesting + 1)];
 
     /// <summary>Branches, each of layers that follow one another.</summary>
     public ImmutableArray<ImmutableArray<Layer>> Branches(string key, int minimum, int maximum = int.MaxValue)
@@ -68,7 +72,8 @@ internal readonly struct LayerReader
             throw Wrong(key, value);
         }
 
-        return [.. value.EnumerateArray().Select(branch => ImmutableArray.CreateRange(Layer.ReadAll(branch)))];
+        int nesting = _nesting + 1;
+        return [.. value.EnumerateArray().Select(branch => ImmutableArray.CreateRange(Layer.ReadAll(branch, nesting)))];
     }
 
     /// <summary>A padding: "same", or [height, width].</summary>

@@ -12,6 +12,7 @@ internal sealed unsafe class GraphBuilder : IDisposable
 {
     private readonly GraphHandle _graph;
     private readonly List<LayerSummary> _rows = [];
+    private readonly List<int> _rowNodes = [];
     private readonly List<AuxiliaryHead> _heads = [];
     private readonly Dictionary<string, int> _pools = new(StringComparer.Ordinal);
     private readonly HashSet<int> _pixelLinears = [];
@@ -34,6 +35,9 @@ internal sealed unsafe class GraphBuilder : IDisposable
 
     /// <summary>A row for the input and for every layer.</summary>
     public IReadOnlyList<LayerSummary> Rows => _rows;
+
+    /// <summary>The nodes that hold the results of the rows.</summary>
+    public IReadOnlyList<int> RowNodes => _rowNodes;
 
     /// <summary>The auxiliary outputs, in order.</summary>
     public IReadOnlyList<AuxiliaryHead> Heads => _heads;
@@ -253,6 +257,7 @@ internal sealed unsafe class GraphBuilder : IDisposable
     private void AddRow(string type, int node, string name)
     {
         MnNodeInfo info = Describe(node);
+        _rowNodes.Add(node);
         _rows.Add(new LayerSummary(name, type, NativeShape.ToArray(info.Shape), info.ParameterCount, info.MultiplyAdds));
     }
 

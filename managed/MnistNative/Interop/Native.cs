@@ -44,6 +44,21 @@ internal static unsafe class Native
         };
     }
 
+    /// <summary>
+    /// Whether a call that failed may succeed now: if memory was missing, what the collector finds unused is given back.
+    /// </summary>
+    public static bool MayTryAgain(MnStatus status)
+    {
+        if (status != MnStatus.OutOfMemory)
+        {
+            return false;
+        }
+
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        return true;
+    }
+
     [DoesNotReturn]
     private static void Throw(MnStatus status) => throw ExceptionFor(status);
 

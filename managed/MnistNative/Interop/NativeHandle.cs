@@ -92,6 +92,8 @@ internal sealed class GraphHandle(ulong value) : NativeHandle(value)
 /// <summary>What was made for a device and keeps it open.</summary>
 internal abstract class DeviceObjectHandle : NativeHandle
 {
+    private long _pressure;
+
     private protected DeviceObjectHandle(ulong value, DeviceHandle device)
         : base(value)
     {
@@ -102,8 +104,23 @@ internal abstract class DeviceObjectHandle : NativeHandle
     /// <summary>The device, open as long as this handle is.</summary>
     public DeviceHandle Device { get; }
 
+    /// <summary>Tells the collector of the bytes that the object holds outside of its sight.</summary>
+    public void AddPressure(long bytes)
+    {
+        if (bytes > 0)
+        {
+            _pressure += bytes;
+            GC.AddMemoryPressure(bytes);
+        }
+    }
+
     protected sealed override bool ReleaseHandle()
     {
+        if (_pressure > 0)
+        {
+            GC.RemoveMemoryPressure(_pressure);
+        }
+
         bool destroyed = Destroy() == MnStatus.Ok;
         Device.Release();
         return destroyed;
@@ -163,7 +180,8 @@ internal sealed class DatasetHandle : DeviceObjectHandle
             };
             ulong value;
             using Lease lease = device.Use();
-            Native.Check(NativeMethods.DatasetCreate(lease.Value, &desc, &value));
+            MnStatus status = NativeMethods.DatasetCreate(lease.Value, &desc, &value);
+            Native.Check(Native.MayTryAgain(status) ? NativeMethods.DatasetCreate(lease.Value, &desc, &value) : status);
             return new DatasetHandle(value, device, images, labels);
         }
         catch

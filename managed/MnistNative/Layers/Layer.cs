@@ -92,9 +92,9 @@ internal abstract record Layer(string? Name)
 
     /// <summary>Reads a layer from a model file.</summary>
     /// <exception cref="FormatException">The text is not a layer that this version knows.</exception>
-    public static Layer Read(JsonElement json)
+    public static Layer Read(JsonElement json, int nesting)
     {
-        var reader = new LayerReader(json);
+        var reader = new LayerReader(json, nesting);
         string kind = reader.Text("type") ?? throw new FormatException("a layer has no type");
         return s_readers.TryGetValue(kind, out Func<LayerReader, Layer>? read)
             ? read(reader)
@@ -103,9 +103,9 @@ internal abstract record Layer(string? Name)
 
     /// <summary>Reads layers that follow one another.</summary>
     /// <exception cref="FormatException">The text is not a list of layers that this version knows.</exception>
-    public static IEnumerable<Layer> ReadAll(JsonElement json) =>
-        json.ValueKind == JsonValueKind.Array
-            ? json.EnumerateArray().Select(Read)
+    public static IEnumerable<Layer> ReadAll(JsonElement json, int nesting) =>
+        nesting > Sequential.MaxNesting ? throw new FormatException(Sequential.TooDeep)
+            : json.ValueKind == JsonValueKind.Array ? json.EnumerateArray().Select(layer => Read(layer, nesting))
             : throw new FormatException($"layers are a JSON {json.ValueKind}, not an array");
 
     /// <summary>Writes layers that follow one another.</summary>

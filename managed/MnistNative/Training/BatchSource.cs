@@ -20,18 +20,40 @@ internal abstract unsafe class BatchSource : IDisposable
     /// Data in memory is lent to the device once; other data is read batch by batch. Targets come with the batches if the
     /// loss compares with them.
     /// </summary>
-    public static BatchSource Open(IImageDataset data, DeviceHandle device, BatchOrder order, Loss? loss = null) =>
-        data is ImageDataset inMemory
+    public static BatchSource Open(IImageDataset data, DeviceHandle device, BatchOrder order, Loss? loss = null)
+    {
+        CheckBatch(order, data.Shape.Length, "images");
+        return data is ImageDataset inMemory
             ? new DeviceBatchSource(inMemory, device, order, loss is TargetLoss)
             : new PulledBatchSource(data, order);
+    }
 
     /// <summary>Begins a pass over the order's current epoch.</summary>
     public abstract void Start();
 
     /// <summary>The next batch of the pass; false after the last.</summary>
-    public abstract bool MoveNext(out MnBatch batch);
+    /// <exception cref="OperationCanceledException">It was cancelled while it waited for the data.</exception>
+    public abstract bool MoveNext(out MnBatch batch, CancellationToken cancellation = default);
+
+    /// <summary>Copies the images of the current batch, as floats.</summary>
+    public abstract void CopyImages(Span<float> images);
+
+    /// <summary>Copies the labels of the current batch.</summary>
+    public abstract void CopyLabels(Span<int> labels);
 
     public abstract void Dispose();
+
+    /// <summary>Throws if a batch has more values than an array can hold.</summary>
+    private protected static void CheckBatch(BatchOrder order, int length, string what)
+    {
+        if ((long)order.LargestBatch * length > Array.MaxLength)
+        {
+            throw new ArgumentException(
+                $"A batch of {order.LargestBatch} {what} of {length} values has {(long)order.LargestBatch * length}, more than the "
+                + $"{Array.MaxLength} of an array: take a smaller BatchSize.",
+                nameof(order.BatchSize));
+        }
+    }
 }
 
 /// <summary>Batches of a data set that the device holds: indices, and targets if they are wanted.</summary>
@@ -48,8 +70,9 @@ internal sealed unsafe class DeviceBatchSource : BatchSource
         : base(order)
     {
         _data = data;
+        CheckBatch(order, targets ? data.TargetLength : 0, "targets");
         _targets = targets
-            ? GC.AllocateUninitializedArray<float>(checked(order.BatchSize * data.TargetLength), pinned: true)
+            ? GC.AllocateUninitializedArray<float>(order.LargestBatch * data.TargetLength, pinned: true)
             : [];
         _dataset = DatasetHandle.Create(device, data);
         using (NativeHandle.Lease lease = _dataset.Use())
@@ -63,8 +86,9 @@ internal sealed unsafe class DeviceBatchSource : BatchSource
 
     public override void Start() => _next = 0;
 
-    public override bool MoveNext(out MnBatch batch)
+    public override bool MoveNext(out MnBatch batch, CancellationToken cancellation = default)
     {
+        cancellation.ThrowIfCancellationRequested();
         if (_next == Order.BatchCount)
         {
             batch = default;
@@ -85,6 +109,22 @@ internal sealed unsafe class DeviceBatchSource : BatchSource
         return true;
     }
 
+    public override void CopyImages(Span<float> images)
+    {
+        ReadOnlySpan<int> indices = Order.GetBatch(_next - 1);
+        _data.Read(indices, images, new int[indices.Length]);
+    }
+
+    public override void CopyLabels(Span<int> labels)
+    {
+        ReadOnlySpan<int> indices = Order.GetBatch(_next - 1);
+        ReadOnlySpan<int> all = _data.Labels.Span;
+        for (int i = 0; i < indices.Length; i++)
+        {
+            labels[i] = all[indices[i]];
+        }
+    }
+
     public override void Dispose()
     {
         _dataset.Dispose();
@@ -94,11 +134,15 @@ internal sealed unsafe class DeviceBatchSource : BatchSource
 
 /// <summary>
 /// Batches of a data set that must be read: one thread reads the next batch into one buffer while the step works on the
-/// other. The buffers are made once.
+/// other. The buffers are made once. A read that does not end in time when the pass is broken off is left alone: its thread
+/// ends with it and keeps the buffers, which nothing else uses any more.
 /// </summary>
 internal sealed unsafe class PulledBatchSource : BatchSource
 {
     private const int BufferCount = 2;
+
+    // How long a read that nobody waits for any more may take before it is left alone.
+    private static readonly TimeSpan s_patience = TimeSpan.FromMilliseconds(250);
 
     private readonly IImageDataset _data;
     private readonly int _imageLength;
@@ -119,23 +163,24 @@ internal sealed unsafe class PulledBatchSource : BatchSource
         _imageLength = data.Shape.Length;
         for (int i = 0; i < BufferCount; i++)
         {
-            _pixels[i] = GC.AllocateUninitializedArray<float>(checked(order.BatchSize * _imageLength), pinned: true);
-            _labels[i] = GC.AllocateUninitializedArray<int>(order.BatchSize, pinned: true);
+            _pixels[i] = GC.AllocateUninitializedArray<float>(order.LargestBatch * _imageLength, pinned: true);
+            _labels[i] = GC.AllocateUninitializedArray<int>(order.LargestBatch, pinned: true);
         }
     }
 
     public override void Start()
     {
-        EndPass();
+        EndPass(Timeout.InfiniteTimeSpan);
         _next = 0;
         _free.Release(BufferCount);
         _reader = Task.Factory.StartNew(
             ReadPass, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
     }
 
-    public override bool MoveNext(out MnBatch batch)
+    public override bool MoveNext(out MnBatch batch, CancellationToken cancellation = default)
     {
         batch = default;
+        cancellation.ThrowIfCancellationRequested();
         if (_next == Order.BatchCount)
         {
             return false;
@@ -146,7 +191,7 @@ internal sealed unsafe class PulledBatchSource : BatchSource
             _free.Release();
         }
 
-        _filled.Wait();
+        _filled.Wait(cancellation);
         if (_next == _failedBatch)
         {
             _failure!.Throw();
@@ -159,11 +204,25 @@ internal sealed unsafe class PulledBatchSource : BatchSource
         return true;
     }
 
+    public override void CopyImages(Span<float> images)
+    {
+        int batch = _next - 1;
+        _pixels[batch % BufferCount].AsSpan(0, Order.GetBatch(batch).Length * _imageLength).CopyTo(images);
+    }
+
+    public override void CopyLabels(Span<int> labels)
+    {
+        int batch = _next - 1;
+        _labels[batch % BufferCount].AsSpan(0, Order.GetBatch(batch).Length).CopyTo(labels);
+    }
+
     public override void Dispose()
     {
-        EndPass();
-        _free.Dispose();
-        _filled.Dispose();
+        if (EndPass(s_patience))
+        {
+            _free.Dispose();
+            _filled.Dispose();
+        }
     }
 
     private static T* Pointer<T>(T[] pinned)
@@ -199,16 +258,24 @@ internal sealed unsafe class PulledBatchSource : BatchSource
         }
     }
 
-    /// <summary>Ends a pass that may be under way: no read is running afterwards, and the semaphores are at zero.</summary>
-    private void EndPass()
+    /// <summary>
+    /// Ends a pass that may be under way. If true, no read is running afterwards, and the semaphores are at zero; if false,
+    /// one is, and this object is not to be used any more.
+    /// </summary>
+    private bool EndPass(TimeSpan patience)
     {
         _stop = true;
         _free.Release(BufferCount);
-        _reader.Wait();
+        if (!_reader.Wait(patience))
+        {
+            return false;
+        }
+
         _stop = false;
         _failedBatch = -1;
         Drain(_free);
         Drain(_filled);
+        return true;
     }
 
     private static void Drain(SemaphoreSlim semaphore)

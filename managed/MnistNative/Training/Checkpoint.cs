@@ -89,6 +89,7 @@ internal static unsafe class Checkpoint
             [ArchitectureFormat.MetadataKey] = ArchitectureFormat.Write(model.Network),
             [MetadataKey] = state.ToText(),
         };
+        model.AddLossTo(metadata);
         SafeTensorsWriter.Write(path, metadata, tensors, (i, values) =>
         {
             if (i < best)

@@ -11,18 +11,25 @@ public enum EarlyStoppingMetric
 }
 
 /// <summary>
-/// Ends training when the validation has stopped improving. Needs <see cref="FitOptions.Validation"/>. Keras:
-/// <c>EarlyStopping</c>. Immutable.
+/// Ends training when the validation has stopped improving. Needs <see cref="FitOptions.Validation"/>. An epoch whose
+/// validation is NaN is no improvement and never the best. Keras: <c>EarlyStopping</c>. Immutable.
 /// </summary>
 /// <param name="Patience">Epochs without improvement after which training ends, at least 1.</param>
 /// <param name="MinDelta">By how much the best must be beaten to count as an improvement, not negative.</param>
-/// <param name="Monitor">The metric that has to improve.</param>
-/// <param name="RestoreBest">Whether the model ends with the parameters of its best epoch.</param>
+/// <param name="Monitor">The metric that has to improve. A loss of values has no accuracy.</param>
+/// <param name="RestoreBest">
+/// Whether the model ends with the parameters of its best epoch, also when training is cancelled, stopped or diverges.
+/// </param>
 public sealed record EarlyStopping(
     int Patience = 3, double MinDelta = 0, EarlyStoppingMetric Monitor = EarlyStoppingMetric.ValidationLoss, bool RestoreBest = true)
 {
-    internal void Validate(IImageDataset? validation)
+    internal void Validate(IImageDataset? validation, Loss loss)
     {
+        if (!Enum.IsDefined(Monitor))
+        {
+            throw new ArgumentOutOfRangeException(nameof(Monitor), Monitor, "There is nothing of that number to look at.");
+        }
+
         ArgumentOutOfRangeException.ThrowIfLessThan(Patience, 1);
         if (!(double.IsFinite(MinDelta) && MinDelta >= 0))
         {
@@ -33,11 +40,19 @@ public sealed record EarlyStopping(
         {
             throw new ArgumentException("Early stopping needs data for validation.", nameof(validation));
         }
+
+        if (Monitor == EarlyStoppingMetric.ValidationAccuracy && loss is not LabelLoss)
+        {
+            throw new ArgumentException(
+                "Early stopping looks at the accuracy, and a loss of values has none: take EarlyStoppingMetric.ValidationLoss.", nameof(Monitor));
+        }
     }
 }
 
-/// <summary>Early stopping in one training.</summary>
-internal sealed class EarlyStoppingRun(EarlyStopping options, Model model)
+/// <summary>Early stopping in one training, and which epoch is the best.</summary>
+/// <param name="options">When to stop; null for never.</param>
+/// <param name="model">The model.</param>
+internal sealed class EarlyStoppingRun(EarlyStopping? options, Model model)
 {
     private double _best = double.PositiveInfinity;
     private int _bad;
@@ -47,7 +62,7 @@ internal sealed class EarlyStoppingRun(EarlyStopping options, Model model)
     public int BestEpoch { get; private set; }
 
     /// <summary>Whether training shall end.</summary>
-    public bool Ended => _bad >= options.Patience;
+    public bool Ended => _bad >= options?.Patience;
 
     /// <summary>The run's counters. Assigning another run's, and its <see cref="BestParameters"/>, resumes that run.</summary>
     public IReadOnlyList<double> State
@@ -63,24 +78,27 @@ internal sealed class EarlyStoppingRun(EarlyStopping options, Model model)
         set => _parameters = value;
     }
 
-    /// <summary>Takes note of an epoch; true when training shall end.</summary>
-    public bool EpochEnded(EpochResult epoch)
+    /// <summary>Takes note of an epoch; true if it is the best so far.</summary>
+    /// <param name="epoch">The epoch.</param>
+    /// <param name="finite">Whether losses and parameters are finite; if not, it cannot be the best.</param>
+    public bool EpochEnded(EpochResult epoch, bool finite)
     {
         EvaluationResult validation = epoch.Validation!.Value;
-        double value = options.Monitor == EarlyStoppingMetric.ValidationLoss ? validation.Loss : -validation.Accuracy;
-        if (BestEpoch > 0 && !(value < _best - options.MinDelta))
+        double value = options?.Monitor == EarlyStoppingMetric.ValidationAccuracy ? -(validation.Accuracy ?? double.NaN) : validation.Loss;
+        bool better = BestEpoch == 0 ? !double.IsNaN(value) : value < _best - (options?.MinDelta ?? 0);
+        if (!finite || !better)
         {
             _bad++;
-            return Ended;
+            return false;
         }
 
-        (_best, _bad, BestEpoch) = (double.IsNaN(value) ? double.PositiveInfinity : value, 0, epoch.Epoch);
-        if (options.RestoreBest)
+        (_best, _bad, BestEpoch) = (value, 0, epoch.Epoch);
+        if (options?.RestoreBest == true)
         {
             Keep();
         }
 
-        return false;
+        return true;
     }
 
     /// <summary>Gives the model the parameters of its best epoch.</summary>

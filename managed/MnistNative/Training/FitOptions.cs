@@ -6,17 +6,20 @@ public sealed record FitOptions
     /// <summary>Passes over the data, at least 1.</summary>
     public int Epochs { get; init; } = 1;
 
-    /// <summary>Images in a step, at least 1; the last batch of an epoch may have fewer.</summary>
+    /// <summary>
+    /// Images in a step, at least 1; the last batch of an epoch may have fewer. Where a single image were left for it, and a
+    /// batch normalisation of one value a channel cannot take it, the last but one takes it, too.
+    /// </summary>
     public int BatchSize { get; init; } = 64;
 
     /// <summary>How the parameters follow their gradients. Its state starts at zero in every training.</summary>
     public Optimizer Optimizer { get; init; } = new Adam();
 
     /// <summary>
-    /// What training minimises: a loss of labels, or with <see cref="ImageDataset.Targets"/> one of values, for which
-    /// accuracies are 0.
+    /// What training minimises. When null, the data decides: <see cref="Loss.CrossEntropy"/> for labels,
+    /// <see cref="Loss.Mse"/> for <see cref="ImageDataset.Targets"/>. A loss of values has no accuracies.
     /// </summary>
-    public Loss Loss { get; init; } = Loss.CrossEntropy();
+    public Loss? Loss { get; init; }
 
     /// <summary>Whether every epoch visits the images in another order.</summary>
     public bool Shuffle { get; init; } = true;
@@ -35,6 +38,26 @@ public sealed record FitOptions
 
     /// <summary>When training ends early, or null. Needs <see cref="Validation"/>.</summary>
     public EarlyStopping? EarlyStopping { get; init; }
+
+    /// <summary>
+    /// Whether training ends with a <see cref="TrainingDivergedException"/> as soon as a loss or a parameter is not finite. If
+    /// not, it runs on; no checkpoint and no best model is written, and no epoch counts as the best, while they are not.
+    /// </summary>
+    public bool StopOnNonFinite { get; init; } = true;
+
+    /// <summary>
+    /// Ends training after the batch under way, without an exception: <see cref="Model.Fit"/> returns the epochs that were
+    /// completed. To be cancelled from <see cref="OnBatch"/>, <see cref="OnEpoch"/>, the progress, or elsewhere. Keras:
+    /// <c>model.stop_training = True</c>.
+    /// </summary>
+    public CancellationToken StopToken { get; init; }
+
+    /// <summary>
+    /// File that the model is written to after each epoch whose validation is the best so far, by what
+    /// <see cref="EarlyStopping"/> looks at, else by the validation's loss; or null. Needs <see cref="Validation"/>. Keras:
+    /// <c>ModelCheckpoint(save_best_only=True)</c>.
+    /// </summary>
+    public string? BestModel { get; init; }
 
     /// <summary>See <see cref="TrainerOptions.ClipNorm"/>.</summary>
     public float? ClipNorm { get; init; }
@@ -64,40 +87,51 @@ public sealed record FitOptions
     /// <summary>Called by the training thread after each epoch and its validation. Keras: <c>on_epoch_end</c>.</summary>
     public Action<EpochResult>? OnEpoch { get; init; }
 
-    internal TrainerOptions ForTrainer => new()
+    internal TrainerOptions ForTrainer(Loss loss) => new()
     {
-        Loss = Loss,
+        Loss = loss,
         ClipNorm = ClipNorm,
         ClipValue = ClipValue,
         ParameterGroups = ParameterGroups,
     };
 
-    internal void Validate(Model model, IImageDataset train)
+    /// <summary>Throws unless all fits together; returns the loss.</summary>
+    internal Loss Validate(Model model, IImageDataset train)
     {
+        Loss loss = Loss ?? Loss.For(train);
         ArgumentOutOfRangeException.ThrowIfLessThan(Epochs, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(BatchSize, 1);
         ArgumentNullException.ThrowIfNull(Optimizer);
-        ArgumentNullException.ThrowIfNull(Loss);
         Optimizer.Validate();
-        ForTrainer.Validate();
+        ForTrainer(loss).Validate();
         Schedule?.Validate();
-        if (Checkpoint is not null)
+        foreach ((string? path, string name) in new[] { (Checkpoint, nameof(Checkpoint)), (BestModel, nameof(BestModel)) })
         {
-            WritablePath.Check(Checkpoint, nameof(Checkpoint));
+            if (path is not null)
+            {
+                WritablePath.Check(path, name);
+            }
         }
 
-        EarlyStopping?.Validate(Validation);
-        if (Loss is OutputGradientLoss)
+        EarlyStopping?.Validate(Validation, loss);
+        if (BestModel is not null && Validation is null)
+        {
+            throw new ArgumentException("A file for the best model needs data for validation.", nameof(Validation));
+        }
+
+        if (loss is OutputGradientLoss)
         {
             throw new ArgumentException(
                 "Training on a data set needs a loss of labels or of values; use a trainer for one of your own.", nameof(Loss));
         }
 
-        model.CheckTargets(train, Loss);
+        model.CheckLoss(train, loss);
         if (Validation is not null)
         {
             model.CheckData(Validation);
-            model.CheckTargets(Validation, Loss);
+            model.CheckLoss(Validation, loss);
         }
+
+        return loss;
     }
 }

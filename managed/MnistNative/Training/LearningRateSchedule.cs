@@ -16,11 +16,13 @@ public abstract record LearningRateSchedule
     /// <param name="batchesPerEpoch">Batches of an epoch, at least 1.</param>
     /// <param name="epochs">Epochs of the training, at least 1.</param>
     /// <returns>The rate. What depends on how training goes is left out.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">An argument or a number of the schedule is out of range.</exception>
     public double RateAt(double learningRate, long batch, int batchesPerEpoch, int epochs)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(batch);
         ArgumentOutOfRangeException.ThrowIfLessThan(batchesPerEpoch, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(epochs, 1);
+        Validate();
         return Rate(learningRate, batch, batchesPerEpoch, (long)batchesPerEpoch * epochs);
     }
 
@@ -30,9 +32,9 @@ public abstract record LearningRateSchedule
     /// <summary>Throws when a number is out of range.</summary>
     internal abstract void Validate();
 
-    /// <summary>Begins a training.</summary>
-    internal virtual ScheduleRun Start(double learningRate, int batchesPerEpoch, int epochs) =>
-        new FixedScheduleRun(this, learningRate, batchesPerEpoch, epochs);
+    /// <summary>Begins a training, or the part of one that a warm-up leaves, of so many batches.</summary>
+    internal virtual ScheduleRun Start(double learningRate, int batchesPerEpoch, long steps) =>
+        new FixedScheduleRun(this, learningRate, batchesPerEpoch, steps);
 
     private protected static void Check(bool valid, string name, object value, string rule)
     {
@@ -63,9 +65,9 @@ internal abstract class ScheduleRun
 }
 
 /// <summary>A schedule that does not depend on how training goes.</summary>
-internal sealed class FixedScheduleRun(LearningRateSchedule schedule, double learningRate, int batchesPerEpoch, int epochs) : ScheduleRun
+internal sealed class FixedScheduleRun(LearningRateSchedule schedule, double learningRate, int batchesPerEpoch, long steps) : ScheduleRun
 {
-    public override double Rate(long step) => schedule.RateAt(learningRate, step, batchesPerEpoch, epochs);
+    public override double Rate(long step) => schedule.Rate(learningRate, step, batchesPerEpoch, steps);
 }
 
 /// <summary>The rate falls by a factor every few epochs. PyTorch: <c>StepLR</c>.</summary>
@@ -97,13 +99,16 @@ public sealed record ExponentialLr(double Gamma) : LearningRateSchedule
 /// <summary>
 /// The rate follows half a cosine down, epoch by epoch. PyTorch: <c>CosineAnnealingLR</c>; Keras: <c>CosineDecay</c>.
 /// </summary>
-/// <param name="Epochs">Epochs until the lowest rate (PyTorch's <c>T_max</c>); those of the training when null.</param>
+/// <param name="Epochs">
+/// Epochs until the lowest rate (PyTorch's <c>T_max</c>); when null those of the training, or after a warm-up those that it
+/// leaves, a part of an epoch counting as one.
+/// </param>
 /// <param name="MinLearningRate">The lowest rate (<c>eta_min</c>), not negative.</param>
 public sealed record CosineAnnealingLr(int? Epochs = null, double MinLearningRate = 0) : LearningRateSchedule
 {
     internal override double Rate(double learningRate, long step, int batchesPerEpoch, long steps)
     {
-        double length = Epochs ?? Math.Max(1, steps / batchesPerEpoch);
+        double length = Epochs ?? (((steps - 1) / batchesPerEpoch) + 1);
         double share = step / batchesPerEpoch / length;
         return MinLearningRate + ((learningRate - MinLearningRate) * (1 + Math.Cos(Math.PI * share)) / 2);
     }
@@ -146,8 +151,8 @@ public sealed record OneCycleLr(double RiseShare = 0.3, double DivFactor = 25, d
 }
 
 /// <summary>
-/// The rate rises evenly, batch by batch, then follows another schedule, which counts from there. PyTorch:
-/// <c>LinearLR</c> in a <c>SequentialLR</c>; Keras: <c>warmup_steps</c>.
+/// The rate rises evenly, batch by batch, then follows another schedule, which counts batches and epochs from there.
+/// PyTorch: <c>LinearLR</c> in a <c>SequentialLR</c>; Keras: <c>warmup_steps</c>.
 /// </summary>
 /// <param name="Batches">Batches until the full rate, at least 1.</param>
 /// <param name="StartFactor">The first rate over the full one, above 0 and at most 1.</param>
@@ -166,18 +171,23 @@ public sealed record LinearWarmup(int Batches, double StartFactor = 1.0 / 3, Lea
         Then?.Validate();
     }
 
-    internal override ScheduleRun Start(double learningRate, int batchesPerEpoch, int epochs) =>
-        Then is ReduceOnPlateau plateau
-            ? new Warming(this, learningRate, plateau.Start(learningRate, batchesPerEpoch, epochs))
-            : base.Start(learningRate, batchesPerEpoch, epochs);
+    internal override ScheduleRun Start(double learningRate, int batchesPerEpoch, long steps) =>
+        Then is null
+            ? base.Start(learningRate, batchesPerEpoch, steps)
+            : new Warming(this, learningRate, Then.Start(learningRate, batchesPerEpoch, Math.Max(1, steps - Batches)));
 
     private double Rising(double learningRate, long step) =>
         learningRate * (StartFactor + ((1 - StartFactor) * step / Batches));
 
     private sealed class Warming(LinearWarmup warmup, double learningRate, ScheduleRun then) : ScheduleRun
     {
-        public override double Rate(long step) =>
-            step < warmup.Batches ? warmup.Rising(learningRate, step) : then.Rate(step - warmup.Batches);
+        private bool _warm;
+
+        public override double Rate(long step)
+        {
+            _warm = step >= warmup.Batches;
+            return _warm ? then.Rate(step - warmup.Batches) : warmup.Rising(learningRate, step);
+        }
 
         public override IReadOnlyList<double> State
         {
@@ -185,7 +195,14 @@ public sealed record LinearWarmup(int Batches, double StartFactor = 1.0 / 3, Lea
             set => then.State = value;
         }
 
-        public override void EpochEnded(double loss) => then.EpochEnded(loss);
+        // What follows counts from the warm-up's end: it is not told of epochs that the warm-up filled.
+        public override void EpochEnded(double loss)
+        {
+            if (_warm)
+            {
+                then.EpochEnded(loss);
+            }
+        }
     }
 }
 
@@ -215,7 +232,7 @@ public sealed record ReduceOnPlateau(
         Check(double.IsFinite(MinLearningRate) && MinLearningRate >= 0, nameof(MinLearningRate), MinLearningRate, "finite and not negative");
     }
 
-    internal override ScheduleRun Start(double learningRate, int batchesPerEpoch, int epochs) => new Watching(this, learningRate);
+    internal override ScheduleRun Start(double learningRate, int batchesPerEpoch, long steps) => new Watching(this, learningRate);
 
     private sealed class Watching(ReduceOnPlateau plateau, double learningRate) : ScheduleRun
     {

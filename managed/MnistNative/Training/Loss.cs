@@ -20,6 +20,9 @@ public abstract record Loss
     /// <summary>How the losses of a batch's images become one number.</summary>
     public Reduction Reduction { get; }
 
+    /// <summary>What a data set is trained and measured with unless another loss is named.</summary>
+    internal static Loss For(IImageDataset data) => data is ImageDataset { TargetLength: > 0 } ? Mse() : CrossEntropy();
+
     /// <summary>Weights of the classes, which a description of the loss points to; or null.</summary>
     internal float[]? ClassWeights => (this as LabelLoss)?.Weights;
 
@@ -32,8 +35,11 @@ public abstract record Loss
     /// </param>
     /// <param name="classWeights">A weight for each class, not negative; all 1 when null.</param>
     /// <param name="labelSmoothing">Share of the target that is spread over all classes, in [0, 1).</param>
-    /// <param name="ignoreIndex">A label whose images do not count, or null.</param>
+    /// <param name="ignoreIndex">
+    /// A label whose images do not count, in the loss, in accuracies and in reports, for example -100 or 255; or null.
+    /// </param>
     /// <returns>The loss.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">A weight or the smoothing is out of range.</exception>
     public static Loss CrossEntropy(
         Reduction reduction = Reduction.Mean,
         IReadOnlyList<float>? classWeights = null,
@@ -41,8 +47,11 @@ public abstract record Loss
         int? ignoreIndex = null) =>
         new LabelLoss(MnLossKind.CrossEntropy, reduction)
         {
-            Weights = classWeights?.ToArray(),
-            LabelSmoothing = labelSmoothing,
+            Weights = CheckWeights(classWeights),
+            LabelSmoothing = labelSmoothing is >= 0 and < 1
+                ? labelSmoothing
+                : throw new ArgumentOutOfRangeException(
+                    nameof(labelSmoothing), labelSmoothing, "The label smoothing must be at least 0 and less than 1."),
             IgnoreIndex = ignoreIndex,
         };
 
@@ -52,11 +61,12 @@ public abstract record Loss
     /// </summary>
     /// <param name="reduction">As for <see cref="CrossEntropy"/>.</param>
     /// <param name="classWeights">A weight for each class, not negative; all 1 when null.</param>
-    /// <param name="ignoreIndex">A label whose images do not count, or null.</param>
+    /// <param name="ignoreIndex">As for <see cref="CrossEntropy"/>.</param>
     /// <returns>The loss.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">A weight is out of range.</exception>
     public static Loss Nll(
         Reduction reduction = Reduction.Mean, IReadOnlyList<float>? classWeights = null, int? ignoreIndex = null) =>
-        new LabelLoss(MnLossKind.Nll, reduction) { Weights = classWeights?.ToArray(), IgnoreIndex = ignoreIndex };
+        new LabelLoss(MnLossKind.Nll, reduction) { Weights = CheckWeights(classWeights), IgnoreIndex = ignoreIndex };
 
     /// <summary>
     /// Squared error, (x − t)², of an output of any shape. PyTorch: <c>nn.MSELoss</c>; Keras: <c>MeanSquaredError</c>.
@@ -77,7 +87,12 @@ public abstract record Loss
     /// <param name="reduction">The mean divides by the number of values.</param>
     /// <returns>The loss.</returns>
     public static Loss Huber(float delta = 1f, Reduction reduction = Reduction.Mean) =>
-        new TargetLoss(MnLossKind.Huber, reduction) { Delta = delta };
+        new TargetLoss(MnLossKind.Huber, reduction)
+        {
+            Delta = float.IsFinite(delta) && delta > 0
+                ? delta
+                : throw new ArgumentOutOfRangeException(nameof(delta), delta, "The delta must be finite and above 0."),
+        };
 
     /// <summary>
     /// Binary cross-entropy of raw scores, with targets from 0 to 1: the network must not end in a sigmoid, which the
@@ -89,7 +104,8 @@ public abstract record Loss
         new TargetLoss(MnLossKind.BceWithLogits, reduction);
 
     /// <summary>
-    /// A loss of the caller's own, of which the library only needs the gradient by the network's output:
+    /// A loss of the caller's own, of which the library only needs the gradient by the network's output, for networks
+    /// without batch normalisation and dropout (see the remarks):
     /// <see cref="Trainer.Accumulate(ReadOnlySpan{float}, ReadOnlySpan{float})"/> and
     /// <see cref="Trainer.Step(ReadOnlySpan{float}, ReadOnlySpan{float})"/> take it with each batch. The loss that they
     /// report is the sum of output × gradient. PyTorch: <c>output.backward(gradient)</c>; Keras: a
@@ -100,7 +116,23 @@ public abstract record Loss
     /// number of images.
     /// </param>
     /// <returns>The loss.</returns>
+    /// <remarks>
+    /// The output to take the gradient by comes from <see cref="Model.Forward(ReadOnlySpan{float}, int)"/>, which is that of
+    /// inference. Batch normalisation with statistics that are not frozen, dropout and stochastic depth give another output
+    /// in training: there the gradient belongs to an output that the step does not have, and the parameters follow a wrong
+    /// one. A trainer for such a network says so to <see cref="MnistNativeLog"/>.
+    /// </remarks>
     public static Loss OutputGradient(Reduction reduction = Reduction.Sum) => new OutputGradientLoss(reduction);
+
+    private static float[]? CheckWeights(IReadOnlyList<float>? classWeights)
+    {
+        float[]? weights = classWeights?.ToArray();
+        int wrong = weights is null ? -1 : Array.FindIndex(weights, weight => !(float.IsFinite(weight) && weight >= 0));
+        return wrong < 0
+            ? weights
+            : throw new ArgumentOutOfRangeException(
+                nameof(classWeights), weights![wrong], $"Class weights must be finite and not negative; that of class {wrong} is not.");
+    }
 }
 
 /// <summary>A loss of class labels: see <see cref="Loss.CrossEntropy"/> and <see cref="Loss.Nll"/>.</summary>

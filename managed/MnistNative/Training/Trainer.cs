@@ -55,10 +55,22 @@ public sealed unsafe class Trainer : IDisposable
                 ClipNorm = options.ClipNorm ?? 0,
                 ClipValue = options.ClipValue ?? 0,
             };
-            Native.Check(NativeMethods.TrainerCreate(lease.Value, &desc, &value));
+            MnStatus status = NativeMethods.TrainerCreate(lease.Value, &desc, &value);
+            Native.Check(Native.MayTryAgain(status) ? NativeMethods.TrainerCreate(lease.Value, &desc, &value) : status);
         }
 
         _handle = new TrainerHandle(value, model.Handle.Device);
+        MemoryPlan plan = MemoryPlan;
+        _handle.AddPressure(
+            plan.GradientBytes + plan.OptimizerBytes + plan.PackedBytes + plan.ArenaBytes + plan.WorkspaceBytes);
+        if (_loss is OutputGradientLoss)
+        {
+            WarnOfLayersOfTraining(options.ParameterGroups);
+        }
+        else
+        {
+            model.TrainedWith = (_loss as TargetLoss)?.Kind;
+        }
     }
 
     /// <summary>Largest batch that a step takes.</summary>
@@ -297,8 +309,12 @@ public sealed unsafe class Trainer : IDisposable
         Clear();
     }
 
-    /// <summary>A step on a batch as the native library takes it.</summary>
-    internal StepResult Step(in MnBatch batch) => Run(batch, accumulate: false);
+    /// <summary>Forward and backward of a batch as the native library takes it.</summary>
+    internal MnMetrics Accumulate(in MnBatch batch) => Run(batch, accumulate: true);
+
+    /// <summary>What a caller is told of a step.</summary>
+    internal static StepResult ResultOf(in MnMetrics metrics) =>
+        new(metrics.Loss, (int)metrics.Correct, metrics.Count, (int)metrics.Labels);
 
     /// <summary>A step that is not waited for; its loss is in the sums.</summary>
     internal void Begin(in MnBatch batch)
@@ -320,6 +336,18 @@ public sealed unsafe class Trainer : IDisposable
         using NativeHandle.Lease lease = _handle.Use();
         Native.Check(NativeMethods.TrainerStepSums(lease.Value, restart ? 1 : 0, &sums));
         return sums;
+    }
+
+    // Forward, from which the gradient of the caller's own loss is taken, gives another output than the step.
+    private void WarnOfLayersOfTraining(IReadOnlyList<ParameterGroup> groups)
+    {
+        if (_model.LayersOfTraining(groups).FirstOrDefault() is { } layer)
+        {
+            MnistNativeLog.Write(
+                MnistNativeLogLevel.Warning,
+                $"{layer.Type} \"{layer.Name}\" gives another output in training than in inference: a gradient of one's own "
+                + "(Loss.OutputGradient) that is taken of Forward's output is not that of the training step");
+        }
     }
 
     /// <summary>
@@ -364,7 +392,7 @@ public sealed unsafe class Trainer : IDisposable
         fixed (T* pixels = images)
         fixed (int* classes = labels)
         {
-            return Run(NativeBatch.Of(pixels, count, _model.InputShape.Length, classes), accumulate);
+            return ResultOf(Run(NativeBatch.Of(pixels, count, _model.InputShape.Length, classes), accumulate));
         }
     }
 
@@ -388,7 +416,7 @@ public sealed unsafe class Trainer : IDisposable
                 batch.TargetCount = (ulong)values.Length;
             }
 
-            return Run(batch, accumulate);
+            return ResultOf(Run(batch, accumulate));
         }
     }
 
@@ -418,7 +446,7 @@ public sealed unsafe class Trainer : IDisposable
             MnBatch batch = NativeBatch.Of(lease.Value, pointer, indices.Length);
             batch.Targets = values;
             batch.TargetCount = (ulong)targets.Length;
-            return Run(batch, accumulate);
+            return ResultOf(Run(batch, accumulate));
         }
     }
 
@@ -432,7 +460,7 @@ public sealed unsafe class Trainer : IDisposable
 
         if (_targets.Length == 0)
         {
-            _targets = new float[checked(BatchSize * data.TargetLength)];
+            _targets = new float[BatchLength(data.TargetLength)];
         }
 
         Span<float> targets = _targets.AsSpan(0, indices.Length * data.TargetLength);
@@ -444,7 +472,7 @@ public sealed unsafe class Trainer : IDisposable
     {
         if (_labels.Length == 0)
         {
-            _pixels = new float[checked(BatchSize * _model.InputShape.Length)];
+            _pixels = new float[BatchLength(_model.InputShape.Length)];
             _labels = new int[BatchSize];
         }
 
@@ -454,7 +482,7 @@ public sealed unsafe class Trainer : IDisposable
         return Run<float>(pixels, labels, accumulate);
     }
 
-    private StepResult Run(in MnBatch batch, bool accumulate)
+    private MnMetrics Run(in MnBatch batch, bool accumulate)
     {
         using NativeHandle.Lease lease = _handle.Use();
         var metrics = new MnMetrics { StructSize = (uint)sizeof(MnMetrics) };
@@ -467,8 +495,16 @@ public sealed unsafe class Trainer : IDisposable
 
         _accumulated = accumulate ? _accumulated + 1 : 0;
         _lastCount = batch.Count;
-        return new StepResult(metrics.Loss, (int)metrics.Correct, metrics.Count);
+        return metrics;
     }
+
+    /// <summary>Values in a batch.</summary>
+    /// <exception cref="ArgumentException">They are more than an array can hold.</exception>
+    private int BatchLength(int length) => (long)BatchSize * length <= Array.MaxLength
+        ? BatchSize * length
+        : throw new ArgumentException(
+            $"A batch of {BatchSize} images of {length} values has {(long)BatchSize * length}, more than the {Array.MaxLength} of an "
+            + "array: make the trainer with a smaller batchSize.");
 
     private void CheckCount(int count, string paramName)
     {

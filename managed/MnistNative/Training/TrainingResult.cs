@@ -4,20 +4,26 @@ namespace MnistNative;
 
 /// <summary>One epoch of a training.</summary>
 /// <param name="Epoch">Its number, from 1.</param>
-/// <param name="Loss">Mean of the batches' losses, each before its update.</param>
-/// <param name="Accuracy">Share of the images that were right before their batch's update, 0 to 1.</param>
+/// <param name="Loss">
+/// The loss of all its images, each before its batch's update: for a mean, the mean over what counts, as
+/// <see cref="Model.Evaluate(IImageDataset, Loss, CancellationToken)"/> has it, not the mean of the batches' losses.
+/// </param>
+/// <param name="Accuracy">
+/// Share of the images whose label counts that were right before their batch's update, 0 to 1; null where there are none, as
+/// with a loss of values.
+/// </param>
 /// <param name="Validation">Evaluation after the epoch, if there was data for it.</param>
 /// <param name="Elapsed">Time of the epoch's steps, without the evaluation.</param>
 /// <param name="ImagesPerSecond">Images trained on a second.</param>
 public sealed record EpochResult(
-    int Epoch, double Loss, double Accuracy, EvaluationResult? Validation, TimeSpan Elapsed, double ImagesPerSecond)
+    int Epoch, double Loss, double? Accuracy, EvaluationResult? Validation, TimeSpan Elapsed, double ImagesPerSecond)
 {
     /// <summary>
     /// For example <c>epoch 2: loss 0.1285, accuracy 96.22%, validation loss 0.1098, accuracy 96.76%, 1.5 s, 40,187 images/s</c>.
     /// </summary>
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
-        $"epoch {Epoch}: loss {Loss:F4}, accuracy {Accuracy * 100:F2}%{(Validation is { } found ? $", validation {found}" : "")}, {Elapsed.TotalSeconds:F1} s, {ImagesPerSecond:N0} images/s");
+        $"epoch {Epoch}: {EvaluationResult.Text(Loss, Accuracy)}{(Validation is { } found ? $", validation {found}" : "")}, {Elapsed.TotalSeconds:F1} s, {ImagesPerSecond:N0} images/s");
 }
 
 /// <summary>What a training did. Keras: <c>History</c>.</summary>
@@ -26,10 +32,16 @@ public sealed record EpochResult(
 /// <param name="Device">Where it ran.</param>
 public sealed record TrainingResult(IReadOnlyList<EpochResult> Epochs, TimeSpan Elapsed, DeviceInfo Device)
 {
-    /// <summary>The epoch with the best validation, from 1, where training could stop early; null otherwise.</summary>
+    /// <summary>
+    /// The epoch with the best validation, from 1, where <see cref="FitOptions.EarlyStopping"/> or
+    /// <see cref="FitOptions.BestModel"/> asked for it; null otherwise, and where no epoch had a validation that is a number.
+    /// </summary>
     public int? BestEpoch { get; init; }
 
-    /// <summary>Whether training ended before its last epoch.</summary>
+    /// <summary>
+    /// Whether training ended before its last epoch: by early stopping, by <see cref="FitOptions.StopToken"/>, or by what an
+    /// exception that holds this result tells.
+    /// </summary>
     public bool StoppedEarly { get; init; }
 
     /// <summary>A line for each epoch, and the time of the whole.</summary>
@@ -52,8 +64,10 @@ public readonly record struct BatchResult(int Epoch, int Batch, int Batches, flo
 /// <param name="Epochs">Number of epochs.</param>
 /// <param name="Batch">Batches done in this epoch.</param>
 /// <param name="Batches">Batches of an epoch.</param>
-/// <param name="Loss">Mean of the losses of this epoch's batches so far.</param>
-/// <param name="Accuracy">Share of this epoch's images that were right so far.</param>
+/// <param name="Loss">The loss of this epoch's images so far, as <see cref="EpochResult.Loss"/> has it.</param>
+/// <param name="Accuracy">
+/// Share of this epoch's images whose label counts that were right so far; null where there are none.
+/// </param>
 /// <param name="ImagesPerSecond">Images trained on a second in this epoch so far.</param>
 /// <param name="Completed">The epoch, if it is just over; null within an epoch.</param>
 public sealed record TrainingProgress(
@@ -62,6 +76,6 @@ public sealed record TrainingProgress(
     int Batch,
     int Batches,
     double Loss,
-    double Accuracy,
+    double? Accuracy,
     double ImagesPerSecond,
     EpochResult? Completed);

@@ -61,13 +61,13 @@ public sealed class LayerValueTests
         model.SetParameter("aux.0.weight", model.GetParameter("fc.weight"));
         model.SetParameter("aux.0.bias", model.GetParameter("fc.bias"));
         float[] images = [.. s_row, 2, -1, 0, 1];
-        float[] scores = model.Forward(images);
+        float[] scores = model.ForwardAll(images);
         Assert.Equal(6, scores.Length);
 
         using Model alone = Sequential.Input(4).Linear(3, name: "fc").Build();
         alone.SetParameter("fc.weight", model.GetParameter("fc.weight"));
         alone.SetParameter("fc.bias", model.GetParameter("fc.bias"));
-        Assert.Equal(alone.Forward(images), scores);
+        Assert.Equal(alone.ForwardAll(images), scores);
 
         using Trainer trainer = model.CreateTrainer(new Sgd(0.1f), batchSize: 2);
         using Trainer plain = alone.CreateTrainer(new Sgd(0.1f), batchSize: 2);
@@ -97,12 +97,12 @@ public sealed class LayerValueTests
         float[] weight = model.GetParameter("0.weight");
         Array.Fill(weight, 1);
         model.SetParameter("0.weight", weight);
-        return model.Forward(input);
+        return model.ForwardAll(input);
     }
 
     private static float[] Run(Sequential network, float[] input)
     {
         using Model model = network.Build();
-        return model.Forward(input);
+        return model.ForwardAll(input);
     }
 }

@@ -23,8 +23,8 @@ public sealed class ModelTests
         using Model model = Affine.Build();
         model.SetParameter("1.weight", [1, 2, 3, 4, 5, 6]);
         model.SetParameter("1.bias", [0.5f, 0, -0.5f]);
-        Assert.Equal([5.5f, 11, 16.5f, 0.5f, 0, -0.5f], model.Forward([1f, 2f, 0f, 0f]));
-        Assert.Equal([2, 0], model.Predict([1f, 2f, 0f, 0f]));
+        Assert.Equal([5.5f, 11, 16.5f, 0.5f, 0, -0.5f], model.ForwardAll([1f, 2f, 0f, 0f]));
+        Assert.Equal([2, 0], model.PredictAll([1f, 2f, 0f, 0f]));
         Assert.Equal([3], model.OutputShape);
         Assert.Equal(3, model.OutputLength);
     }
@@ -36,9 +36,9 @@ public sealed class ModelTests
         ImageDataset data = Tiny.Bytes(9);
         byte[] bytes = data.ByteImages.ToArray();
         float[] floats = Tiny.ReadAll(data);
-        Assert.InRange(Tiny.Distance(model.Forward(floats), model.Forward(bytes)), 0, 1e-6);
-        Assert.Equal(model.Predict(floats), model.Predict(bytes));
-        Assert.InRange(Tiny.Distance(model.PredictProbabilities(floats), model.PredictProbabilities(bytes)), 0, 1e-6);
+        Assert.InRange(Tiny.Distance(model.ForwardAll(floats), model.ForwardAll(bytes)), 0, 1e-6);
+        Assert.Equal(model.PredictAll(floats), model.PredictAll(bytes));
+        Assert.InRange(Tiny.Distance(model.ProbabilitiesOfAll(floats), model.ProbabilitiesOfAll(bytes)), 0, 1e-6);
     }
 
     [Fact]
@@ -59,10 +59,10 @@ public sealed class ModelTests
         using Model plain = Tiny.Network.Build(seed: 1);
         using Model model = Tiny.Network.Softmax().Build(seed: 1);
         float[] images = Tiny.ReadAll(data);
-        float[] probabilities = model.PredictProbabilities(images);
-        Assert.Equal(model.Forward(images), probabilities);
-        Assert.InRange(Tiny.Distance(plain.PredictProbabilities(images), probabilities), 0, 1e-6);
-        Assert.Equal(plain.Predict(images), model.Predict(images));
+        float[] probabilities = model.ProbabilitiesOfAll(images);
+        Assert.Equal(model.ForwardAll(images), probabilities);
+        Assert.InRange(Tiny.Distance(plain.ProbabilitiesOfAll(images), probabilities), 0, 1e-6);
+        Assert.Equal(plain.PredictAll(images), model.PredictAll(images));
 
         EvaluationResult expected = plain.Evaluate(data);
         EvaluationResult actual = model.Evaluate(data);
@@ -77,8 +77,8 @@ public sealed class ModelTests
     public void NoImagesGiveNothing()
     {
         using Model model = Tiny.Network.Build();
-        Assert.Empty(model.Forward(ReadOnlySpan<float>.Empty));
-        Assert.Empty(model.Predict(ReadOnlySpan<byte>.Empty));
+        Assert.Empty(model.Forward(ReadOnlySpan<float>.Empty, count: 0));
+        Assert.Empty(model.Predict(ReadOnlySpan<byte>.Empty, count: 0));
     }
 
     [Fact]
@@ -143,7 +143,7 @@ public sealed class ModelTests
         using Model fused = Tiny.Network.Build(seed: 4);
         using Model plain = Tiny.Network.Build(seed: 4, options: new ModelOptions { Fusion = false });
         float[] images = Tiny.ReadAll(Tiny.Bytes(20));
-        Assert.InRange(Tiny.Distance(plain.Forward(images), fused.Forward(images)), 0, 1e-5);
+        Assert.InRange(Tiny.Distance(plain.ForwardAll(images), fused.ForwardAll(images)), 0, 1e-5);
     }
 
     [Fact]
@@ -170,8 +170,8 @@ public sealed class ModelTests
         float[] images = Tiny.ReadAll(Tiny.Bytes(64));
         using Model model = Tiny.Network.Build(seed: 4);
         using Model pieces = Tiny.Network.Build(seed: 4, options: new ModelOptions { InferenceBatch = 7 });
-        float[] all = model.Forward(images);
-        Assert.Equal(all, pieces.Forward(images));
+        float[] all = model.ForwardAll(images);
+        Assert.Equal(all, pieces.ForwardAll(images));
         for (int i = 0; i < 64; i++)
         {
             float[] one = model.Forward(images.AsSpan(i * 64, 64));

@@ -26,7 +26,7 @@ public sealed class OutputGradientTests : IDisposable
             expected = Gradients();
         }
 
-        float[] gradient = _model.PredictProbabilities(_images);
+        float[] gradient = _model.ProbabilitiesOfAll(_images);
         for (int n = 0; n < Count; n++)
         {
             gradient[(n * Classes) + labels[n]] -= 1;
@@ -34,7 +34,7 @@ public sealed class OutputGradientTests : IDisposable
 
         using (Trainer trainer = _model.CreateTrainer(new Sgd(0), Count, Loss.OutputGradient(reduction)))
         {
-            double product = _model.Forward(_images).Zip(gradient, (score, diff) => (double)score * diff).Sum();
+            double product = _model.ForwardAll(_images).Zip(gradient, (score, diff) => (double)score * diff).Sum();
             StepResult step = trainer.Accumulate(_images, gradient);
             Assert.Equal(reduction == Reduction.Mean ? product / Count : product, step.Loss, 1e-5);
             Assert.Equal(0, step.Correct);

@@ -88,9 +88,9 @@ public sealed class CudaTests
         double Train(Device device, out double accuracyBefore)
         {
             using Model model = Small.Build(seed: 3, device);
-            accuracyBefore = model.Evaluate(test).Accuracy;
+            accuracyBefore = model.Evaluate(test).Accuracy!.Value;
             model.Fit(images.Take(2_000), new FitOptions { Epochs = 3, BatchSize = 32, Optimizer = new Adam(3e-3f) });
-            return model.Evaluate(test).Accuracy;
+            return model.Evaluate(test).Accuracy!.Value;
         }
     });
 

@@ -22,7 +22,7 @@ public sealed class ModelFileTests
         Assert.Equal(model.Parameters.Select(p => p.ToString()), loaded.Parameters.Select(p => p.ToString()));
         Assert.Equal(model.Summary().ToString(), loaded.Summary().ToString());
         float[] images = Tiny.ReadAll(Tiny.Bytes(10));
-        Assert.Equal(model.Forward(images), loaded.Forward(images));
+        Assert.Equal(model.ForwardAll(images), loaded.ForwardAll(images));
 
         // The normalisation came with it, and training goes on.
         loaded.Fit(Tiny.Bytes(50));
@@ -77,7 +77,7 @@ public sealed class ModelFileTests
         Assert.Empty(result.Missing);
         Assert.Empty(result.Unexpected);
         Assert.Equal([1f, 2, 3, 4, 5, 6], model.GetParameter("1.weight"));
-        Assert.Equal([13f, 23], model.Forward([1f, 1, 1]));
+        Assert.Equal([13f, 23], model.ForwardAll([1f, 1, 1]));
         Assert.Contains("LoadParameters", Assert.Throws<InvalidDataException>(() => Model.Load(path)).Message);
     }
 

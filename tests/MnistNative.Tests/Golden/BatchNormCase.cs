@@ -30,12 +30,12 @@ internal static class BatchNormCase
     {
         GoldenTensor input = c.Tensor("input");
         using Model model = Make(c, momentum: 0.1f, "running_mean", "running_var");
-        float[] output = model.Forward(input.Values);
+        float[] output = model.ForwardAll(input.Values);
         NormWise.AssertClose("output", c["output"], output, LayerCase.Tolerance);
 
         // Training would use the batch's statistics. With the running ones the output is a straight line of the input, the
         // weight and the bias, whose slopes two points give.
-        float[] gradient = Gradient(c, output, model.Forward([.. input.Values.Select(value => value + Step)]));
+        float[] gradient = Gradient(c, output, model.ForwardAll([.. input.Values.Select(value => value + Step)]));
         NormWise.AssertClose("grad_input", c["grad_input"], gradient, LayerCase.Tolerance);
         AssertParameterGradient(c, model, output, "weight");
         AssertParameterGradient(c, model, output, "bias");
@@ -44,7 +44,7 @@ internal static class BatchNormCase
     private static void AssertParameterGradient(GoldenCase c, Model model, float[] output, string parameter)
     {
         model.SetParameter($"bn.{parameter}", [.. c[parameter].Select(value => value + Step)]);
-        float[] gradient = Gradient(c, output, model.Forward(c["input"]));
+        float[] gradient = Gradient(c, output, model.ForwardAll(c["input"]));
         model.SetParameter($"bn.{parameter}", c[parameter]);
 
         int channels = c[parameter].Length;

@@ -23,7 +23,7 @@ internal static class LayerCase
         }
 
         var terms = new Terms(c);
-        NormWise.AssertClose("output", c["output"], model.Forward(input.Values), Tolerance, RoundingOfTerms * terms.Output);
+        NormWise.AssertClose("output", c["output"], model.ForwardAll(input.Values), Tolerance, RoundingOfTerms * terms.Output);
 
         using Trainer trainer = model.CreateTrainer(new Sgd(0), count, Loss.OutputGradient(), inputGradient: true);
         double product = trainer.Accumulate(input.Values, c["grad_output"]).Loss;

@@ -129,7 +129,7 @@ public sealed class ModelZooTests
         }
 
         // Where only one pixel is left, a batch of two amplifies gradients beyond all use: the run of inference comes first.
-        float[] scores = model.Forward(images);
+        float[] scores = model.ForwardAll(images);
         Assert.Equal(batch * classes, scores.Length);
         Assert.All(scores, score => Assert.True(float.IsFinite(score)));
 
@@ -153,7 +153,7 @@ public sealed class ModelZooTests
         new Random(1).NextBytes(images);
         using Trainer trainer = model.CreateTrainer(new Sgd(1e-3f), batch);
         Assert.True(double.IsFinite(trainer.Step(images, [0, 1, 2, 3, 4, 5, 6, 999]).Loss));
-        Assert.Equal(batch, model.Predict(images).Length);
+        Assert.Equal(batch, model.PredictAll(images).Length);
         Assert.InRange(trainer.MemoryPlan.ArenaBytes, 1, 160_000_000);
         Assert.InRange(trainer.MemoryPlan.WorkspaceBytes, 0, 64_000_000);
     }

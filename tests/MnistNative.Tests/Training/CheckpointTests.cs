@@ -36,7 +36,7 @@ public sealed class CheckpointTests
         using (Model first = s_network.Build(seed: 3))
         {
             FitOptions begun = options with { Checkpoint = path, OnBatch = batch => CancelIn(batch, interrupt) };
-            Assert.Throws<OperationCanceledException>(() => first.Fit(data, begun, cancellationToken: interrupt.Token));
+            Assert.Throws<TrainingCanceledException>(() => first.Fit(data, begun, cancellationToken: interrupt.Token));
             Assert.NotEqual(Tiny.ParametersOf(whole), Tiny.ParametersOf(first));
         }
 

@@ -30,9 +30,10 @@ public sealed class ConvenienceTests
     [Fact]
     public void ResultsAreReadAsText()
     {
-        var evaluation = new EvaluationResult(Count: 10_000, Correct: 9_860, Loss: 0.03971234);
+        var evaluation = new EvaluationResult(Count: 10_000, Correct: 9_860, Loss: 0.03971234, LabelCount: 10_000);
         Assert.Equal("loss 0.0397, accuracy 98.60%", evaluation.ToString());
-        Assert.Equal("loss 0.1285, accuracy 96.88%", new StepResult(0.1285, Correct: 62, Count: 64).ToString());
+        Assert.Equal("loss 0.1285, accuracy 96.88%", new StepResult(0.1285, Correct: 62, Count: 64, LabelCount: 64).ToString());
+        Assert.Equal("loss 0.1285", new StepResult(0.1285, Correct: 0, Count: 64, LabelCount: 0).ToString());
         var epoch = new EpochResult(2, Loss: 0.12, Accuracy: 0.9622, Validation: null, TimeSpan.FromSeconds(1.46), 40_187.4);
         Assert.Equal("epoch 2: loss 0.1200, accuracy 96.22%, 1.5 s, 40,187 images/s", epoch.ToString());
         Assert.Equal(

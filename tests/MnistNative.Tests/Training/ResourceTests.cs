@@ -16,7 +16,7 @@ public sealed class ResourceTests
             using Model model = Tiny.Network.Build(device: device);
             using Trainer trainer = model.CreateTrainer(new Adam(), 8);
             trainer.Step(Tiny.Bytes(8), [0, 1, 2]);
-            model.Predict(new float[640]);
+            model.PredictAll(new float[640]);
             model.Evaluate(Tiny.Bytes(20));
             Assert.True(MnistNativeRuntime.NativeMemoryInUse > before);
         }

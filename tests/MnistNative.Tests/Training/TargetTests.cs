@@ -44,7 +44,9 @@ public sealed class TargetTests
             Assert.Equal(
                 stepped.Evaluate(images.AsSpan(0, 9 * 64), targets.AsSpan(0, 18), loss),
                 result.Epochs[1].Validation!.Value.Loss, 1e-6);
-            Assert.Equal(0, result.Epochs[1].Accuracy);
+            Assert.Null(result.Epochs[1].Accuracy);
+            Assert.Null(result.Epochs[1].Validation!.Value.Accuracy);
+            Assert.DoesNotContain("accuracy", result.ToString());
         }
     }
 
@@ -111,6 +113,48 @@ public sealed class TargetTests
         Assert.Throws<ArgumentException>(() => model.Fit(good, options with { Validation = narrow }));
         Assert.Throws<ArgumentException>(() => model.Evaluate(narrow, Loss.L1()));
         Assert.Throws<ArgumentException>(() => model.Fit(good, options with { Loss = Loss.OutputGradient() }));
+    }
+
+    [Fact]
+    public void DataWithTargetsChoosesTheLoss()
+    {
+        (float[] images, float[] targets) = Values(12);
+        ImageDataset data = ImageDataset.FromMemory(images, targets, new ImageShape(1, 8, 8));
+        using Model chosen = s_network.Build(seed: 1);
+        using Model named = s_network.Build(seed: 1);
+        TrainingResult result = chosen.Fit(data, new FitOptions { Validation = data });
+        Assert.Equal(named.Fit(data, new FitOptions { Loss = Loss.Mse() }).Epochs[0].Loss, result.Epochs[0].Loss);
+        Assert.Equal(Tiny.ParametersOf(named), Tiny.ParametersOf(chosen));
+        Assert.Equal(chosen.Evaluate(data, Loss.Mse()), chosen.Evaluate(data));
+        Assert.Equal(chosen.Evaluate(data), result.Epochs[0].Validation);
+
+        float[] before = Tiny.ParametersOf(chosen);
+        foreach (Action wrong in (Action[])[
+            () => chosen.Fit(data, new FitOptions { Loss = Loss.CrossEntropy() }),
+            () => chosen.Fit(data, new FitOptions { Loss = Loss.Nll() }),
+            () => chosen.Evaluate(data, Loss.CrossEntropy()),
+            () => chosen.EvaluateReport(data),
+        ])
+        {
+            Assert.Contains("no labels", Assert.Throws<ArgumentException>(wrong).Message);
+        }
+
+        using Trainer trainer = chosen.CreateTrainer(new Adam(), 4);
+        Assert.Contains("no labels", Assert.Throws<ArgumentException>(() => trainer.Step(data, [0, 1])).Message);
+        Assert.Equal(before, Tiny.ParametersOf(chosen));
+    }
+
+    [Fact]
+    public void WatchingAnAccuracyThatThereIsNotIsRefused()
+    {
+        (float[] images, float[] targets) = Values(4);
+        ImageDataset data = ImageDataset.FromMemory(images, targets, new ImageShape(1, 8, 8));
+        using Model model = s_network.Build(seed: 1);
+        var options = new FitOptions { Validation = data, EarlyStopping = new EarlyStopping(Monitor: EarlyStoppingMetric.ValidationAccuracy) };
+        Assert.Contains("a loss of values has none", Assert.Throws<ArgumentException>(() => model.Fit(data, options)).Message);
+        Assert.Throws<ArgumentOutOfRangeException>(
+            () => model.Fit(data, options with { EarlyStopping = new EarlyStopping(Monitor: (EarlyStoppingMetric)7) }));
+        Assert.Throws<ArgumentException>(() => model.Fit(data, new FitOptions { BestModel = "best.safetensors" }));
     }
 
     private static (float[] Images, float[] Targets) Values(int count)

@@ -247,7 +247,7 @@ public sealed class TrainerTests
             }
 
             Assert.Equal(fresh.Evaluate(data), model.Evaluate(data));
-            Assert.Equal(fresh.Forward(data.FloatImages.Span), model.Forward(data.FloatImages.Span));
+            Assert.Equal(fresh.ForwardAll(data.FloatImages.Span), model.ForwardAll(data.FloatImages.Span));
         }
     }
 }

@@ -17,7 +17,7 @@ using Model model = Sequential.Input(1, 28, 28)
     .Build(seed: 42);
 
 await model.FitAsync(train, new FitOptions { Epochs = 1, BatchSize = 64, Optimizer = new Adam(1e-3f) });
-double accuracy = model.Evaluate(test).Accuracy;
+double accuracy = model.Evaluate(test).Accuracy ?? 0;
 if (!(accuracy > 0.7))
 {
     Console.Error.WriteLine($"The accuracy after an epoch is {accuracy}.");
