@@ -47,7 +47,7 @@ internal abstract class TrainReport : IProgress<TrainingProgress>
     /// <summary>Called after training.</summary>
     public virtual void End(TimeSpan elapsed, long peakBytes, bool interrupted, FileInfo? saved)
     {
-        string accuracy = LastEpoch?.Validation?.Accuracy is double share ? $"test accuracy {Percent(share)}, " : "";
+        string accuracy = Accuracy(LastEpoch);
         Context.Out.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"{(interrupted ? "interrupted" : "done")}: {accuracy}{elapsed.TotalSeconds:F1} s, {peakBytes / 1e6:F0} MB at most"));
@@ -59,12 +59,14 @@ internal abstract class TrainReport : IProgress<TrainingProgress>
 
     protected static string Describe(EpochResult epoch) => string.Create(
         CultureInfo.InvariantCulture,
-        $"loss {epoch.Loss:F4}, test accuracy {Percent(epoch.Validation?.Accuracy ?? double.NaN)}, " +
+        $"loss {epoch.Loss:F4}, {Accuracy(epoch)}" +
         $"{epoch.Elapsed.TotalSeconds:F1} s, {epoch.ImagesPerSecond:N0} images/s");
 
     protected abstract void OnProgress(TrainingProgress value);
 
-    private static string Percent(double share) => (share * 100).ToString("F2", CultureInfo.InvariantCulture) + "%";
+    private static string Accuracy(EpochResult? epoch) => epoch?.Validation?.Accuracy is double share
+        ? string.Create(CultureInfo.InvariantCulture, $"test accuracy {share * 100:F2}%, ")
+        : "";
 
     private static string Number(long value) => value.ToString("N0", CultureInfo.InvariantCulture);
 }

@@ -40,10 +40,12 @@ internal static class EvalCommand
             }
             else
             {
+                string accuracy = result.Accuracy is double share
+                    ? string.Create(CultureInfo.InvariantCulture, $"test accuracy {share * 100:F2}% ({result.Correct} of {result.LabelCount}), ")
+                    : "";
                 context.Out.WriteLine(string.Create(
                     CultureInfo.InvariantCulture,
-                    $"{choice.Name}: test accuracy {result.Accuracy * 100:F2}% ({result.Correct} of {result.Count}), " +
-                    $"loss {result.Loss:F4}, {seconds:F2} s"));
+                    $"{choice.Name}: {accuracy}loss {result.Loss:F4}, {seconds:F2} s"));
             }
 
             return 0;

@@ -56,6 +56,11 @@ internal static class TrainCommand
             Description = "Write the model to this file, also when interrupted.",
             HelpName = "FILE",
         };
+        Option<FileInfo?> best = new("--best")
+        {
+            Description = "Write the model to this file after each epoch whose test loss is the lowest so far.",
+            HelpName = "FILE",
+        };
         Option<FileInfo?> checkpoint = new("--checkpoint")
         {
             Description = "Write the model and the state of its training to this file after each epoch.",
@@ -71,13 +76,13 @@ internal static class TrainCommand
         var command = new Command("train", "Train a network and test it after each epoch.")
         {
             dataset, data, network, epochs, batchSize, learningRate, optimizer, schedule, seed, device, precision, normalize,
-            save, checkpoint, resume, json,
+            save, best, checkpoint, resume, json,
         };
         command.SetAction(async (parsed, cancellation) =>
         {
             Stopwatch clock = Stopwatch.StartNew();
             FileInfo? saveTo = parsed.GetValue(save);
-            foreach (Option<FileInfo?> option in new[] { save, checkpoint })
+            foreach (Option<FileInfo?> option in new[] { save, best, checkpoint })
             {
                 if (parsed.GetValue(option) is FileInfo target)
                 {
@@ -116,6 +121,7 @@ internal static class TrainCommand
                     _ => null,
                 },
                 Validation = images.Test,
+                BestModel = parsed.GetValue(best)?.FullName,
                 Checkpoint = parsed.GetValue(checkpoint)?.FullName,
                 ResumeFrom = parsed.GetValue(resume)?.FullName,
             };

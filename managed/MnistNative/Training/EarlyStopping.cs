@@ -16,7 +16,7 @@ public enum EarlyStoppingMetric
 /// </summary>
 /// <param name="Patience">Epochs without improvement after which training ends, at least 1.</param>
 /// <param name="MinDelta">By how much the best must be beaten to count as an improvement, not negative.</param>
-/// <param name="Monitor">What is looked at. A loss of values has no accuracy.</param>
+/// <param name="Monitor">The metric that has to improve. A loss of values has no accuracy.</param>
 /// <param name="RestoreBest">
 /// Whether the model ends with the parameters of its best epoch, also when training is cancelled, stopped or diverges.
 /// </param>

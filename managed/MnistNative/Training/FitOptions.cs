@@ -105,20 +105,18 @@ public sealed record FitOptions
         Optimizer.Validate();
         ForTrainer(loss).Validate();
         Schedule?.Validate();
+        foreach ((string? path, string name) in new[] { (Checkpoint, nameof(Checkpoint)), (BestModel, nameof(BestModel)) })
+        {
+            if (path is not null)
+            {
+                WritablePath.Check(path, name);
+            }
+        }
+
         EarlyStopping?.Validate(Validation, loss);
         if (BestModel is not null && Validation is null)
         {
             throw new ArgumentException("A file for the best model needs data for validation.", nameof(Validation));
-        }
-
-        if (Checkpoint is not null)
-        {
-            WritablePath.Check(Checkpoint, nameof(Checkpoint));
-        }
-
-        if (BestModel is not null)
-        {
-            WritablePath.Check(BestModel, nameof(BestModel));
         }
 
         if (loss is OutputGradientLoss)

@@ -148,6 +148,47 @@ public sealed class CommandLineTests
         }
     }
 
+    /// <summary>The error names the layer and what to try, and the files of earlier epochs stay.</summary>
+    [Fact]
+    public async Task ATrainingThatDivergesFailsAndLeavesTheFiles()
+    {
+        using var folder = new TempFolder();
+        IdxBytes.WriteDigits(folder.Path, train: 200, test: 50);
+        string[] files = [folder.File("saved"), folder.File("best"), folder.File("checkpoint")];
+        string[] train =
+        [
+            "train", "--device", "cpu", "--dataset", "mnist", "--data", folder.Path, "--network", "tower", "--json",
+            "--save", files[0], "--best", files[1], "--checkpoint", files[2],
+        ];
+        Assert.Equal(0, (await Run([.. train, "--epochs", "1"])).ExitCode);
+        byte[][] before = [.. files.Select(File.ReadAllBytes)];
+
+        Output diverged = await Run([.. train, "--epochs", "3", "--optimizer", "sgd", "--lr", "1e30"]);
+        Assert.Equal(1, diverged.ExitCode);
+        string message = diverged.Json[^1].GetProperty("message").GetString()!;
+        Assert.Equal("error", diverged.Json[^1].GetProperty("event").GetString());
+        Assert.Equal("mnistnative: " + message, diverged.Error.TrimEnd());
+        Assert.Matches("First not finite: the (parameter|output)", message);
+        Assert.Contains("Try a learning rate below 1E+30", message);
+        Assert.Equal(before, files.Select(File.ReadAllBytes));
+    }
+
+    [Fact]
+    public async Task TheBestEpochIsKeptOnDisk()
+    {
+        using var folder = new TempFolder();
+        IdxBytes.WriteDigits(folder.Path, train: 200, test: 50);
+        string best = folder.File("best.safetensors");
+        Output train = await Run(
+            "train", "--device", "cpu", "--dataset", "mnist", "--data", folder.Path, "--network", "tower", "--epochs", "4",
+            "--json", "--best", best);
+        Assert.Equal(0, train.ExitCode);
+        Output eval = await Run("eval", "--device", "cpu", "--json", "--model", best, "--dataset", "mnist", "--data", folder.Path);
+        Assert.Contains(
+            eval.Json[0].GetProperty("test_accuracy").GetDouble(),
+            train.Json.SkipLast(1).Select(line => line.GetProperty("test_accuracy").GetDouble()));
+    }
+
     [Fact]
     public async Task PlainOutputIsALineAnEpoch()
     {

@@ -11,6 +11,7 @@ public sealed class TargetPathTests
 
     [Theory]
     [InlineData("--save")]
+    [InlineData("--best")]
     [InlineData("--checkpoint")]
     public async Task WhatCannotBeWrittenEndsTheCommandBeforeTheTraining(string option)
     {

@@ -136,7 +136,7 @@ internal static class KeptFiles
 
             model.Save(Path.Combine(folder, name + ".safetensors"));
             expected[$"{name}/input"] = Input(model, 5);
-            expected[$"{name}/output"] = model.Forward(expected[$"{name}/input"]);
+            expected[$"{name}/output"] = model.ForwardAll(expected[$"{name}/input"]);
         }
 
         foreach (string name in Optimizers.Keys)
