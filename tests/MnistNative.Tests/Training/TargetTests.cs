@@ -153,7 +153,7 @@ public sealed class TargetTests
         var options = new FitOptions { Validation = data, EarlyStopping = new EarlyStopping(Monitor: EarlyStoppingMetric.ValidationAccuracy) };
         Assert.Contains("a loss of values has none", Assert.Throws<ArgumentException>(() => model.Fit(data, options)).Message);
         Assert.Throws<ArgumentOutOfRangeException>(
-            () => model.Fit(data, options with { EarlyStopping = new EarlyStopping(Monitor: (Monitor)7) }));
+            () => model.Fit(data, options with { EarlyStopping = new EarlyStopping(Monitor: (EarlyStoppingMetric)7) }));
         Assert.Throws<ArgumentException>(() => model.Fit(data, new FitOptions { BestModel = "best.safetensors" }));
     }
 
