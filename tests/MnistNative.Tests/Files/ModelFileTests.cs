@@ -231,7 +231,7 @@ public sealed class ModelFileTests
             bytes, System.Buffers.Binary.BinaryPrimitives.ReadInt64LittleEndian(bytes) + changed.Length - text.Length);
         File.WriteAllBytes(path, bytes);
         string problem = Assert.Throws<InvalidDataException>(() => Model.Load(path)).Message;
-        Assert.Contains($"2.weight is 2×2×3×3 instead of {channels}×2×3×3; 2.bias is 2 instead of {channels}", problem);
+        Assert.Contains($"2.weight is 2×2×3×3 instead of {channels}×2×3×3, 2.bias is 2 instead of {channels}", problem);
     }
 
     [Fact]
