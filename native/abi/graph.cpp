@@ -88,6 +88,12 @@ mn_status mn_graph_destroy(mn_graph graph) {
 
 mn_status mn_graph_add(mn_graph graph, int32_t op, const void* desc, const int32_t* sources,
                        int32_t source_count, const char* name, int32_t* node_out) {
+    return mn_graph_add_with(graph, op, desc, sources, source_count, nullptr, 0, name, node_out);
+}
+
+mn_status mn_graph_add_with(mn_graph graph, int32_t op, const void* desc, const int32_t* sources,
+                            int32_t source_count, const int32_t* parameters,
+                            int32_t parameter_count, const char* name, int32_t* node_out) {
     return guard([&] {
         const mn_op_desc op_desc = desc_of(op, desc);
         require(node_out, "node_out");
@@ -95,10 +101,46 @@ mn_status mn_graph_add(mn_graph graph, int32_t op, const void* desc, const int32
             fail(MN_INVALID_ARGUMENT, "source_count must be 0 to ", MN_MAX_SOURCES, ", got ",
                  source_count);
         if (source_count) require(sources, "sources");
+        if (parameter_count < 0 || parameter_count > MN_MAX_PARAMETERS)
+            fail(MN_INVALID_ARGUMENT, "parameter_count must be 0 to ", MN_MAX_PARAMETERS, ", got ",
+                 parameter_count);
+        if (parameter_count) require(parameters, "parameters");
         const std::vector<int32_t> ids(sources, sources + source_count);
+        const std::vector<int32_t> shared(parameters, parameters + parameter_count);
         const std::shared_ptr<GraphObject> object = get<GraphObject>(graph);
         std::lock_guard lock(object->mutex);
-        *node_out = object->graph.add(op, ids, op_desc, name);
+        *node_out = object->graph.add(op, ids, op_desc, name, shared);
+    });
+}
+
+mn_status mn_graph_new_parameter(mn_graph graph, const mn_parameter_desc* desc, const char* name,
+                                 int32_t* parameter_out) {
+    return guard([&] {
+        const mn_parameter_desc d = take(desc, "desc");
+        require(name, "name");
+        require(parameter_out, "parameter_out");
+        ParameterSpec spec;
+        spec.suffix = name;
+        spec.whole_name = true;
+        spec.shape = d.shape;
+        spec.trainable = d.trainable != 0;
+        spec.init_value = d.init_value;
+        switch (d.init) {
+            case MN_INIT_CONSTANT:
+                spec.init = Init::kConstant;
+                break;
+            case MN_INIT_UNIFORM:
+                spec.init = Init::kUniform;
+                break;
+            case MN_INIT_NORMAL:
+                spec.init = Init::kNormal;
+                break;
+            default:
+                fail(MN_INVALID_ARGUMENT, "[parameter \"", name, "\"] there is no init ", d.init);
+        }
+        const std::shared_ptr<GraphObject> object = get<GraphObject>(graph);
+        std::lock_guard lock(object->mutex);
+        *parameter_out = object->graph.add_parameter(spec);
     });
 }
 
@@ -137,7 +179,7 @@ mn_status mn_graph_parameter(mn_graph graph, int32_t node, int32_t index,
         if (index < 0 || index >= static_cast<int32_t>(n.parameters.size()))
             fail(MN_NOT_FOUND, n.label(), "there is no parameter ", index, "; the node has ",
                  n.parameters.size());
-        const ParameterSpec& spec = n.parameters[index];
-        give(info_out, describe(spec, n.id, n.full_name(spec)));
+        const int32_t id = n.parameter_ids[index];
+        give(info_out, describe(object->graph.parameters()[id], id));
     });
 }

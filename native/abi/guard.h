@@ -145,14 +145,14 @@ inline void copy_name(char (&to)[MN_NAME_CAPACITY], const std::string& from) {
     std::memcpy(to, from.data(), from.size() < sizeof to ? from.size() : sizeof to - 1);
 }
 
-inline mn_parameter_info describe(const ParameterSpec& spec, int32_t node,
-                                  const std::string& name) {
+inline mn_parameter_info describe(const GraphParameter& parameter, int32_t id) {
     mn_parameter_info info{};
-    info.trainable = spec.trainable;
-    info.node = node;
-    info.shape = spec.shape;
-    info.count = element_count(spec.shape);
-    copy_name(info.name, name);
+    info.trainable = parameter.spec.trainable;
+    info.node = parameter.node;
+    info.id = id;
+    info.shape = parameter.spec.shape;
+    info.count = element_count(parameter.spec.shape);
+    copy_name(info.name, parameter.name);
     return info;
 }
 

@@ -2,6 +2,7 @@
 
 #include "abi/guard.h"
 #include "abi/handles.h"
+#include "graph/moments.h"
 
 using namespace mn;
 using namespace mn::abi;
@@ -88,7 +89,7 @@ mn_status mn_model_parameter_describe(mn_model model, int32_t index, mn_paramete
         require_size(info_out, "info_out");
         const std::shared_ptr<Model> object = get<Model>(model);
         const Parameter& parameter = object->parameter(index);
-        give(info_out, describe(parameter.spec, parameter.node, parameter.name));
+        give(info_out, describe(parameter, index));
     });
 }
 
@@ -156,6 +157,18 @@ mn_status mn_model_memory_plan(mn_model model, mn_memory_plan* plan_out) {
     return guard([&] {
         require_size(plan_out, "plan_out");
         give(plan_out, get<Model>(model)->memory_plan());
+    });
+}
+
+mn_status mn_optimizer_moments(const mn_optimizer_desc* optimizer, uint32_t* parts_out) {
+    return guard([&] {
+        const mn_optimizer_desc desc = take(optimizer, "optimizer");
+        require(parts_out, "parts_out");
+        check_optimizer(desc);
+        const Moments moments(desc);
+        *parts_out = uint32_t{moments.first} << MN_PART_MOMENT1 |
+                     uint32_t{moments.second} << MN_PART_MOMENT2 |
+                     uint32_t{moments.third} << MN_PART_MOMENT3;
     });
 }
 

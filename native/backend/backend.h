@@ -166,8 +166,9 @@ typedef struct mnb_loss_result {
 
 typedef struct mnb_run {
     uint32_t struct_size;
-    int32_t count;           // images in this batch, <= max_batch
-    int32_t accumulate;      // backward: 1 adds to diff_param, 0 sets it
+    int32_t count;  // images in this batch, <= max_batch
+    // Backward, of each parameter: 1 adds to diff_param, 0 sets it.
+    int32_t accumulate[MNB_MAX_PARAMS];
     const mnb_input* input;  // MNB_OP_LOAD and losses
     const float* src[MNB_MAX_SOURCES];
     float* dst;

@@ -1,5 +1,7 @@
 #include "graph/graph.h"
 
+#include <cmath>
+
 #include "graph/ops.h"
 
 namespace mn {
@@ -7,6 +9,8 @@ namespace {
 
 // One image's result may not be larger, so that sizes in bytes stay far from overflow.
 constexpr double kMaxElements = 2147483648.0;
+// Nor a parameter.
+constexpr double kMaxParameter = 1099511627776.0;
 
 void check_size(const Node& node) {
     double count = 1;
@@ -71,8 +75,11 @@ Node Graph::make(int32_t op, const char* name) const {
     return node;
 }
 
-int32_t Graph::keep(Node node) {
+int32_t Graph::keep(Node node, std::vector<GraphParameter> own) {
     const int32_t id = node.id;
+    const size_t parameters = parameters_.size() + own.size();
+    if (parameters > parameters_.capacity())
+        parameters_.reserve(std::max(parameters, 2 * parameters_.capacity()));
     const auto named = ids_.emplace(node.name, id).first;
     try {
         if (node.op == MN_OP_INPUT) inputs_.push_back(id);
@@ -82,6 +89,9 @@ int32_t Graph::keep(Node node) {
         if (!inputs_.empty() && inputs_.back() == id) inputs_.pop_back();
         throw;
     }
+    for (GraphParameter& parameter : own) parameters_.push_back(std::move(parameter));
+    for (int32_t used : nodes_.back().parameter_ids)
+        if (parameters_[used].node < 0) parameters_[used].node = id;
     return id;
 }
 
@@ -92,7 +102,7 @@ int32_t Graph::add_input(const mn_shape& shape, const char* name) {
 }
 
 int32_t Graph::add(int32_t op, const std::vector<int32_t>& sources, const mn_op_desc& desc,
-                   const char* name) {
+                   const char* name, const std::vector<int32_t>& parameters) {
     Node node = make(op, name);
     node.desc = desc;
     node.sources = sources;
@@ -114,7 +124,8 @@ int32_t Graph::add(int32_t op, const std::vector<int32_t>& sources, const mn_op_
     }
     info.infer(node, nodes.data());
     check_size(node);
-    const int32_t id = keep(std::move(node));
+    std::vector<GraphParameter> own = take_parameters(node, parameters);
+    const int32_t id = keep(std::move(node), std::move(own));
     if (traits_of(op).rows_gathered) mark_indices(nodes_.back());
     return id;
 }
@@ -125,6 +136,77 @@ void Graph::mark_indices(const Node& embedding) {
     for (int32_t id = embedding.sources[0]; id >= 0; id--)
         if (nodes_[id].embedding == embedding.id && traits_of(nodes_[id].op).values_kept)
             for (int32_t source : nodes_[id].sources) nodes_[source].embedding = embedding.id;
+}
+
+std::vector<GraphParameter> Graph::take_parameters(Node& node,
+                                                   const std::vector<int32_t>& given) const {
+    const auto count = static_cast<int32_t>(parameters_.size());
+    if (!given.empty() && given.size() != node.parameters.size())
+        fail(MN_INVALID_ARGUMENT, node.label(), "has ", node.parameters.size(), " parameters, got ",
+             given.size());
+    for (size_t p = 0; p < given.size(); p++) {
+        const ParameterSpec& needed = node.parameters[p];
+        if (given[p] < -1 || given[p] >= count)
+            fail(MN_NOT_FOUND, node.label(), "there is no parameter ", given[p], "; the graph has ",
+                 count);
+        if (given[p] < 0) continue;
+        const GraphParameter& parameter = parameters_[given[p]];
+        if (text_of(parameter.spec.shape) != text_of(needed.shape))
+            fail(MN_SHAPE_MISMATCH, node.label(), needed.suffix, " is ", text_of(needed.shape),
+                 ", \"", parameter.name, "\" is ", text_of(parameter.spec.shape));
+        if (parameter.spec.trainable != needed.trainable)
+            fail(MN_INVALID_ARGUMENT, node.label(), needed.suffix,
+                 needed.trainable ? " is trained, \"" : " is a running statistic, \"",
+                 parameter.name, needed.trainable ? "\" is a running statistic" : "\" is trained");
+    }
+    std::vector<GraphParameter> own;
+    for (size_t p = 0; p < node.parameters.size(); p++) {
+        node.parameter_ids.push_back(given.empty() ? -1 : given[p]);
+        if (node.parameter_ids[p] >= 0) continue;
+        node.parameter_ids[p] = count + static_cast<int32_t>(own.size());
+        own.push_back({node.full_name(node.parameters[p]), node.parameters[p], node.id,
+                       static_cast<uint32_t>(node.id)});
+        if (free_names_.count(own.back().name))
+            fail(MN_INVALID_ARGUMENT, node.label(), "the graph has a parameter \"", own.back().name,
+                 "\"");
+    }
+    return own;
+}
+
+int32_t Graph::add_parameter(const ParameterSpec& spec) {
+    const std::string& name = spec.suffix;
+    if (name.empty() || name.size() >= MN_NAME_CAPACITY)
+        fail(MN_INVALID_ARGUMENT, "a parameter's name takes 1 to ", MN_NAME_CAPACITY - 1,
+             " bytes, got ", name.size());
+    for (const GraphParameter& other : parameters_)
+        if (other.name == name)
+            fail(MN_INVALID_ARGUMENT, "[parameter \"", name, "\"] the name is taken");
+    if (spec.shape.rank < 1 || spec.shape.rank > MN_MAX_RANK)
+        fail(MN_SHAPE_MISMATCH, "[parameter \"", name, "\"] rank must be 1 to ", MN_MAX_RANK,
+             ", got ", spec.shape.rank);
+    double count = 1;
+    for (int d = 0; d < spec.shape.rank; d++) {
+        if (spec.shape.dims[d] < 1)
+            fail(MN_SHAPE_MISMATCH, "[parameter \"", name, "\"] dimension ", d,
+                 " must be at least 1, got ", spec.shape.dims[d]);
+        count *= static_cast<double>(spec.shape.dims[d]);
+    }
+    if (count > kMaxParameter)
+        fail(MN_SHAPE_MISMATCH, "[parameter \"", name, "\"] ", text_of(spec.shape),
+             " is too large");
+    if (!std::isfinite(spec.init_value))
+        fail(MN_INVALID_ARGUMENT, "[parameter \"", name, "\"] init_value must be finite, got ",
+             spec.init_value);
+    const auto id = static_cast<uint32_t>(parameters_.size());
+    // Nodes have the streams of their ids.
+    parameters_.push_back({name, spec, -1, uint32_t{1} << 31 | id});
+    try {
+        free_names_.insert(name);
+    } catch (...) {
+        parameters_.pop_back();
+        throw;
+    }
+    return static_cast<int32_t>(id);
 }
 
 const Node& Graph::node(int32_t id) const {

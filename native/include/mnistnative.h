@@ -809,10 +809,10 @@ typedef struct mn_parameter_info {
     uint32_t struct_size;
     /// 1: changed by an optimizer; 0: a running statistic.
     int32_t trainable;
-    /// Id of the graph's node it belongs to.
+    /// Id of the first of the graph's nodes that use it; -1: none so far.
     int32_t node;
-    /// Always 0.
-    int32_t reserved;
+    /// Its id in the graph, which is its index in a model.
+    int32_t id;
     /// Shape in PyTorch's layout.
     mn_shape shape;
     /// Number of values.
@@ -848,6 +848,53 @@ MN_API mn_status mn_graph_add(mn_graph graph, int32_t op, const void* desc, cons
 /// destroyed. Null where it is not wanted; not written for an op without one.
 MN_API mn_status mn_graph_node(mn_graph graph, int32_t node, mn_node_info* info_out,
                                void* desc_out);
+
+/// How first values are drawn.
+enum mn_init {
+    /// All are mn_parameter_desc::init_value.
+    MN_INIT_CONSTANT = 0,
+    /// Uniform in +- mn_parameter_desc::init_value.
+    MN_INIT_UNIFORM = 1,
+    /// Normal of mean 0 and deviation mn_parameter_desc::init_value.
+    MN_INIT_NORMAL = 2
+};
+
+/// A parameter that no node has made.
+typedef struct mn_parameter_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// An ::mn_init.
+    int32_t init;
+    /// See ::mn_init; finite.
+    double init_value;
+    /// 1: changed by an optimizer; 0: a running statistic.
+    int32_t trainable;
+    /// Always 0.
+    int32_t reserved;
+    /// Shape in PyTorch's layout.
+    mn_shape shape;
+} mn_parameter_desc;
+
+/// Makes a parameter for nodes to use.
+/// @param desc shape, first values, and whether it is trained.
+/// @param name unique among the graph's parameters, shorter than ::MN_NAME_CAPACITY bytes.
+/// @param parameter_out receives its id, for ::mn_graph_add_with. The parameters of nodes have ids,
+/// too (mn_parameter_info::id), in the order in which they are made.
+MN_API mn_status mn_graph_new_parameter(mn_graph graph, const mn_parameter_desc* desc,
+                                        const char* name, int32_t* parameter_out);
+
+/// Adds a node, as ::mn_graph_add, that uses parameters which the graph has, instead of ones of its
+/// own. The gradient of a parameter that several nodes use is the sum of theirs.
+/// @param parameters ids, one for each parameter of the node in the order of ::mn_graph_parameter;
+/// -1 for one of its own.
+/// @param parameter_count number of the node's parameters.
+/// Errors: ::MN_NOT_FOUND when there is no such parameter; ::MN_SHAPE_MISMATCH when one is of
+/// another shape than the node's; ::MN_INVALID_ARGUMENT when the count is another, or one is
+/// trained where the node needs a running statistic, or the reverse.
+MN_API mn_status mn_graph_add_with(mn_graph graph, int32_t op, const void* desc,
+                                   const int32_t* sources, int32_t source_count,
+                                   const int32_t* parameters, int32_t parameter_count,
+                                   const char* name, int32_t* node_out);
 
 /// Describes a parameter that a model of the graph would have, without making the model. In the
 /// order of nodes, and of a node's parameters, they are those of ::mn_model_parameter_describe.
@@ -1576,6 +1623,13 @@ typedef struct mn_trainer_desc {
     /// Always 0.
     int32_t reserved;
 } mn_trainer_desc;
+
+/// Tells which moments an optimizer keeps of each parameter that it trains.
+/// @param optimizer the optimizer; what it keeps depends on its kind, momentum, amsgrad and
+/// centered.
+/// @param parts_out receives a bit for each, 1 << MN_PART_MOMENT1 and so on.
+/// Errors: ::MN_INVALID_ARGUMENT when its numbers make no sense.
+MN_API mn_status mn_optimizer_moments(const mn_optimizer_desc* optimizer, uint32_t* parts_out);
 
 /// Plans the training of a model and takes the right to it. Gradients and optimizer state start
 /// at zero.

@@ -7,6 +7,7 @@
 // memory of a residual network for one cheap pass more over it.
 
 #include <algorithm>
+#include <set>
 
 #include "graph/ops.h"
 #include "passes/program.h"
@@ -55,6 +56,7 @@ public:
             push(std::move(step));
         }
         for (size_t i = count; i-- > 0;) backward(i);
+        add_shared_gradients();
     }
 
 private:
@@ -78,6 +80,20 @@ private:
         step.diff_dst = diff_dst;
         step.diff_sources = make_diff_sources(i, diff_dst);
         if (has_work(program_.operations[i], step)) push(std::move(step));
+    }
+
+    // The gradient of a parameter that several operations use is the sum of theirs, in the order of
+    // the steps.
+    void add_shared_gradients() {
+        std::set<int32_t> written;
+        for (Step& step : program_.steps) {
+            if (step.direction != MNB_BACKWARD) continue;
+            const Operation& operation = program_.operations[step.operation];
+            step.accumulate.resize(operation.params.size());
+            for (size_t p = 0; p < operation.params.size(); p++)
+                if (operation.wants_diff_params[p])
+                    step.accumulate[p] = !written.insert(operation.param_ids[p]).second;
+        }
     }
 
     static bool has_work(const Operation& operation, const Step& step) {

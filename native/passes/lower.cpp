@@ -62,12 +62,8 @@ public:
 
     Program run() {
         const std::vector<bool> needed = needed_nodes(graph_, options_);
-        int32_t first_param = 0;
-        for (int32_t id = 0; id < graph_.size(); id++) {
-            const Node& node = graph_.node(id);
-            if (needed[id]) lower(node, first_param);
-            first_param += static_cast<int32_t>(node.parameters.size());
-        }
+        for (int32_t id = 0; id < graph_.size(); id++)
+            if (needed[id]) lower(graph_.node(id));
         for (int32_t output : options_.outputs) program_.outputs.push_back(results_[output].value);
         for (const mn_loss_desc& loss : options_.losses) add_loss(loss);
         if (!options_.whole_graph) remove_unread_loads();
@@ -82,7 +78,7 @@ private:
         bool has_other_shape = false;
     };
 
-    void lower(const Node& node, int32_t first_param) {
+    void lower(const Node& node) {
         const Traits& traits = traits_of(node.op);
         if (traits.lowering == Lowering::kView)
             results_[node.id] = {results_[node.sources[0]].value, true};
@@ -91,7 +87,7 @@ private:
         else if (traits.lowering == Lowering::kNormalizedLoad)
             add_normalized_load(node);
         else
-            add_operation(node, first_param);
+            add_operation(node);
     }
 
     // The load is the input's. Its value, unnormalised, may be wanted as well.
@@ -106,7 +102,7 @@ private:
         program_.operations.push_back(std::move(load));
     }
 
-    void add_operation(const Node& node, int32_t first_param) {
+    void add_operation(const Node& node) {
         const Traits& traits = traits_of(node.op);
         const bool is_load = traits.lowering == Lowering::kLoad;
         const bool is_elementwise = traits.is_elementwise && traits.is_elementwise(node.desc);
@@ -125,7 +121,7 @@ private:
             has_other_shape |= results_[source].has_other_shape;
             operation.sources.push_back(results_[source].value);
         }
-        add_params(node, first_param, operation);
+        add_params(node, operation);
         mnb_tensor dst = dense_tensor(node.shape, MNB_NCHW);
         if (has_other_shape && is_elementwise) {
             dst = program_.values[operation.sources[0]].tensor;
@@ -135,10 +131,10 @@ private:
         program_.operations.push_back(std::move(operation));
     }
 
-    void add_params(const Node& node, int32_t first_param, Operation& operation) const {
+    void add_params(const Node& node, Operation& operation) const {
         for (size_t p = 0; p < node.parameters.size(); p++) {
             const ParameterSpec& spec = node.parameters[p];
-            const size_t index = static_cast<size_t>(first_param) + p;
+            const auto index = static_cast<size_t>(node.parameter_ids[p]);
             const bool frozen = index < options_.frozen.size() && options_.frozen[index];
             operation.params.push_back(
                 options_.parameters.empty()

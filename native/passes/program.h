@@ -57,6 +57,7 @@ struct Step {
     int32_t diff_dst = -1;                // value
     std::vector<int32_t> diff_sources{};  // values, -1 where not wanted
     std::vector<int32_t> sources{};       // values: the operation's, or what was computed again
+    std::vector<bool> accumulate{};       // of each parameter: an earlier step made a gradient
     mnb_support support{};
 };
 

@@ -68,7 +68,7 @@ Model::Model(std::shared_ptr<const Device> device, const Graph& graph, const mn_
       precision_(check_precision(desc.precision, *device_)) {
     for (int32_t output : outputs_) graph_.node(output);
     inference_batch_ = desc.inference_batch ? desc.inference_batch : choose_inference_batch();
-    store_ = std::make_shared<ParameterStore>(device_, graph_, lower_parameters(graph_, *device_));
+    store_ = std::make_shared<ParameterStore>(device_, graph_, choose_layouts(graph_, *device_));
     seed_ = desc.seed;
     if (!(desc.flags & MN_MODEL_NO_INIT)) store_->initialize(desc.seed);
     forward_ = make_inference(LossList());

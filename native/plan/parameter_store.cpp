@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "graph/moments.h"
 #include "graph/philox.h"
 
 namespace mn {
@@ -60,7 +61,7 @@ const char* part_name(int32_t part) {
 
 double first_value(const Parameter& p, const Philox& random, uint64_t i) {
     const RandomPurpose purpose = p.spec.bias ? RandomPurpose::kBias : RandomPurpose::kWeight;
-    const uint32_t layer = static_cast<uint32_t>(p.node);
+    const uint32_t layer = p.stream;
     switch (p.spec.init) {
         case Init::kUniform:
             return (2.0 * random.uniform(i, layer, purpose) - 1.0) * p.spec.init_value;
@@ -92,19 +93,13 @@ int64_t join(const float* values, uint64_t value_count) {
 }  // namespace
 
 ParameterStore::ParameterStore(std::shared_ptr<const Device> device, const Graph& graph,
-                               const Program& program)
+                               const std::vector<mnb_param>& layouts)
     : device_(std::move(device)) {
     int64_t bytes = 0;
-    for (const Operation& operation : program.operations) {
-        if (operation.params.empty()) continue;
-        const Node& node = graph.node(operation.node);
-        for (size_t i = 0; i < operation.params.size(); i++) {
-            const ParameterSpec& spec = node.parameters[i];
-            parameters_.push_back(
-                {node.full_name(spec), node.id, spec, operation.params[i], bytes});
-            const int64_t size = operation.params[i].storage * static_cast<int64_t>(sizeof(float));
-            bytes += (size + MNB_ALIGNMENT - 1) / MNB_ALIGNMENT * MNB_ALIGNMENT;
-        }
+    for (size_t id = 0; id < layouts.size(); id++) {
+        parameters_.push_back({graph.parameters()[id], layouts[id], bytes});
+        const int64_t size = layouts[id].storage * static_cast<int64_t>(sizeof(float));
+        bytes += (size + MNB_ALIGNMENT - 1) / MNB_ALIGNMENT * MNB_ALIGNMENT;
     }
     values_ = DeviceMemory(device_, bytes);
     counts_.resize(parameters_.size());
@@ -145,14 +140,12 @@ ParameterStore::Training ParameterStore::make_training(
     const mn_optimizer_desc& optimizer, const std::vector<bool>& trained,
     const std::vector<mn_parameter_options>& options) const {
     const int64_t bytes = values_.bytes();
-    const bool adam = optimizer.kind == MN_OPTIMIZER_ADAM || optimizer.kind == MN_OPTIMIZER_ADAMW;
-    const bool rmsprop = optimizer.kind == MN_OPTIMIZER_RMSPROP;
-    const bool third = (adam && optimizer.amsgrad) || (rmsprop && optimizer.centered);
+    const Moments moments(optimizer);
     Training made;
     made.gradients = DeviceMemory(device_, bytes);
-    made.moments1 = DeviceMemory(device_, adam || optimizer.momentum != 0 ? bytes : 0);
-    made.moments2 = DeviceMemory(device_, adam || rmsprop ? bytes : 0);
-    made.moments3 = DeviceMemory(device_, third ? bytes : 0);
+    made.moments1 = DeviceMemory(device_, moments.first ? bytes : 0);
+    made.moments2 = DeviceMemory(device_, moments.second ? bytes : 0);
+    made.moments3 = DeviceMemory(device_, moments.third ? bytes : 0);
     for (size_t i = 0; i < parameters_.size(); i++) {
         const int32_t index = static_cast<int32_t>(i);
         if (!parameters_[i].spec.trainable || !trained[i]) continue;

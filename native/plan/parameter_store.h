@@ -12,19 +12,16 @@
 
 namespace mn {
 
-struct Parameter {
-    std::string name;  // "0.weight"
-    int32_t node;
-    ParameterSpec spec;
+struct Parameter : GraphParameter {
     mnb_param storage;  // layout
     int64_t offset;     // bytes, in each of the store's buffers
 };
 
 class ParameterStore {
 public:
-    // `program` is the whole graph, lowered and with layouts.
+    // `layouts`: one for each of the graph's parameters.
     ParameterStore(std::shared_ptr<const Device> device, const Graph& graph,
-                   const Program& program);
+                   const std::vector<mnb_param>& layouts);
 
     // Draws the first values as PyTorch does.
     void initialize(uint64_t seed);

@@ -11,12 +11,31 @@
 
 namespace mn {
 
-Program lower_parameters(const Graph& graph, const Device& device) {
+std::vector<mnb_param> choose_layouts(const Graph& graph, const Device& device) {
     LowerOptions options;
     options.whole_graph = true;
     Program program = lower(graph, options);
     assign_layouts(program, device);
-    return program;
+    std::vector<mnb_param> chosen(graph.parameters().size());
+    const auto in_own_shape = [&](size_t id, int32_t role, int32_t layout) {
+        return stored_param(graph.parameters()[id].spec.shape, role, layout);
+    };
+    for (const Operation& operation : program.operations)
+        for (size_t p = 0; p < operation.params.size(); p++) {
+            const auto id = static_cast<size_t>(operation.param_ids[p]);
+            const mnb_param& wish = operation.params[p];
+            mnb_param& param = chosen[id];
+            if (param.rank == 0)
+                param = wish;
+            else if (text_of(shape_of(param)) != text_of(shape_of(wish)) ||
+                     param.layout != wish.layout)
+                // Readers that disagree about the layout have kernels for plain parameters.
+                param = in_own_shape(id, param.role,
+                                     param.layout == wish.layout ? wish.layout : MNB_PARAM_PLAIN);
+        }
+    for (size_t id = 0; id < chosen.size(); id++)
+        if (chosen[id].rank == 0) chosen[id] = in_own_shape(id, MNB_WEIGHT, MNB_PARAM_PLAIN);
+    return chosen;
 }
 
 Plan::Plan(std::shared_ptr<const Device> device, const Graph& graph,
@@ -65,7 +84,7 @@ std::vector<bool> Plan::trained_parameters() const {
         if (step.direction != MNB_BACKWARD) continue;
         const Operation& operation = program_.operations[step.operation];
         for (size_t p = 0; p < operation.params.size(); p++)
-            trained[operation.param_ids[p]] = operation.wants_diff_params[p];
+            if (operation.wants_diff_params[p]) trained[operation.param_ids[p]] = true;
     }
     return trained;
 }
@@ -260,7 +279,8 @@ void Execution::run(const CheckedBatch& batch, int64_t first, int32_t count, boo
     for (size_t i = 0; i < runs_.size(); i++) {
         mnb_run& run = runs_[i];
         run.count = count;
-        run.accumulate = accumulate;
+        const std::vector<bool>& adds = plan_.program_.steps[i].accumulate;
+        for (size_t p = 0; p < adds.size(); p++) run.accumulate[p] = accumulate || adds[p];
         run.seed = plan_.seed_;
         run.step = step;
         const Operation& operation = plan_.program_.operations[plan_.program_.steps[i].operation];

@@ -150,7 +150,7 @@ private:
     StepTimes* times_ = nullptr;
 };
 
-// The layouts of all parameters of a graph on a device.
-Program lower_parameters(const Graph& graph, const Device& device);
+// How a device stores the parameters of a graph: one layout each, chosen over all that read it.
+std::vector<mnb_param> choose_layouts(const Graph& graph, const Device& device);
 
 }  // namespace mn

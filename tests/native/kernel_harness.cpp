@@ -152,8 +152,8 @@ public:
         for (int p = 0; p < node.param_count; ++p) {
             param_.push_back(lay_out(node.param[p], op_case.param[size(p)]));
             run_.param[p] = param_.back().get<float>();
-            diff_param_.push_back(Buffer::floats(
-                node.param[p].storage, options.accumulate ? options.accumulated : unwritten));
+            diff_param_.push_back(Buffer::floats(node.param[p].storage,
+                                                 adds_to(p) ? options.accumulated : unwritten));
         }
         if (!op_case.labels.empty()) {
             input_.labels = op_case.labels.data();
@@ -178,7 +178,7 @@ public:
         bind_diff_src();
         for (int p = 0; p < node_.param_count; ++p)
             if (node_.wants_diff_param[p]) run_.diff_param[p] = diff_param_[size(p)].get<float>();
-        run_.accumulate = options_.accumulate;
+        for (int p = 0; p < node_.param_count; ++p) run_.accumulate[p] = adds_to(p);
         // What the kernel does not ask for is not there.
         if (!(support.backward_needs & MNB_NEEDS_SRC))
             for (auto& src : run_.src) src = nullptr;
@@ -203,15 +203,16 @@ public:
             if (!backward) continue;
             result_.diff_param.emplace_back();
             if (node_.wants_diff_param[p])
-                result_.diff_param.back() =
-                    bring_back(node_.param[p], diff_param_[size(p)],
-                               options_.accumulate ? options_.accumulated : 0.0f);
+                result_.diff_param.back() = bring_back(node_.param[p], diff_param_[size(p)],
+                                                       adds_to(p) ? options_.accumulated : 0.0f);
         }
         return std::move(result_);
     }
 
 private:
     static size_t size(int index) { return static_cast<size_t>(index); }
+
+    bool adds_to(int param) const { return options_.accumulate >> param & 1u; }
 
     float* own(Buffer buffer) {
         buffers_.push_back(std::move(buffer));

@@ -76,7 +76,7 @@ struct RunOptions {
     int32_t layout = MNB_NCHW;  // offered to the kernel
     int64_t gap = 0;
     bool training = true;     // forward (training) and backward; false: forward (inference)
-    bool accumulate = false;  // add the gradients of parameters to `accumulated` in each element
+    uint32_t accumulate = 0;  // bit p: add the gradient of parameter p to `accumulated`
     float accumulated = 0.5f;
 };
 

@@ -206,15 +206,20 @@ TEST_P(KernelTest, TheKernelsThatAPlanChoosesAgreeWithTheReference) {
 }
 
 TEST_P(ParameterKernelTest, GradientsAreAddedWhenAccumulating) {
-    OpResult expected = run_reference();
-    RunOptions options;
-    options.accumulate = true;
-    for (Floats& gradient : expected.diff_param)
-        for (float& value : gradient) value += options.accumulated;
-    for_each_kernel(op_case(), 2, [&](const TestDevice& device, const auto& f, const auto& b) {
-        if (const auto result = run_case(device, f, b, op_case(), options))
-            expect_close(*result, expected);
-    });
+    const OpResult once = run_reference();
+    // Each parameter by itself: one may have a gradient already where another has none.
+    for (uint32_t which : {1u, 2u}) {
+        OpResult expected = once;
+        RunOptions options;
+        options.accumulate = which;
+        for (size_t p = 0; p < expected.diff_param.size(); ++p)
+            for (float& value : expected.diff_param[p])
+                if (which >> p & 1u) value += options.accumulated;
+        for_each_kernel(op_case(), 2, [&](const TestDevice& device, const auto& f, const auto& b) {
+            if (const auto result = run_case(device, f, b, op_case(), options))
+                expect_close(*result, expected);
+        });
+    }
 }
 
 TEST_P(KernelTest, BitsDoNotDependOnThreads) {

@@ -184,8 +184,8 @@ int backward_steps(const Chain& chain, const std::vector<bool>& frozen) {
     options.lower.training = true;
     options.lower.frozen = frozen;
     const auto device = open_cpu();
-    const auto store = std::make_shared<ParameterStore>(device, chain.graph,
-                                                        lower_parameters(chain.graph, *device));
+    const auto store =
+        std::make_shared<ParameterStore>(device, chain.graph, choose_layouts(chain.graph, *device));
     const Plan plan(device, chain.graph, store, options);
     int count = 0;
     for (const Step& step : plan.program().steps) count += step.direction == MNB_BACKWARD;

@@ -342,6 +342,19 @@ internal enum MnBinaryKind
     Multiply = 2,
 }
 
+/// <summary>How first values are drawn.</summary>
+internal enum MnInit
+{
+    /// <summary>All are <see cref="MnParameterDesc.InitValue"/>.</summary>
+    Constant = 0,
+
+    /// <summary>Uniform in +- <see cref="MnParameterDesc.InitValue"/>.</summary>
+    Uniform = 1,
+
+    /// <summary>Normal of mean 0 and deviation <see cref="MnParameterDesc.InitValue"/>.</summary>
+    Normal = 2,
+}
+
 /// <summary>Types of elements.</summary>
 internal enum MnDtype
 {
@@ -1162,11 +1175,11 @@ internal unsafe struct MnParameterInfo
     /// <summary>1: changed by an optimizer; 0: a running statistic.</summary>
     public int Trainable;
 
-    /// <summary>Id of the graph's node it belongs to.</summary>
+    /// <summary>Id of the first of the graph's nodes that use it; -1: none so far.</summary>
     public int Node;
 
-    /// <summary>Always 0.</summary>
-    public int Reserved;
+    /// <summary>Its id in the graph, which is its index in a model.</summary>
+    public int Id;
 
     /// <summary>Shape in PyTorch's layout.</summary>
     public MnShape Shape;
@@ -1176,6 +1189,29 @@ internal unsafe struct MnParameterInfo
 
     /// <summary>Name, such as "0.weight".</summary>
     public fixed byte Name[256];
+}
+
+/// <summary>A parameter that no node has made.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnParameterDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>An <see cref="MnInit"/>.</summary>
+    public int Init;
+
+    /// <summary>See <see cref="MnInit"/>; finite.</summary>
+    public double InitValue;
+
+    /// <summary>1: changed by an optimizer; 0: a running statistic.</summary>
+    public int Trainable;
+
+    /// <summary>Always 0.</summary>
+    public int Reserved;
+
+    /// <summary>Shape in PyTorch's layout.</summary>
+    public MnShape Shape;
 }
 
 /// <summary>Images and labels to be held by a device.</summary>
@@ -1848,10 +1884,36 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName, EntryPoint = "mn_graph_node")]
     public static partial MnStatus GraphNode(ulong graph, int node, MnNodeInfo* infoOut, void* descOut);
 
+    /// <summary>Makes a parameter for nodes to use.</summary>
+    /// <param name="desc">shape, first values, and whether it is trained.</param>
+    /// <param name="name">
+    /// unique among the graph's parameters, shorter than <see cref="NativeConstants.NameCapacity"/> bytes.
+    /// </param>
+    /// <param name="parameterOut">
+    /// receives its id, for <see cref="NativeMethods.GraphAddWith"/>. The parameters of nodes have ids, too
+    /// (<see cref="MnParameterInfo.Id"/>), in the order in which they are made.
+    /// </param>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_new_parameter")]
+    public static partial MnStatus GraphNewParameter(ulong graph, MnParameterDesc* desc, byte* name, int* parameterOut);
+
     /// <summary>
-    /// Describes a parameter that a model of the graph would have, without making the model. In the order of nodes, and
-    /// of a node's parameters, they are those of <see cref="NativeMethods.ModelParameterDescribe"/>.
+    /// Adds a node, as <see cref="NativeMethods.GraphAdd"/>, that uses parameters which the graph has, instead of ones
+    /// of its own. The gradient of a parameter that several nodes use is the sum of theirs.
     /// </summary>
+    /// <param name="parameters">
+    /// ids, one for each parameter of the node in the order of <see cref="NativeMethods.GraphParameter"/>; -1 for one
+    /// of its own.
+    /// </param>
+    /// <param name="parameterCount">number of the node's parameters.</param>
+    /// <remarks>
+    /// Errors: <see cref="MnStatus.NotFound"/> when there is no such parameter; <see cref="MnStatus.ShapeMismatch"/>
+    /// when one is of another shape than the node's; <see cref="MnStatus.InvalidArgument"/> when the count is another,
+    /// or one is trained where the node needs a running statistic, or the reverse.
+    /// </remarks>
+    [LibraryImport(LibraryName, EntryPoint = "mn_graph_add_with")]
+    public static partial MnStatus GraphAddWith(ulong graph, int op, void* desc, int* sources, int sourceCount, int* parameters, int parameterCount, byte* name, int* nodeOut);
+
+    /// <summary>Describes a parameter of a node.</summary>
     /// <param name="node">the node's id.</param>
     /// <param name="index">which of its parameters, from 0; the running statistics come last.</param>
     /// <param name="infoOut">receives the description; its struct_size must be set.</param>
@@ -1961,6 +2023,15 @@ internal static unsafe partial class NativeMethods
     /// <summary>The memory of the model's inference plan (of one execution).</summary>
     [LibraryImport(LibraryName, EntryPoint = "mn_model_memory_plan")]
     public static partial MnStatus ModelMemoryPlan(ulong model, MnMemoryPlan* planOut);
+
+    /// <summary>Tells which moments an optimizer keeps of each parameter that it trains.</summary>
+    /// <param name="optimizer">
+    /// the optimizer; what it keeps depends on its kind, momentum, amsgrad and centered.
+    /// </param>
+    /// <param name="partsOut">receives a bit for each, 1 &lt; &lt; MN_PART_MOMENT1 and so on.</param>
+    /// <remarks>Errors: <see cref="MnStatus.InvalidArgument"/> when its numbers make no sense.</remarks>
+    [LibraryImport(LibraryName, EntryPoint = "mn_optimizer_moments")]
+    public static partial MnStatus OptimizerMoments(MnOptimizerDesc* optimizer, uint* partsOut);
 
     /// <summary>
     /// Plans the training of a model and takes the right to it. Gradients and optimizer state start at zero.

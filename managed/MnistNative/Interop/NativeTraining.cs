@@ -74,6 +74,15 @@ internal static unsafe class NativeTraining
         return [.. options];
     }
 
+    /// <summary>The moments that an optimizer keeps: a bit for each <see cref="MnParameterPart"/>.</summary>
+    public static uint MomentsOf(Optimizer optimizer)
+    {
+        MnOptimizerDesc desc = Describe(optimizer);
+        uint parts;
+        Native.Check(NativeMethods.OptimizerMoments(&desc, &parts));
+        return parts;
+    }
+
     public static MnOptimizerDesc Describe(Optimizer optimizer)
     {
         optimizer.Validate();

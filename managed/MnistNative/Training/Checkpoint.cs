@@ -196,19 +196,11 @@ internal static unsafe class Checkpoint
 
     private static IEnumerable<(int Index, MnParameterPart Part, string Name)> Moments(Model model, Optimizer optimizer)
     {
-        (bool first, bool second, bool third) = optimizer switch
-        {
-            Adam adam => (true, true, adam.Amsgrad),
-            AdamW adamW => (true, true, adamW.Amsgrad),
-            RmsProp rmsProp => (rmsProp.Momentum != 0, true, rmsProp.Centered),
-            Sgd sgd => (sgd.Momentum != 0, false, false),
-            _ => throw new ArgumentException($"{optimizer.GetType().Name} is no optimizer of this library.", nameof(optimizer)),
-        };
-        bool[] has = [first, second, third];
+        uint parts = NativeTraining.MomentsOf(optimizer);
         string prefix = PrefixFor(model.Parameters);
         for (int part = 0; part < s_parts.Length; part++)
         {
-            for (int i = 0; has[part] && i < model.Parameters.Count; i++)
+            for (int i = 0; (parts >> (int)s_parts[part].Part & 1) != 0 && i < model.Parameters.Count; i++)
             {
                 if (model.Parameters[i].IsTrainable)
                 {

@@ -8,6 +8,7 @@
 
 #include "backend/cpu/kernels/table.h"
 #include "graph/error.h"
+#include "graph/moments.h"
 
 namespace mn::cpu {
 namespace {
@@ -75,19 +76,6 @@ double clip_scale(Device& device, const Chunks& chunks, const mnb_update_options
     const double scale = static_cast<double>(options.clip_norm) / (std::sqrt(sum) + 1e-6);
     return scale > 1 ? 1 : scale;
 }
-
-// Which moments an optimizer has.
-struct Moments {
-    bool first, second, third;
-
-    explicit Moments(const mn_optimizer_desc& o) {
-        const bool adam = o.kind == MN_OPTIMIZER_ADAM || o.kind == MN_OPTIMIZER_ADAMW;
-        const bool rmsprop = o.kind == MN_OPTIMIZER_RMSPROP;
-        first = adam || o.momentum != 0;
-        second = adam || rmsprop;
-        third = (adam && o.amsgrad) || (rmsprop && o.centered);
-    }
-};
 
 // What is the same for all parameters.
 UpdateStep common_step(const mn_optimizer_desc& o, const mnb_update_options& options) {

@@ -143,11 +143,11 @@ void ConvDiffWeights::run(Device& device, const mnb_run& run, ConvBackward op) {
     device.pool.parallel_for(static_cast<int>(chunks * column_tasks_), [&](int task, int worker) {
         run_task(device, op, task, workspace_.scratch(run, worker));
     });
-    if (run.diff_param[0]) sum(device, op, chunks, run.diff_param[0], run.accumulate != 0);
+    if (run.diff_param[0]) sum(device, op, chunks, run.diff_param[0], run.accumulate[0] != 0);
     for (int64_t o = 0; diff_bias && o < op.chunk_bias_stride; o++) {
         double sum = 0;
         for (int64_t i = 0; i < chunks; i++) sum += op.chunk_bias[i * op.chunk_bias_stride + o];
-        diff_bias[o] = (run.accumulate ? diff_bias[o] : 0.0f) + static_cast<float>(sum);
+        diff_bias[o] = (run.accumulate[1] ? diff_bias[o] : 0.0f) + static_cast<float>(sum);
     }
 }
 

@@ -78,7 +78,8 @@ public:
         op.by_row = workspace_.shared(run, by_row_);
         op.by_column = workspace_.shared(run, by_column_);
         op.rows = run.count;
-        op.accumulate = run.accumulate;
+        op.accumulate = run.accumulate[0];
+        op.accumulate_bias = run.accumulate[1];
         device.pool.parallel_for(static_cast<int>(ceil_div(op.rows, 16)),
                                  [&](int task, int) { table.f32_linear_prepare(op, task); });
         const int blocks = static_cast<int>(ceil_div(op.depth, op.depth_per_task));

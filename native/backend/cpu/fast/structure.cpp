@@ -334,7 +334,7 @@ private:
         }
         for (int64_t c = 0; c < count; ++c) {
             float& diff = run.diff_param[0][first + c];
-            diff = (run.accumulate ? diff : 0.0f) + static_cast<float>(sums[c]);
+            diff = (run.accumulate[0] ? diff : 0.0f) + static_cast<float>(sums[c]);
         }
     }
 

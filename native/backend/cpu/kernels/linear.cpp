@@ -143,7 +143,7 @@ void f32_linear_diff_bias(const LinearBackward& op) {
         add_pixels(op.by_row + o, padded, op.rows, kPanel, sums);
         for (int64_t i = 0; i < kPanel; i++) {
             float& diff = op.diff_bias[o + i];
-            diff = (op.accumulate ? diff : 0.0f) + static_cast<float>(sums[i]);
+            diff = (op.accumulate_bias ? diff : 0.0f) + static_cast<float>(sums[i]);
         }
     }
 }

@@ -147,7 +147,7 @@ struct LinearBackward {
     float* by_row;        // masked gradient [rows][columns rounded up to 16]
     float* by_column;     // and transposed, [rows / 16][columns][16]
     const int64_t* taps;  // i -> i * depth * 16: the panels of the weights
-    int64_t rows, depth, columns, relu, accumulate;
+    int64_t rows, depth, columns, relu, accumulate, accumulate_bias;
     int64_t depth_per_task;
 };
 

@@ -161,9 +161,9 @@ void BatchNorm::finish_gradients(const mnb_run& run, const Split& split, int64_t
     const double rounded = static_cast<double>(coefficient(run, split, 0)[c]);
     const double sum_gx = total(run, split, 1, c) + (rounded - mean) * sum_g;  // of g (x - m)
     if (d_.affine && run.diff_param[0] != nullptr)
-        write_gradient(run.diff_param[0][c], sum_gx * r, run.accumulate);
+        write_gradient(run.diff_param[0][c], sum_gx * r, run.accumulate[0]);
     if (d_.affine && run.diff_param[1] != nullptr)
-        write_gradient(run.diff_param[1][c], sum_g, run.accumulate);
+        write_gradient(run.diff_param[1][c], sum_g, run.accumulate[1]);
     if (frozen_) {
         coefficient(run, split, 3)[c] = coefficient(run, split, 4)[c] = 0;
         return;

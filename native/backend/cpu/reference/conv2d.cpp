@@ -101,7 +101,7 @@ public:
                          backward_weights(run, group, first, last, scratch_.of(run, worker));
                      });
         for (int p = 0; p < node_.param_count; ++p)
-            if (run.diff_param[p] != nullptr && !run.accumulate)
+            if (run.diff_param[p] != nullptr && !run.accumulate[p])
                 clear_padding(node_.param[p], run.diff_param[p]);
     }
 
@@ -272,9 +272,10 @@ private:
                     for (int64_t kw = 0; kw < g_.kw; ++kw)
                         write_gradient(
                             run.diff_param[0][param_offset(node_.param[0], oc, ic, kh, kw)],
-                            weights[o * filter + (ic * g_.kh + kh) * g_.kw + kw], run.accumulate);
+                            weights[o * filter + (ic * g_.kh + kh) * g_.kw + kw],
+                            run.accumulate[0]);
             if (run.diff_param[1] != nullptr)
-                write_gradient(run.diff_param[1][oc], biases[o], run.accumulate);
+                write_gradient(run.diff_param[1][oc], biases[o], run.accumulate[1]);
         }
     }
 

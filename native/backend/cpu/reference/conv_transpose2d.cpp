@@ -151,7 +151,7 @@ private:
             for (int64_t k = 0; k < area; ++k)
                 write_gradient(run.diff_param[0][param_offset(node_.param[0], ic, o,
                                                               k / d_.kernel_w, k % d_.kernel_w)],
-                               weights[o * area + k], run.accumulate);
+                               weights[o * area + k], run.accumulate[0]);
     }
 
     void backward_bias(const mnb_run& run, int64_t oc) const {
@@ -160,7 +160,7 @@ private:
             for (int64_t h = 0; h < dst_.h; ++h)
                 for (int64_t w = 0; w < dst_.w; ++w)
                     sum += static_cast<double>(run.diff_dst[offset(dst_, n, oc, h, w)]);
-        write_gradient(run.diff_param[1][oc], sum, run.accumulate);
+        write_gradient(run.diff_param[1][oc], sum, run.accumulate[1]);
     }
 
     ImageNode node_;

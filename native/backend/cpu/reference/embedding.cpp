@@ -108,7 +108,7 @@ private:
             const int64_t begin = row > 0 ? ends[row - 1] : 0;
             // Most rows of a large table have no position.
             if (begin == ends[row]) {
-                if (!run.accumulate) std::fill(gradient + first, gradient + last, 0.0f);
+                if (!run.accumulate[0]) std::fill(gradient + first, gradient + last, 0.0f);
                 continue;
             }
             double sums[block] = {};
@@ -118,7 +118,7 @@ private:
                     sums[d - first] += static_cast<double>(at[d * node_.dst.sc]);
             }
             for (int64_t d = first; d < last; ++d)
-                write_gradient(gradient[d], sums[d - first], run.accumulate);
+                write_gradient(gradient[d], sums[d - first], run.accumulate[0]);
         }
     }
 

@@ -153,9 +153,9 @@ private:
                     biases += sums(run, n, 0)[c];
                 }
                 if (run.diff_param[0] != nullptr)
-                    write_gradient(run.diff_param[0][c], weights, run.accumulate);
+                    write_gradient(run.diff_param[0][c], weights, run.accumulate[0]);
                 if (run.diff_param[1] != nullptr)
-                    write_gradient(run.diff_param[1][c], biases, run.accumulate);
+                    write_gradient(run.diff_param[1][c], biases, run.accumulate[1]);
             }
         });
     }

@@ -169,9 +169,9 @@ private:
         for (int64_t c = first; c < last; ++c) {
             const int64_t at = param_index(c, h, w);
             if (run.diff_param[0] != nullptr)
-                write_gradient(run.diff_param[0][at], weights[c - first], run.accumulate);
+                write_gradient(run.diff_param[0][at], weights[c - first], run.accumulate[0]);
             if (run.diff_param[1] != nullptr)
-                write_gradient(run.diff_param[1][at], biases[c - first], run.accumulate);
+                write_gradient(run.diff_param[1][at], biases[c - first], run.accumulate[1]);
         }
     }
 

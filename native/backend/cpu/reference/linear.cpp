@@ -54,7 +54,7 @@ public:
                     backward_weights(run, task * block, scratch_.of(run, worker));
                 });
         for (int p = 0; p < node_.param_count; ++p)
-            if (run.diff_param[p] != nullptr && !run.accumulate)
+            if (run.diff_param[p] != nullptr && !run.accumulate[p])
                 clear_padding(node_.param[p], run.diff_param[p]);
     }
 
@@ -134,9 +134,9 @@ private:
         for (int64_t o = first; o < last; ++o) {
             for (int64_t f = 0; f < inputs_ && run.diff_param[0] != nullptr; ++f)
                 write_gradient(run.diff_param[0][weight_offset(o, f)],
-                               rows[(o - first) * inputs_ + f], run.accumulate);
+                               rows[(o - first) * inputs_ + f], run.accumulate[0]);
             if (run.diff_param[1] != nullptr)
-                write_gradient(run.diff_param[1][o], biases[o - first], run.accumulate);
+                write_gradient(run.diff_param[1][o], biases[o - first], run.accumulate[1]);
         }
     }
 

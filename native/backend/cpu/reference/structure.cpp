@@ -166,7 +166,7 @@ public:
                     for (int64_t f = c * area; f < (c + 1) * area; ++f)
                         sum += static_cast<double>(run.diff_dst[feature_offset(dst, n, f)]) *
                                static_cast<double>(run.src[0][feature_offset(src, n, f)]);
-                write_gradient(run.diff_param[0][c], sum, run.accumulate);
+                write_gradient(run.diff_param[0][c], sum, run.accumulate[0]);
             });
     }
 };

@@ -133,10 +133,10 @@ MN_KERNEL(mn_norm_parameters, NormParams, MN_BARRIERS) {
     if (threadIdx.x != 0) return;
     if (p.weight_gradient)
         p.weight_gradient[channel] =
-            (p.accumulate ? p.weight_gradient[channel] : 0.0f) + static_cast<float>(weight);
+            (p.accumulate_weight ? p.weight_gradient[channel] : 0.0f) + static_cast<float>(weight);
     if (p.bias_gradient)
         p.bias_gradient[channel] =
-            (p.accumulate ? p.bias_gradient[channel] : 0.0f) + static_cast<float>(bias);
+            (p.accumulate_bias ? p.bias_gradient[channel] : 0.0f) + static_cast<float>(bias);
 }
 
 namespace {

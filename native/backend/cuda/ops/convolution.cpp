@@ -272,9 +272,13 @@ private:
                 weights(device, run, run.src[0], gradient);
         }
         if (run.diff_param[1]) {
-            const ChannelSumParams p = {
-                gradient,         nullptr,       run.diff_param[1], run.count, g_.result_channels(),
-                g_.result_area(), run.accumulate};
+            const ChannelSumParams p = {gradient,
+                                        nullptr,
+                                        run.diff_param[1],
+                                        run.count,
+                                        g_.result_channels(),
+                                        g_.result_area(),
+                                        run.accumulate[1]};
             device.launch_blocks("mn_channel_sum", p, g_.result_channels());
         }
     }
@@ -360,8 +364,8 @@ private:
     void weights(Device& device, const mnb_run& run, const float* image,
                  const float* pixels) const {
         if (const ConvAlgorithm& cudnn = plan_.by_cudnn(ConvFunction::kWeights); cudnn.found()) {
-            cudnn_->weights(cudnn, run.count, image, pixels, run.diff_param[0], run.accumulate != 0,
-                            scratch_);
+            cudnn_->weights(cudnn, run.count, image, pixels, run.diff_param[0],
+                            run.accumulate[0] != 0, scratch_);
             return;
         }
         if (g_.groups > 1) {
@@ -369,7 +373,7 @@ private:
             p.image = image;
             p.pixels = pixels;
             p.dst = run.diff_param[0];
-            p.accumulate = run.accumulate;
+            p.accumulate = run.accumulate[0];
             device.launch_blocks("mn_grouped_weights", p, g_.weight_count());
             return;
         }
@@ -391,7 +395,7 @@ private:
             }
         });
         const ReducePartsParams p = {parts_, run.diff_param[0], g_.weight_count(), parts,
-                                     run.accumulate};
+                                     run.accumulate[0]};
         device.launch("mn_reduce_parts", p, p.count);
     }
 

@@ -59,12 +59,12 @@ private:
             gemm.a = run.src[0], gemm.lda = inputs_;
             gemm.b = gradient, gemm.ldb = outputs_;
             gemm.c = run.diff_param[0], gemm.ldc = inputs_;
-            gemm.beta = run.accumulate ? 1.0f : 0.0f;
+            gemm.beta = run.accumulate[0] ? 1.0f : 0.0f;
             device.gemm(gemm);
         }
         if (run.diff_param[1]) {
             const ChannelSumParams p = {gradient, nullptr, run.diff_param[1], run.count,
-                                        outputs_, 1,       run.accumulate};
+                                        outputs_, 1,       run.accumulate[1]};
             device.launch_blocks("mn_channel_sum", p, outputs_);
         }
     }

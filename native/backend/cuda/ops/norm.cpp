@@ -91,7 +91,8 @@ public:
             p.set_count = run.count * (p.channels * p.area / p.set_size);
         }
         p.src = run.src[0];
-        p.accumulate = run.accumulate;
+        p.accumulate_weight = run.accumulate[0];
+        p.accumulate_bias = run.accumulate[1];
         if (affine_) {
             p.weight = run.param[0];
             p.bias = run.param[1];

@@ -5,22 +5,10 @@
 #include <vector>
 
 #include "backend/cuda/ops/ops.h"
+#include "graph/moments.h"
 
 namespace mn::cuda {
 namespace {
-
-// Which moments an optimizer has.
-struct Moments {
-    bool first, second, third;
-
-    explicit Moments(const mn_optimizer_desc& o) {
-        const bool adam = o.kind == MN_OPTIMIZER_ADAM || o.kind == MN_OPTIMIZER_ADAMW;
-        const bool rmsprop = o.kind == MN_OPTIMIZER_RMSPROP;
-        first = adam || o.momentum != 0;
-        second = adam || rmsprop;
-        third = (adam && o.amsgrad) || (rmsprop && o.centered);
-    }
-};
 
 float rest(float share) {
     return static_cast<float>(1.0 - static_cast<double>(share));

@@ -247,7 +247,7 @@ public:
         if (!run.diff_param[0]) return;
         p.diff_dst = run.diff_dst;
         p.dst = run.diff_param[0];
-        p.accumulate = run.accumulate;
+        p.accumulate = run.accumulate[0];
         device.launch("mn_embedding_backward", p, p.rows * p.features);
     }
 

@@ -115,7 +115,7 @@ public:
         }
         if (run.diff_param[0]) {
             const ChannelSumParams sum = {run.diff_dst, run.src[0],    run.diff_param[0], run.count,
-                                          src.c,        src.h * src.w, run.accumulate};
+                                          src.c,        src.h * src.w, run.accumulate[0]};
             device.launch_blocks("mn_channel_sum", sum, src.c);
         }
     }
