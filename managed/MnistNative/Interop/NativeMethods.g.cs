@@ -1913,7 +1913,10 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName, EntryPoint = "mn_graph_add_with")]
     public static partial MnStatus GraphAddWith(ulong graph, int op, void* desc, int* sources, int sourceCount, int* parameters, int parameterCount, byte* name, int* nodeOut);
 
-    /// <summary>Describes a parameter of a node.</summary>
+    /// <summary>
+    /// Describes a parameter that a model of the graph would have, without making the model. In the order of nodes, and
+    /// of a node's parameters, they are those of <see cref="NativeMethods.ModelParameterDescribe"/>.
+    /// </summary>
     /// <param name="node">the node's id.</param>
     /// <param name="index">which of its parameters, from 0; the running statistics come last.</param>
     /// <param name="infoOut">receives the description; its struct_size must be set.</param>
