@@ -295,9 +295,9 @@ TEST_F(PassesTest, AReshapingThatMovesNothingIsAView) {
     for (bool is_read_twice : {false, true}) {
         Graph graph;
         graph.add_input({3, 0, {1, 4, 6, 0}}, nullptr);
-        const mn_shape shape{1, 0, {24, 0, 0, 0}};
-        const int32_t features = graph.add(MN_OP_RESHAPE, {0}, {}, nullptr, &shape);
         mn_op_desc desc{};
+        desc.reshape = {sizeof desc.reshape, 0, {1, 0, {24, 0, 0, 0}}};
+        const int32_t features = graph.add(MN_OP_RESHAPE, {0}, desc, nullptr);
         desc.linear = {sizeof desc.linear, 5, 1};
         LowerOptions options;
         options.outputs = {graph.add(MN_OP_LINEAR, {features}, desc, nullptr)};

@@ -80,7 +80,9 @@ public:
     }
     int32_t reshape(int32_t source, std::initializer_list<int64_t> dims) {
         const mn_shape shape = shape_of(dims);
-        return graph.add(MN_OP_RESHAPE, {source}, mn_op_desc{}, nullptr, &shape);
+        mn_op_desc desc{};
+        desc.reshape = {sizeof desc.reshape, 0, shape};
+        return graph.add(MN_OP_RESHAPE, {source}, desc, nullptr);
     }
     void classify(int32_t source, float weight = 1) {
         const int32_t flat = plain(MN_OP_FLATTEN, {source});
