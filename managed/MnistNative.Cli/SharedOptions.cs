@@ -54,7 +54,7 @@ internal static class SharedOptions
             Description = "Threads that compute on the CPU; 0 takes MNISTNATIVE_NUM_THREADS, else all processors.",
             HelpName = "N",
         };
-        return option.InRange(0, 1024);
+        return option.InRange(0, MnistNative.Device.MaxThreads);
     }
 
     public static Option<string> Precision()
@@ -84,7 +84,7 @@ internal static class SharedOptions
         Description = "Images in a step.",
         HelpName = "N",
         DefaultValueFactory = _ => 64,
-    }.InRange(1, 1_000_000);
+    }.InRange(1, Trainer.MaxBatchSize);
 
     public static Option<FileInfo> Model() =>
         new("--model") { Description = "Model file that train --save wrote.", HelpName = "FILE", Required = true };

@@ -67,8 +67,9 @@ extern "C" {
 /// Largest kernel, stride, dilation, padding or factor of a side.
 #define MN_MAX_WINDOW 32768
 
-/// Most bytes of a node's name in UTF-8, without the closing zero.
-#define MN_MAX_NODE_NAME 239
+/// Most bytes of a node's name in UTF-8, without the closing zero; those of its parameters fit
+/// ::MN_NAME_CAPACITY.
+#define MN_MAX_NODE_NAME 235
 
 /// Bytes of a name in an info struct, with the closing zero.
 #define MN_NAME_CAPACITY 256
@@ -500,6 +501,8 @@ typedef struct mn_linear_desc {
 
 /// Kinds of activation.
 enum mn_activation_kind {
+    // Written by `./build.sh bindings` from native/graph/ops.def.
+    // <generated activations>
     /// max(0, x); a NaN stays a NaN.
     MN_ACTIVATION_RELU = 1,
     /// min(max(0, x), 6).
@@ -523,7 +526,8 @@ enum mn_activation_kind {
     /// relu6(x + 3) / 6.
     MN_ACTIVATION_HARDSIGMOID = 11,
     /// log(1 + exp(alpha x)) / alpha, and x where alpha x > threshold.
-    MN_ACTIVATION_SOFTPLUS = 12
+    MN_ACTIVATION_SOFTPLUS = 12,
+    // </generated activations>
 };
 
 /// An elementwise activation.
@@ -889,7 +893,7 @@ static inline mn_status mn_graph_max_unpool2d(mn_graph graph, int32_t source, in
 }
 
 // The others, written by `./build.sh bindings` from native/graph/ops.def.
-// <generated>
+// <generated functions>
 
 /// Adds an ::MN_OP_NORMALIZE.
 static inline mn_status mn_graph_normalize(mn_graph graph, int32_t source,
@@ -1066,7 +1070,7 @@ static inline mn_status mn_graph_embedding(mn_graph graph, int32_t source,
     return mn_graph_add(graph, MN_OP_EMBEDDING, desc, &source, 1, name, node_out);
 }
 
-// </generated>
+// </generated functions>
 
 // ---------------------------------------------------------------------------------------------
 // Data sets and batches

@@ -69,27 +69,12 @@ OpCase dropout_case(Random& random, int count, int64_t c, int64_t h, int64_t w, 
     return result;
 }
 
-OpCase activation_case(Random& random, int count, int64_t c, int64_t h, int64_t w, bool flat,
-                       int kind) {
-    OpCase result =
-        make_case("activation" + std::to_string(kind), MN_OP_ACTIVATION, {count, c, h, w, flat});
-    mn_activation_desc& d = result.node.desc.activation;
-    d = {sizeof(mn_activation_desc), kind, 1, 0};
-    if (kind == MN_ACTIVATION_LEAKY_RELU) d.alpha = 0.01f;
-    if (kind == MN_ACTIVATION_ELU) d.alpha = 0.7f;
-    if (kind == MN_ACTIVATION_SOFTPLUS) d.alpha = 1.5f, d.threshold = 4;
-    finish(result, random);
-    // To both sides of every corner.
-    for (float& x : result.src[0]) x *= 8;
-    return result;
-}
-
 std::vector<OpCase> norm_cases() {
     Random random(test_seed() + 4);
     std::vector<OpCase> cases;
-    for (int kind = MN_ACTIVATION_RELU; kind <= MN_ACTIVATION_SOFTPLUS; ++kind) {
-        cases.push_back(activation_case(random, 2, 5, 3, 4, false, kind));
-        cases.push_back(activation_case(random, 3, 7, 2, 2, true, kind));
+    for (const ActivationTest& test : activation_tests()) {
+        cases.push_back(activation_case(random, 2, 5, 3, 4, false, test.kind));
+        cases.push_back(activation_case(random, 3, 7, 2, 2, true, test.kind));
     }
     for (const Size& s : {Size{1, 1, 1, 1, true}, Size{33, 10, 1, 1, true}, Size{2, 5, 2, 3, true},
                           Size{7, 117, 1, 1, true}}) {

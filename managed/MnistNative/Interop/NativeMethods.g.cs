@@ -258,7 +258,10 @@ internal enum MnOp
 /// <summary>Kinds of activation.</summary>
 internal enum MnActivationKind
 {
-    /// <summary>max(0, x); a NaN stays a NaN.</summary>
+    /// <summary>
+    /// Written by <c>./build.sh bindings</c> from native/graph/ops.def. &lt;generated activations&gt; max(0, x); a NaN
+    /// stays a NaN.
+    /// </summary>
     Relu = 1,
 
     /// <summary>min(max(0, x), 6).</summary>
@@ -1654,8 +1657,11 @@ internal static class NativeConstants
     /// <summary>Largest kernel, stride, dilation, padding or factor of a side.</summary>
     public const int MaxWindow = 32768;
 
-    /// <summary>Most bytes of a node's name in UTF-8, without the closing zero.</summary>
-    public const int MaxNodeName = 239;
+    /// <summary>
+    /// Most bytes of a node's name in UTF-8, without the closing zero; those of its parameters fit
+    /// <see cref="NativeConstants.NameCapacity"/>.
+    /// </summary>
+    public const int MaxNodeName = 235;
 
     /// <summary>Bytes of a name in an info struct, with the closing zero.</summary>
     public const int NameCapacity = 256;

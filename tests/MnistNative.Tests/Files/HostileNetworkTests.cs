@@ -39,6 +39,9 @@ public sealed class HostileNetworkTests
         Sequential.Input(64, 16).Conv1d(64, kernel: 3, padding: Padding.Same).Flatten().Linear(64),
     ];
 
+    /// <summary>Networks that have every kind of layer among them.</summary>
+    internal static IReadOnlyList<Sequential> EveryLayer => s_networks;
+
     public static TheoryData<int> Networks => [.. Enumerable.Range(0, s_networks.Length)];
 
     [Fact]

@@ -1,5 +1,5 @@
 // The elementwise activations. Formulas and corners are those of the reference
-// (reference/activation.cpp), with a backward(v, g) alike; where exponentials come in, they are
+// (backend/activations.h), with a backward(v, g) alike; where exponentials come in, they are
 // written so that an exponent is never above 0 and nothing cancels.
 //
 // Polynomials are minimax fits (Remez exchange in 40 digits), rounded to float.
@@ -185,28 +185,10 @@ void apply(const ActivationRun& shared) {
 
 void apply_kind(const ActivationRun& op) {
     switch (op.kind) {
-        case MN_ACTIVATION_RELU6:
-            return apply<Relu6>(op);
-        case MN_ACTIVATION_LEAKY_RELU:
-            return apply<LeakyRelu>(op);
-        case MN_ACTIVATION_ELU:
-            return apply<Elu>(op);
-        case MN_ACTIVATION_GELU:
-            return apply<Gelu>(op);
-        case MN_ACTIVATION_GELU_TANH:
-            return apply<GeluTanh>(op);
-        case MN_ACTIVATION_SILU:
-            return apply<Silu>(op);
-        case MN_ACTIVATION_SIGMOID:
-            return apply<Sigmoid>(op);
-        case MN_ACTIVATION_TANH:
-            return apply<Tanh>(op);
-        case MN_ACTIVATION_HARDSWISH:
-            return apply<Hardswish>(op);
-        case MN_ACTIVATION_HARDSIGMOID:
-            return apply<Hardsigmoid>(op);
-        case MN_ACTIVATION_SOFTPLUS:
-            return apply<Softplus>(op);
+#define MN_ACTIVATION(id, value, formula) \
+    case MN_ACTIVATION_##id:              \
+        return apply<formula>(op);
+#include "graph/ops.def"
         default:
             return apply<Relu>(op);
     }
