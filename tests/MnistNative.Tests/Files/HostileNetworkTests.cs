@@ -1,5 +1,7 @@
+using System.Reflection;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using MnistNative.Bindgen;
 using MnistNative.IO;
 using MnistNative.Tests.Data;
 
@@ -21,8 +23,8 @@ public sealed class HostileNetworkTests
             .ConvTranspose2d(64, kernel: 2, stride: 2)
             .MaxPool2d(2, name: "pool").MaxUnpool2d("pool").AvgPool2d(2, padding: 1)
             .AdaptiveAvgPool2d(4).AdaptiveMaxPool2d(2).Upsample(2, UpsampleMode.Bilinear)
-            .ReLU().ReLU6().LeakyReLU().ELU().GELU().SiLU().Sigmoid().Tanh().Hardswish().Hardsigmoid().Softplus()
-            .GlobalAvgPool2d().Flatten().Linear(64).Softmax(),
+            .GELU().GlobalAvgPool2d().Flatten().Linear(64).Softmax(),
+        WithActivations(Sequential.Input(64)),
         Sequential.Input(64, 8, 8)
             .LayerNorm().GroupNorm(8).InstanceNorm2d(affine: true).LocalResponseNorm(5)
             .Dropout(0.5f).Dropout2d(0.25f).ChannelShuffle(8).Slice(0, 32).Scale(0.5f).PixelLinear(64)
@@ -38,6 +40,18 @@ public sealed class HostileNetworkTests
             .Flatten().Linear(64),
         Sequential.Input(64, 16).Conv1d(64, kernel: 3, padding: Padding.Same).Flatten().Linear(64),
     ];
+
+    /// <summary>With every activation of the table of ops, of arguments as they are when left out, else of 0.5.</summary>
+    private static Sequential WithActivations(Sequential network)
+    {
+        OpTable table = OpTable.Read(Path.Combine(Bindings.FindRepositoryRoot(AppContext.BaseDirectory), Bindings.TablePath));
+        return table.Layers.Where(layer => layer.Op == "ACTIVATION").Aggregate(network, (longer, layer) =>
+        {
+            MethodInfo method = typeof(Sequential).GetMethod(layer.Type)!;
+            IEnumerable<object?> arguments = method.GetParameters().Select(parameter => parameter.HasDefaultValue ? parameter.DefaultValue : 0.5f);
+            return (Sequential)method.Invoke(longer, [.. arguments])!;
+        });
+    }
 
     /// <summary>Networks that have every kind of layer among them.</summary>
     internal static IReadOnlyList<Sequential> EveryLayer => s_networks;
