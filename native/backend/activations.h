@@ -148,6 +148,24 @@ struct Softplus {
     }
 };
 
+// tanh(log(1 + exp(x))) is a ratio of polynomials in e = exp(-|x|), in which nothing cancels.
+struct Mish {
+    static constexpr bool kUsesDst = false;
+    MN_FORMULA float forward(const Activation&, float x) {
+        const float e = std::exp(-std::fabs(x)), square = e * e;
+        const float above = 1.0f + 2.0f * e, below = square + 2.0f * e;
+        return x * (x < 0.0f ? below / (below + 2.0f) : above / (above + 2.0f * square));
+    }
+    MN_FORMULA float backward(const Activation&, float x, float g) {
+        const float e = std::exp(-std::fabs(x)), square = e * e;
+        const float n = x < 0.0f ? square + 2.0f * e : 1.0f + 2.0f * e;
+        const float rest = x < 0.0f ? 2.0f : 2.0f * square, d = n + rest;
+        const float logistic = (x < 0.0f ? e : 1.0f) / (1.0f + e);
+        // 1 - (n / d)^2 = rest (n + d) / d^2
+        return g * (n / d + x * logistic * (rest * (n + d) / (d * d)));
+    }
+};
+
 #undef MN_FORMULA
 
 }  // namespace mn::activations

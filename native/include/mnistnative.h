@@ -527,6 +527,8 @@ enum mn_activation_kind {
     MN_ACTIVATION_HARDSIGMOID = 11,
     /// log(1 + exp(alpha x)) / alpha, and x where alpha x > threshold.
     MN_ACTIVATION_SOFTPLUS = 12,
+    /// x tanh(log(1 + exp(x))).
+    MN_ACTIVATION_MISH = 13,
     // </generated activations>
 };
 

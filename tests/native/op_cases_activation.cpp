@@ -87,6 +87,11 @@ const std::vector<ActivationTest>& activation_tests() {
              return alpha * x > threshold ? x : std::log(1 + std::exp(alpha * x)) / alpha;
          },
          {{3, 3, 1}, {100, 100, 1}, {nan, nan, nan}}},
+        {MN_ACTIVATION_MISH,
+         1,
+         0,
+         [](double x, double, double) { return x * std::tanh(std::log1p(std::exp(x))); },
+         {{0, 0, 0.6f}, {50, 50, 1}, {nan, nan, nan}}},
     };
     return tests;
 }

@@ -296,6 +296,9 @@ internal enum MnActivationKind
 
     /// <summary>log(1 + exp(alpha x)) / alpha, and x where alpha x &gt; threshold.</summary>
     Softplus = 12,
+
+    /// <summary>x tanh(log(1 + exp(x))).</summary>
+    Mish = 13,
 }
 
 /// <summary>What a padding is filled with.</summary>

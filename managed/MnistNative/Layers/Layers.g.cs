@@ -49,6 +49,7 @@ internal abstract partial record Layer
         ["hardswish"] = HardswishLayer.Read,
         ["hardsigmoid"] = HardsigmoidLayer.Read,
         ["softplus"] = SoftplusLayer.Read,
+        ["mish"] = MishLayer.Read,
         ["softmax"] = SoftmaxLayer.Read,
         ["log_softmax"] = LogSoftmaxLayer.Read,
         ["dropout"] = DropoutLayer.Read,
@@ -760,6 +761,21 @@ internal sealed partial record SoftplusLayer(float Beta, float Threshold, string
         json.WriteNumber("beta", Beta);
         json.WriteNumber("threshold", Threshold);
     }
+}
+
+internal sealed partial record MishLayer(string? Name) : Layer(CheckName(Name))
+{
+    public override string Kind => "mish";
+
+    public override string Type => "Mish";
+
+    public static Layer Read(LayerReader json) => new MishLayer(json.Name);
+
+    public override int AddTo(GraphBuilder graph, int source, string? name) =>
+        graph.Add(MnOp.Activation, new MnActivationDesc
+        {
+            Kind = (int)MnActivationKind.Mish,
+        }, name, source);
 }
 
 internal sealed partial record SoftmaxLayer(string? Name) : Layer(CheckName(Name))

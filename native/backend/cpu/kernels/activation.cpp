@@ -168,6 +168,28 @@ struct Softplus {
     }
 };
 
+struct Mish {
+    // tanh(log(1 + exp(x))) is n / d.
+    struct Ratio {
+        Vec n, d, rest;
+    };
+    MN_INLINE static Ratio ratio(Vec x, Vec e) {
+        const Vec square = e * e, n = x < Vec{} ? square + 2.0f * e : 1.0f + 2.0f * e;
+        const Vec rest = x < Vec{} ? splat(2.0f) : 2.0f * square;
+        return {n, n + rest, rest};
+    }
+    MN_INLINE static Vec forward(const ActivationRun&, Vec x) {
+        const Ratio r = ratio(x, exp(minus_magnitude(x)));
+        return x * (r.n / r.d);
+    }
+    MN_INLINE static Vec backward(const ActivationRun&, Vec x, Vec g) {
+        const Vec e = exp(minus_magnitude(x));
+        const Ratio r = ratio(x, e);
+        const Vec logistic = (x < Vec{} ? e : splat(1.0f)) / (1.0f + e);
+        return g * (r.n / r.d + x * logistic * (r.rest * (r.n + r.d) / (r.d * r.d)));
+    }
+};
+
 // Whole vectors; one at a time, because unrolled loops take room and memory bounds them anyway.
 template <class Function>
 void apply(const ActivationRun& shared) {
