@@ -166,6 +166,35 @@ struct Mish {
     }
 };
 
+struct Hardtanh {
+    static constexpr bool kUsesDst = true;
+    MN_FORMULA float forward(const Activation& a, float x) {
+        return x < a.alpha ? a.alpha : x > a.threshold ? a.threshold : x;
+    }
+    MN_FORMULA float backward(const Activation& a, float y, float g) {
+        return y <= a.alpha || y >= a.threshold ? 0.0f : g;
+    }
+};
+
+struct Softsign {
+    static constexpr bool kUsesDst = false;
+    MN_FORMULA float forward(const Activation&, float x) { return x / (1.0f + std::fabs(x)); }
+    MN_FORMULA float backward(const Activation&, float x, float g) {
+        const float d = 1.0f + std::fabs(x);
+        return g / d / d;
+    }
+};
+
+struct Threshold {
+    static constexpr bool kUsesDst = false;
+    MN_FORMULA float forward(const Activation& a, float x) {
+        return x <= a.threshold ? a.alpha : x;
+    }
+    MN_FORMULA float backward(const Activation& a, float x, float g) {
+        return x <= a.threshold ? 0.0f : g;
+    }
+};
+
 #undef MN_FORMULA
 
 }  // namespace mn::activations

@@ -155,6 +155,10 @@ void activation(Node& node, Sources sources) {
     if (!std::isfinite(d.alpha) || (d.kind == MN_ACTIVATION_SOFTPLUS && d.alpha <= 0))
         fail(MN_INVALID_ARGUMENT, node.label(),
              "alpha must be finite (softplus: and above 0), got ", d.alpha);
+    if (std::isnan(d.threshold) || (d.kind == MN_ACTIVATION_HARDTANH && d.alpha >= d.threshold))
+        fail(MN_INVALID_ARGUMENT, node.label(),
+             "threshold must be a number (hardtanh: above alpha, ", d.alpha, "), got ",
+             d.threshold);
     same_shape(node, sources);
 }
 

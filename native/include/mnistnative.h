@@ -529,6 +529,12 @@ enum mn_activation_kind {
     MN_ACTIVATION_SOFTPLUS = 12,
     /// x tanh(log(1 + exp(x))).
     MN_ACTIVATION_MISH = 13,
+    /// min(max(x, alpha), threshold); alpha must be below threshold.
+    MN_ACTIVATION_HARDTANH = 14,
+    /// x / (1 + |x|).
+    MN_ACTIVATION_SOFTSIGN = 15,
+    /// x for x > threshold, else alpha.
+    MN_ACTIVATION_THRESHOLD = 16,
     // </generated activations>
 };
 
@@ -539,8 +545,10 @@ typedef struct mn_activation_desc {
     /// An ::mn_activation_kind.
     int32_t kind;
     /// Leaky ReLU: slope below 0 (PyTorch's default is 0.01). ELU: alpha (1). Softplus: beta (1).
+    /// Hardtanh: the smallest result (-1). Threshold: the result up to the threshold.
     float alpha;
-    /// Softplus: where it becomes the identity (20).
+    /// Softplus: where it becomes the identity (20). Hardtanh: the largest result (1). Threshold:
+    /// up to where the result is alpha.
     float threshold;
 } mn_activation_desc;
 

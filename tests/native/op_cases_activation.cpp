@@ -92,6 +92,21 @@ const std::vector<ActivationTest>& activation_tests() {
          0,
          [](double x, double, double) { return x * std::tanh(std::log1p(std::exp(x))); },
          {{0, 0, 0.6f}, {50, 50, 1}, {nan, nan, nan}}},
+        {MN_ACTIVATION_HARDTANH,
+         -2,
+         1.5f,
+         [](double x, double low, double high) { return std::min(std::max(x, low), high); },
+         {{-3, -2, 0}, {-2, -2, 0}, {0, 0, 1}, {1.5f, 1.5f, 0}, {7, 1.5f, 0}, {nan, nan, 1}}},
+        {MN_ACTIVATION_SOFTSIGN,
+         1,
+         0,
+         [](double x, double, double) { return x / (1 + std::abs(x)); },
+         {{0, 0, 1}, {-1, -0.5f, 0.25f}, {3, 0.75f, 0.0625f}, {nan, nan, nan}}},
+        {MN_ACTIVATION_THRESHOLD,
+         0.25f,
+         -1,
+         [](double x, double value, double limit) { return x > limit ? x : value; },
+         {{-2, 0.25f, 0}, {-1, 0.25f, 0}, {0, 0, 1}, {2, 2, 1}, {nan, nan, 1}}},
     };
     return tests;
 }

@@ -299,6 +299,15 @@ internal enum MnActivationKind
 
     /// <summary>x tanh(log(1 + exp(x))).</summary>
     Mish = 13,
+
+    /// <summary>min(max(x, alpha), threshold); alpha must be below threshold.</summary>
+    Hardtanh = 14,
+
+    /// <summary>x / (1 + |x|).</summary>
+    Softsign = 15,
+
+    /// <summary>x for x &gt; threshold, else alpha.</summary>
+    Threshold = 16,
 }
 
 /// <summary>What a padding is filled with.</summary>
@@ -787,10 +796,16 @@ internal unsafe struct MnActivationDesc
     /// <summary>An <see cref="MnActivationKind"/>.</summary>
     public int Kind;
 
-    /// <summary>Leaky ReLU: slope below 0 (PyTorch's default is 0.01). ELU: alpha (1). Softplus: beta (1).</summary>
+    /// <summary>
+    /// Leaky ReLU: slope below 0 (PyTorch's default is 0.01). ELU: alpha (1). Softplus: beta (1). Hardtanh: the
+    /// smallest result (-1). Threshold: the result up to the threshold.
+    /// </summary>
     public float Alpha;
 
-    /// <summary>Softplus: where it becomes the identity (20).</summary>
+    /// <summary>
+    /// Softplus: where it becomes the identity (20). Hardtanh: the largest result (1). Threshold: up to where the
+    /// result is alpha.
+    /// </summary>
     public float Threshold;
 }
 

@@ -190,6 +190,35 @@ struct Mish {
     }
 };
 
+struct Hardtanh {
+    MN_INLINE static Vec forward(const ActivationRun& op, Vec x) {
+        const Vec low = splat(op.alpha), high = splat(op.threshold);
+        return x < low ? low : x > high ? high : x;
+    }
+    MN_INLINE static Vec backward(const ActivationRun& op, Vec y, Vec g) {
+        return y <= splat(op.alpha) ? Vec{} : y >= splat(op.threshold) ? Vec{} : g;
+    }
+};
+
+struct Softsign {
+    MN_INLINE static Vec forward(const ActivationRun&, Vec x) {
+        return x / (1.0f - minus_magnitude(x));
+    }
+    MN_INLINE static Vec backward(const ActivationRun&, Vec x, Vec g) {
+        const Vec d = 1.0f - minus_magnitude(x);
+        return g / d / d;
+    }
+};
+
+struct Threshold {
+    MN_INLINE static Vec forward(const ActivationRun& op, Vec x) {
+        return x <= splat(op.threshold) ? splat(op.alpha) : x;
+    }
+    MN_INLINE static Vec backward(const ActivationRun& op, Vec x, Vec g) {
+        return x <= splat(op.threshold) ? Vec{} : g;
+    }
+};
+
 // Whole vectors; one at a time, because unrolled loops take room and memory bounds them anyway.
 template <class Function>
 void apply(const ActivationRun& shared) {
