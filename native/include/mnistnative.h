@@ -395,7 +395,9 @@ enum mn_op {
     /// A change of shape, ::mn_reshape_desc; the values keep their order (C, then H, then W).
     MN_OP_RESHAPE = 27,
     /// An embedding of {L}, ::mn_embedding_desc. Parameter: weight.
-    MN_OP_EMBEDDING = 28
+    MN_OP_EMBEDDING = 28,
+    /// A rectifier whose slope below 0 is trained, ::mn_prelu_desc. Parameter: weight.
+    MN_OP_PRELU = 29
 };
 
 /// What a batch feeds to an input.
@@ -788,6 +790,16 @@ typedef struct mn_embedding_desc {
     int32_t features;
 } mn_embedding_desc;
 
+/// x for x > 0, else weight x, as PyTorch's PReLU.
+typedef struct mn_prelu_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Slopes: 1 for all values, or one a channel of {C, H, W} or {C, L}, or a feature of {F}.
+    int32_t parameters;
+    /// First value of every slope, finite (PyTorch's is 0.25).
+    float initial;
+} mn_prelu_desc;
+
 /// What a node is.
 typedef struct mn_node_info {
     /// Size of this struct in bytes.
@@ -1078,6 +1090,12 @@ static inline mn_status mn_graph_embedding(mn_graph graph, int32_t source,
                                            const mn_embedding_desc* desc, const char* name,
                                            int32_t* node_out) {
     return mn_graph_add(graph, MN_OP_EMBEDDING, desc, &source, 1, name, node_out);
+}
+
+/// Adds an ::MN_OP_PRELU.
+static inline mn_status mn_graph_prelu(mn_graph graph, int32_t source, const mn_prelu_desc* desc,
+                                       const char* name, int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_PRELU, desc, &source, 1, name, node_out);
 }
 
 // </generated functions>

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "double_forward.h"
 #include "op_cases.h"
 
 namespace mn::test {
@@ -32,6 +33,30 @@ OpCase make_case(const std::string& name, int op, const Size& s) {
 
 void add_param(OpCase& c, int role, int64_t o, int64_t i = 1, int64_t w = 1) {
     c.node.param[c.node.param_count++] = make_param(role, MNB_PARAM_PLAIN, o, i, 1, w);
+}
+
+Doubles prelu(const OpCase& c, const DoubleOperands& o) {
+    const size_t slopes = o.param[0].size(), each = o.src[0].size() / static_cast<size_t>(c.count);
+    Doubles result;
+    for (size_t i = 0; i < o.src[0].size(); ++i) {
+        const double x = o.src[0][i];
+        result.push_back(x > 0 ? x : o.param[0][i % each * slopes / each] * x);
+    }
+    return result;
+}
+
+void add_prelus(std::vector<OpCase>& cases, Random& random) {
+    for (bool shared : {true, false})
+        for (const Size& s : {Size{1, 1, 1, 1, false}, Size{3, 17, 4, 5, false},
+                              Size{5, 33, 1, 1, true}, Size{2, 3, 2, 2, true}}) {
+            OpCase c = make_case(shared ? "prelu" : "prelu_channels", MN_OP_PRELU, s);
+            const int64_t slopes = shared ? 1 : s.flat ? s.c * s.h * s.w : s.c;
+            c.node.desc.prelu = {sizeof(mn_prelu_desc), static_cast<int32_t>(slopes), 0.25f};
+            add_param(c, MNB_WEIGHT, slopes);
+            finish(c, random);
+            c.oracle = prelu;
+            cases.push_back(std::move(c));
+        }
 }
 
 }  // namespace
@@ -81,6 +106,7 @@ std::vector<OpCase> norm_cases() {
         cases.push_back(make_case("log_softmax", MN_OP_LOG_SOFTMAX, s));
         finish(cases.back(), random);
     }
+    add_prelus(cases, random);
 
     for (int affine : {1, 0}) {
         // With frozen statistics, too.

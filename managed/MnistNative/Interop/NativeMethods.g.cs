@@ -253,6 +253,9 @@ internal enum MnOp
 
     /// <summary>An embedding of {L}, <see cref="MnEmbeddingDesc"/>. Parameter: weight.</summary>
     Embedding = 28,
+
+    /// <summary>A rectifier whose slope below 0 is trained, <see cref="MnPreluDesc"/>. Parameter: weight.</summary>
+    Prelu = 29,
 }
 
 /// <summary>Kinds of activation.</summary>
@@ -1105,6 +1108,20 @@ internal unsafe struct MnEmbeddingDesc
 
     /// <summary>Length of a vector, at least 1.</summary>
     public int Features;
+}
+
+/// <summary>x for x &gt; 0, else weight x, as PyTorch's PReLU.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnPreluDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Slopes: 1 for all values, or one a channel of {C, H, W} or {C, L}, or a feature of {F}.</summary>
+    public int Parameters;
+
+    /// <summary>First value of every slope, finite (PyTorch's is 0.25).</summary>
+    public float Initial;
 }
 
 /// <summary>What a node is.</summary>

@@ -53,6 +53,7 @@ internal abstract partial record Layer
         ["hardtanh"] = HardtanhLayer.Read,
         ["softsign"] = SoftsignLayer.Read,
         ["threshold"] = ThresholdLayer.Read,
+        ["prelu"] = PReLULayer.Read,
         ["softmax"] = SoftmaxLayer.Read,
         ["log_softmax"] = LogSoftmaxLayer.Read,
         ["dropout"] = DropoutLayer.Read,
@@ -839,6 +840,28 @@ internal sealed partial record ThresholdLayer(float Limit, float Value, string? 
     {
         json.WriteNumber("limit", Limit);
         json.WriteNumber("value", Value);
+    }
+}
+
+internal sealed partial record PReLULayer(int Parameters, float Initial, string? Name) : Layer(CheckName(Name))
+{
+    public override string Kind => "prelu";
+
+    public override string Type => "PReLU";
+
+    public static Layer Read(LayerReader json) => new PReLULayer(json.Int("parameters"), json.Float("initial"), json.Name);
+
+    public override int AddTo(GraphBuilder graph, int source, string? name) =>
+        graph.Add(MnOp.Prelu, new MnPreluDesc
+        {
+            Parameters = Parameters,
+            Initial = Initial,
+        }, name, source);
+
+    protected override void WriteParameters(Utf8JsonWriter json)
+    {
+        json.WriteNumber("parameters", Parameters);
+        json.WriteNumber("initial", Initial);
     }
 }
 
