@@ -14,7 +14,7 @@ usage: ./build.sh VERB [arguments of the command behind it]
   asan           the native tests under the address and undefined-behaviour sanitizers
   tsan           the native tests under the thread sanitizer
   api            add new public members to PublicAPI.Unshipped.txt and take out what is gone
-  bindings       write NativeMethods.g.cs from the C header (needs clang)
+  bindings       write what follows from the C header and the table of ops (needs clang)
   cuda-report    check the CUDA backend on this computer's card, measure it, and print a report (Markdown)
   format         lay out the sources (needs clang-format)
   format-check   fail where a source is not laid out so

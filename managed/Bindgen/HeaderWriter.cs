@@ -2,14 +2,16 @@ using System.Text;
 
 namespace MnistNative.Bindgen;
 
-/// <summary>Writes the part of the header that follows from the table of ops: a typed function an op.</summary>
+/// <summary>Writes the parts of the header that follow from the table of ops: a typed function an op, and the activations.</summary>
 public static class HeaderWriter
 {
-    private const string Begin = "// <generated>\n";
-    private const string End = "// </generated>\n";
+    private const string Begin = "// <generated functions>\n";
+    private const string End = "// </generated functions>\n";
+    private const string BeginActivations = "    // <generated activations>\n";
+    private const string EndActivations = "    // </generated activations>\n";
     private const int Width = 100;
 
-    /// <summary>The header with its generated part as the table gives it.</summary>
+    /// <summary>The header with its generated parts as the table gives them.</summary>
     /// <exception cref="NotSupportedException">The header does not say where that part is.</exception>
     public static string Write(string header, OpTable table)
     {
@@ -23,8 +25,12 @@ public static class HeaderWriter
                 WriteFunction(output, op);
             }
         }
-        return Marked.Replace(header, Begin, End, output.Append('\n').ToString());
+        header = Marked.Replace(header, Begin, End, output.Append('\n').ToString());
+        return Marked.Replace(header, BeginActivations, EndActivations, string.Concat(table.Rows("MN_ACTIVATION").Select(Activation)));
     }
+
+    private static string Activation(TableRow row) =>
+        string.Concat(row.Lines.Select(line => $"    /// {line}\n")) + $"    MN_ACTIVATION_{row.Arguments[0]} = {row.Arguments[1]},\n";
 
     private static void WriteFunction(StringBuilder output, OpRow op)
     {

@@ -31,7 +31,7 @@ public sealed partial record LayerRow
         foreach (string column in row.Arguments.Skip(3))
         {
             Match match = ColumnPattern().Match(column);
-            if (!match.Success)
+            if (!match.Success || (match.Groups["type"].Success == match.Groups["name"].Value.StartsWith('.')))
             {
                 throw new NotSupportedException($"the layer {Type} has the malformed parameter \"{column}\"");
             }

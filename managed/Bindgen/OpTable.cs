@@ -3,8 +3,12 @@ using System.Text.RegularExpressions;
 
 namespace MnistNative.Bindgen;
 
-/// <summary>A row of the table of ops: a macro, its arguments, and the documentation above it.</summary>
-public sealed record TableRow(string Macro, IReadOnlyList<string> Arguments, string Documentation);
+/// <summary>A row of the table of ops: a macro, its arguments, and the lines of documentation above it.</summary>
+public sealed record TableRow(string Macro, IReadOnlyList<string> Arguments, IReadOnlyList<string> Lines)
+{
+    /// <summary>The documentation as one line.</summary>
+    public string Documentation => string.Join(' ', Lines);
+}
 
 /// <summary>An op of the graph: what its row says.</summary>
 /// <param name="Id">Its value of <c>mn_op</c> without the prefix, for example <c>CONV2D</c>.</param>
@@ -27,9 +31,11 @@ public sealed partial class OpTable
     {
         foreach (Match match in RowPattern().Matches(text))
         {
-            IEnumerable<string> lines = match.Groups["line"].Captures.Select(line => line.Value.Trim());
             Group macro = match.Groups["macro"];
-            _rows.Add(new TableRow(macro.Value, Arguments(text, macro.Index + macro.Length), string.Join(' ', lines)));
+            _rows.Add(new TableRow(
+                macro.Value,
+                Arguments(text, macro.Index + macro.Length),
+                [.. match.Groups["line"].Captures.Select(line => line.Value.Trim())]));
         }
         Ops = [.. Rows("MN_OP").Select(Op)];
         Layers = [.. Rows("MN_LAYER").Select(row => new LayerRow(row))];

@@ -61,7 +61,7 @@ internal static class SharedOptions
     {
         Description = "Images in a step.",
         HelpName = "N",
-    }.Whole(1, 1_000_000, byDefault: 64);
+    }.Whole(1, Trainer.MaxBatchSize, byDefault: 64);
 
     public static Option<FileInfo> Model() =>
         new("--model") { Description = "Model file that train --save wrote.", HelpName = "FILE", Required = true };

@@ -61,6 +61,9 @@ public sealed record DeviceInfo(
 /// </remarks>
 public sealed class Device : IDisposable
 {
+    /// <summary>Most threads that a CPU device computes with.</summary>
+    public const int MaxThreads = NativeConstants.MaxThreads;
+
     private const string ThreadsVariable = "MNISTNATIVE_NUM_THREADS";
     private const string CudaPluginVariable = "MNISTNATIVE_CUDA_PLUGIN";
     private const string CudaPluginName = "libmnistnative_cuda";

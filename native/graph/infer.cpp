@@ -145,10 +145,20 @@ void linear(Node& node, Sources sources) {
 
 void activation(Node& node, Sources sources) {
     const mn_activation_desc& d = node.desc.activation;
-    expect_range(node, "kind", d.kind, MN_ACTIVATION_RELU, MN_ACTIVATION_SOFTPLUS);
+    switch (d.kind) {
+#define MN_ACTIVATION(id, value, formula) case MN_ACTIVATION_##id:
+#include "graph/ops.def"
+        break;
+        default:
+            fail(MN_INVALID_ARGUMENT, node.label(), "there is no kind ", d.kind);
+    }
     if (!std::isfinite(d.alpha) || (d.kind == MN_ACTIVATION_SOFTPLUS && d.alpha <= 0))
         fail(MN_INVALID_ARGUMENT, node.label(),
              "alpha must be finite (softplus: and above 0), got ", d.alpha);
+    if (std::isnan(d.threshold) || (d.kind == MN_ACTIVATION_HARDTANH && d.alpha >= d.threshold))
+        fail(MN_INVALID_ARGUMENT, node.label(),
+             "threshold must be a number (hardtanh: above alpha, ", d.alpha, "), got ",
+             d.threshold);
     same_shape(node, sources);
 }
 

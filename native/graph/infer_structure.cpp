@@ -109,6 +109,19 @@ void scale(Node& node, Sources sources) {
     node.parameters.push_back(spec);
 }
 
+void prelu(Node& node, Sources sources) {
+    const mn_prelu_desc& d = node.desc.prelu;
+    same_shape(node, sources);
+    const int64_t channels = node.shape.dims[0];
+    if (d.parameters != 1 && d.parameters != channels)
+        fail(MN_SHAPE_MISMATCH, node.label(), "expects 1 or ", channels,
+             " parameters (the source's channels), got ", d.parameters);
+    if (!std::isfinite(d.initial))
+        fail(MN_INVALID_ARGUMENT, node.label(), "initial must be finite, got ", d.initial);
+    node.parameters.push_back(
+        constant_parameter("weight", shape_of({d.parameters}), false, d.initial));
+}
+
 void binary(Node& node, Sources sources) {
     const mn_shape &left = sources[0]->shape, &right = sources[1]->shape;
     expect_range(node, "kind", node.desc.binary.kind, MN_BINARY_ADD, MN_BINARY_MULTIPLY);

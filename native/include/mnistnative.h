@@ -68,8 +68,9 @@ extern "C" {
 /// Largest kernel, stride, dilation, padding or factor of a side.
 #define MN_MAX_WINDOW 32768
 
-/// Most bytes of a node's name in UTF-8, without the closing zero.
-#define MN_MAX_NODE_NAME 239
+/// Most bytes of a node's name in UTF-8, without the closing zero; those of its parameters fit
+/// ::MN_NAME_CAPACITY.
+#define MN_MAX_NODE_NAME 235
 
 /// Bytes of a name in an info struct, with the closing zero.
 #define MN_NAME_CAPACITY 256
@@ -395,7 +396,9 @@ enum mn_op {
     /// A change of shape, ::mn_reshape_desc; the values keep their order (C, then H, then W).
     MN_OP_RESHAPE = 27,
     /// An embedding of {L}, ::mn_embedding_desc. Parameter: weight.
-    MN_OP_EMBEDDING = 28
+    MN_OP_EMBEDDING = 28,
+    /// A rectifier whose slope below 0 is trained, ::mn_prelu_desc. Parameter: weight.
+    MN_OP_PRELU = 29
 };
 
 /// What a batch feeds to an input.
@@ -501,6 +504,8 @@ typedef struct mn_linear_desc {
 
 /// Kinds of activation.
 enum mn_activation_kind {
+    // Written by `./build.sh bindings` from native/graph/ops.def.
+    // <generated activations>
     /// max(0, x); a NaN stays a NaN.
     MN_ACTIVATION_RELU = 1,
     /// min(max(0, x), 6).
@@ -524,7 +529,16 @@ enum mn_activation_kind {
     /// relu6(x + 3) / 6.
     MN_ACTIVATION_HARDSIGMOID = 11,
     /// log(1 + exp(alpha x)) / alpha, and x where alpha x > threshold.
-    MN_ACTIVATION_SOFTPLUS = 12
+    MN_ACTIVATION_SOFTPLUS = 12,
+    /// x tanh(log(1 + exp(x))).
+    MN_ACTIVATION_MISH = 13,
+    /// min(max(x, alpha), threshold); alpha must be below threshold.
+    MN_ACTIVATION_HARDTANH = 14,
+    /// x / (1 + |x|).
+    MN_ACTIVATION_SOFTSIGN = 15,
+    /// x for x > threshold, else alpha.
+    MN_ACTIVATION_THRESHOLD = 16,
+    // </generated activations>
 };
 
 /// An elementwise activation.
@@ -534,8 +548,10 @@ typedef struct mn_activation_desc {
     /// An ::mn_activation_kind.
     int32_t kind;
     /// Leaky ReLU: slope below 0 (PyTorch's default is 0.01). ELU: alpha (1). Softplus: beta (1).
+    /// Hardtanh: the smallest result (-1). Threshold: the result up to the threshold.
     float alpha;
-    /// Softplus: alpha x above which it is the identity (20).
+    /// Softplus: alpha x above which it is the identity (20). Hardtanh: the largest result (1).
+    /// Threshold: up to where the result is alpha.
     float threshold;
 } mn_activation_desc;
 
@@ -776,6 +792,16 @@ typedef struct mn_embedding_desc {
     int32_t features;
 } mn_embedding_desc;
 
+/// x for x > 0, else weight x, as PyTorch's PReLU.
+typedef struct mn_prelu_desc {
+    /// Size of this struct in bytes.
+    uint32_t struct_size;
+    /// Slopes: 1 for all values, or one a channel of {C, H, W} or {C, L}, or a feature of {F}.
+    int32_t parameters;
+    /// First value of every slope, finite (PyTorch's is 0.25).
+    float initial;
+} mn_prelu_desc;
+
 /// What a node is.
 typedef struct mn_node_info {
     /// Size of this struct in bytes.
@@ -939,7 +965,7 @@ static inline mn_status mn_graph_max_unpool2d(mn_graph graph, int32_t source, in
 }
 
 // The others, written by `./build.sh bindings` from native/graph/ops.def.
-// <generated>
+// <generated functions>
 
 /// Adds an ::MN_OP_NORMALIZE.
 static inline mn_status mn_graph_normalize(mn_graph graph, int32_t source,
@@ -1116,7 +1142,13 @@ static inline mn_status mn_graph_embedding(mn_graph graph, int32_t source,
     return mn_graph_add(graph, MN_OP_EMBEDDING, desc, &source, 1, name, node_out);
 }
 
-// </generated>
+/// Adds an ::MN_OP_PRELU.
+static inline mn_status mn_graph_prelu(mn_graph graph, int32_t source, const mn_prelu_desc* desc,
+                                       const char* name, int32_t* node_out) {
+    return mn_graph_add(graph, MN_OP_PRELU, desc, &source, 1, name, node_out);
+}
+
+// </generated functions>
 
 // ---------------------------------------------------------------------------------------------
 // Data sets and batches

@@ -8,8 +8,6 @@
 
 namespace mn::test {
 
-using Doubles = std::vector<double>;
-
 struct DoubleOperands {
     std::vector<Doubles> src, param;
 

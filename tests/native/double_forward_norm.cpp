@@ -5,43 +5,10 @@
 
 #include "double_forward.h"
 #include "graph/philox.h"
+#include "op_cases.h"
 
 namespace mn::test {
 namespace {
-
-double activated(const mn_activation_desc& d, double x) {
-    const double alpha = static_cast<double>(d.alpha);
-    const double hard = std::min(std::max(x + 3, 0.0), 6.0) / 6;
-    switch (d.kind) {
-        case MN_ACTIVATION_RELU:
-            return std::max(x, 0.0);
-        case MN_ACTIVATION_RELU6:
-            return std::min(std::max(x, 0.0), 6.0);
-        case MN_ACTIVATION_LEAKY_RELU:
-            return x > 0 ? x : alpha * x;
-        case MN_ACTIVATION_ELU:
-            return x > 0 ? x : alpha * (std::exp(x) - 1);
-        case MN_ACTIVATION_GELU:
-            return x * std::erfc(-x / std::sqrt(2.0)) / 2;
-        case MN_ACTIVATION_GELU_TANH:
-            return x / 2 *
-                   (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
-        case MN_ACTIVATION_SILU:
-            return x / (1 + std::exp(-x));
-        case MN_ACTIVATION_SIGMOID:
-            return 1 / (1 + std::exp(-x));
-        case MN_ACTIVATION_TANH:
-            return std::tanh(x);
-        case MN_ACTIVATION_HARDSWISH:
-            return x * hard;
-        case MN_ACTIVATION_HARDSIGMOID:
-            return hard;
-        default:
-            return alpha * x > static_cast<double>(d.threshold)
-                       ? x
-                       : std::log(1 + std::exp(alpha * x)) / alpha;
-    }
-}
 
 // Mean and variance of the elements, by two passes.
 struct Moments {
@@ -182,10 +149,13 @@ bool norm_double_forward(const OpCase& op_case, const DoubleOperands& operands, 
                          Doubles& result) {
     const Batch batch(op_case, operands);
     switch (op_case.node.op) {
-        case MN_OP_ACTIVATION:
+        case MN_OP_ACTIVATION: {
+            const mn_activation_desc& d = op_case.node.desc.activation;
             for (double x : operands.src[0])
-                result.push_back(activated(op_case.node.desc.activation, x));
+                result.push_back(activation_test(d.kind).forward(x, static_cast<double>(d.alpha),
+                                                                 static_cast<double>(d.threshold)));
             return true;
+        }
         case MN_OP_LOG_SOFTMAX:
             log_softmax(batch, result);
             return true;

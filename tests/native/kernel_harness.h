@@ -19,6 +19,10 @@ using Floats = std::vector<float>;
 
 // One op with its operands. Values are in PyTorch's order for `count` images; the node's tensors
 // are NCHW and dense, its parameters plain, and the harness changes that as needed.
+struct OpCase;
+struct DoubleOperands;
+using Doubles = std::vector<double>;
+
 struct OpCase {
     std::string name;
     ImageNode node;
@@ -29,6 +33,8 @@ struct OpCase {
     std::vector<int32_t> labels;  // of a loss
     bool small = true;            // finite differences are affordable
     uint64_t seed = 7, step = 3;  // of random numbers
+    // The result in double precision, in the order n, c, h, w; null where double_forward has it.
+    Doubles (*oracle)(const OpCase&, const DoubleOperands&) = nullptr;
 };
 
 struct OpResult {

@@ -79,7 +79,8 @@ TEST(Activation, ExtremesAreThoseOfTheReference) {
         }
     };
     Random random(1);
-    for (int kind = MN_ACTIVATION_RELU; kind <= MN_ACTIVATION_SOFTPLUS; ++kind) {
+    for (const ActivationTest& test : activation_tests()) {
+        const int kind = test.kind;
         SCOPED_TRACE(kind);
         // The reference adds 1 to what is about -1, as gradients from results do.
         const bool cancels = kind == MN_ACTIVATION_GELU || kind == MN_ACTIVATION_GELU_TANH;

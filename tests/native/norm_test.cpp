@@ -31,43 +31,17 @@ void expect_values(const Floats& actual, const Floats& expected) {
 
 // Results and gradients that PyTorch gives at the corners.
 TEST(Activation, CornersAreThoseOfPyTorch) {
-    struct Corner {
-        int kind;
-        Floats x, y, dx;
-    };
-    const std::vector<Corner> corners = {
-        {MN_ACTIVATION_RELU, {-1, 0, 1, nan}, {0, 0, 1, nan}, {0, 0, 1, 1}},
-        {MN_ACTIVATION_RELU6, {-1, 0, 6, 7, nan}, {0, 0, 6, 6, nan}, {0, 0, 0, 0, 1}},
-        {MN_ACTIVATION_LEAKY_RELU, {-2, 0, 2, nan}, {-0.02f, 0, 2, nan}, {0.01f, 0.01f, 1, 0.01f}},
-        {MN_ACTIVATION_ELU, {0, 2, nan}, {0, 2, nan}, {0.7f, 1, nan}},
-        {MN_ACTIVATION_HARDSWISH,
-         {-4, -3, 0, 3, 4, nan},
-         {0, 0, 0, 3, 4, nan},
-         {0, 0, 0.5f, 1, 1, 1}},
-        {MN_ACTIVATION_HARDSIGMOID,
-         {-4, -3, 0, 3, 4, nan},
-         {0, 0, 0.5f, 1, 1, nan},
-         {0, 0, 1.0f / 6, 0, 0, 0}},
-        // Beyond the threshold of 4 by 1.5 x.
-        {MN_ACTIVATION_SOFTPLUS, {3, 100, nan}, {3, 100, nan}, {1, 1, nan}},
-        {MN_ACTIVATION_SIGMOID, {0, -100, 100, nan}, {0.5f, 0, 1, nan}, {0.25f, 0, 0, nan}},
-    };
     Random random(1);
-    for (const Corner& corner : corners) {
-        SCOPED_TRACE(corner.kind);
-        OpCase c = activation_case(random, 1, static_cast<int64_t>(corner.x.size()), 1, 1, true,
-                                   corner.kind);
-        c.src[0] = corner.x;
-        c.diff_dst.assign(corner.x.size(), 1.0f);
-        const OpResult r = run_reference(c);
-        ASSERT_EQ(r.dst.size(), corner.y.size());
-        for (size_t i = 0; i < corner.y.size(); ++i) {
-            if (std::isnan(corner.y[i])) {
-                EXPECT_TRUE(std::isnan(r.dst[i])) << i;
-                continue;
-            }
-            EXPECT_NEAR(r.dst[i], corner.y[i], 1e-6f) << i;
-            EXPECT_NEAR(r.diff_src[0][i], corner.dx[i], 1e-6f) << i;
+    for (const ActivationTest& test : activation_tests()) {
+        SCOPED_TRACE(test.kind);
+        for (const ActivationTest::Corner& corner : test.corners) {
+            SCOPED_TRACE(corner.x);
+            OpCase c = activation_case(random, 1, 1, 1, 1, true, test.kind);
+            c.src[0] = {corner.x};
+            c.diff_dst = {1.0f};
+            const OpResult r = run_reference(c);
+            expect_values(r.dst, {corner.y});
+            expect_values(r.diff_src[0], {corner.gradient});
         }
     }
 }

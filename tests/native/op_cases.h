@@ -55,7 +55,18 @@ std::vector<OpCase> conv2d_cases();
 std::vector<OpCase> pool_cases();
 std::vector<OpCase> linear_cases();
 std::vector<OpCase> simple_cases();
-// op_cases_norm.cpp: activations, softmax, normalisation, dropout.
+// op_cases_activation.cpp: what the tests need of a kind of activation.
+struct ActivationTest {
+    struct Corner {
+        float x, y, gradient;
+    };
+    int kind;
+    float alpha, threshold;
+    double (*forward)(double x, double alpha, double threshold);
+    std::vector<Corner> corners;
+};
+const std::vector<ActivationTest>& activation_tests();
+const ActivationTest& activation_test(int kind);  // one that gives NaN if there is none
 OpCase activation_case(Random& random, int count, int64_t c, int64_t h, int64_t w, bool flat,
                        int kind);
 OpCase batch_norm_case(Random& random, int count, int64_t c, int64_t h, int64_t w, bool flat,

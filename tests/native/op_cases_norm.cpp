@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "double_forward.h"
 #include "op_cases.h"
 
 namespace mn::test {
@@ -32,6 +33,30 @@ OpCase make_case(const std::string& name, int op, const Size& s) {
 
 void add_param(OpCase& c, int role, int64_t o, int64_t i = 1, int64_t w = 1) {
     c.node.param[c.node.param_count++] = make_param(role, MNB_PARAM_PLAIN, o, i, 1, w);
+}
+
+Doubles prelu(const OpCase& c, const DoubleOperands& o) {
+    const size_t slopes = o.param[0].size(), each = o.src[0].size() / static_cast<size_t>(c.count);
+    Doubles result;
+    for (size_t i = 0; i < o.src[0].size(); ++i) {
+        const double x = o.src[0][i];
+        result.push_back(x > 0 ? x : o.param[0][i % each * slopes / each] * x);
+    }
+    return result;
+}
+
+void add_prelus(std::vector<OpCase>& cases, Random& random) {
+    for (bool shared : {true, false})
+        for (const Size& s : {Size{1, 1, 1, 1, false}, Size{3, 17, 4, 5, false},
+                              Size{5, 33, 1, 1, true}}) {
+            OpCase c = make_case(shared ? "prelu" : "prelu_channels", MN_OP_PRELU, s);
+            const int64_t slopes = shared ? 1 : s.flat ? s.c * s.h * s.w : s.c;
+            c.node.desc.prelu = {sizeof(mn_prelu_desc), static_cast<int32_t>(slopes), 0.25f};
+            add_param(c, MNB_WEIGHT, slopes);
+            finish(c, random);
+            c.oracle = prelu;
+            cases.push_back(std::move(c));
+        }
 }
 
 }  // namespace
@@ -65,33 +90,19 @@ OpCase dropout_case(Random& random, int count, int64_t c, int64_t h, int64_t w, 
     return result;
 }
 
-OpCase activation_case(Random& random, int count, int64_t c, int64_t h, int64_t w, bool flat,
-                       int kind) {
-    OpCase result =
-        make_case("activation" + std::to_string(kind), MN_OP_ACTIVATION, {count, c, h, w, flat});
-    mn_activation_desc& d = result.node.desc.activation;
-    d = {sizeof(mn_activation_desc), kind, 1, 0};
-    if (kind == MN_ACTIVATION_LEAKY_RELU) d.alpha = 0.01f;
-    if (kind == MN_ACTIVATION_ELU) d.alpha = 0.7f;
-    if (kind == MN_ACTIVATION_SOFTPLUS) d.alpha = 1.5f, d.threshold = 4;
-    finish(result, random);
-    // To both sides of every corner.
-    for (float& x : result.src[0]) x *= 8;
-    return result;
-}
-
 std::vector<OpCase> norm_cases() {
     Random random(test_seed() + 4);
     std::vector<OpCase> cases;
-    for (int kind = MN_ACTIVATION_RELU; kind <= MN_ACTIVATION_SOFTPLUS; ++kind) {
-        cases.push_back(activation_case(random, 2, 5, 3, 4, false, kind));
-        cases.push_back(activation_case(random, 3, 28, 1, 1, true, kind));
+    for (const ActivationTest& test : activation_tests()) {
+        cases.push_back(activation_case(random, 2, 5, 3, 4, false, test.kind));
+        cases.push_back(activation_case(random, 3, 28, 1, 1, true, test.kind));
     }
     for (const Size& s :
          {Size{1, 1, 1, 1, true}, Size{33, 10, 1, 1, true}, Size{7, 117, 1, 1, true}}) {
         cases.push_back(make_case("log_softmax", MN_OP_LOG_SOFTMAX, s));
         finish(cases.back(), random);
     }
+    add_prelus(cases, random);
 
     for (int affine : {1, 0}) {
         // With frozen statistics, too.

@@ -253,12 +253,18 @@ internal enum MnOp
 
     /// <summary>An embedding of {L}, <see cref="MnEmbeddingDesc"/>. Parameter: weight.</summary>
     Embedding = 28,
+
+    /// <summary>A rectifier whose slope below 0 is trained, <see cref="MnPreluDesc"/>. Parameter: weight.</summary>
+    Prelu = 29,
 }
 
 /// <summary>Kinds of activation.</summary>
 internal enum MnActivationKind
 {
-    /// <summary>max(0, x); a NaN stays a NaN.</summary>
+    /// <summary>
+    /// Written by <c>./build.sh bindings</c> from native/graph/ops.def. &lt;generated activations&gt; max(0, x); a NaN
+    /// stays a NaN.
+    /// </summary>
     Relu = 1,
 
     /// <summary>min(max(0, x), 6).</summary>
@@ -293,6 +299,18 @@ internal enum MnActivationKind
 
     /// <summary>log(1 + exp(alpha x)) / alpha, and x where alpha x &gt; threshold.</summary>
     Softplus = 12,
+
+    /// <summary>x tanh(log(1 + exp(x))).</summary>
+    Mish = 13,
+
+    /// <summary>min(max(x, alpha), threshold); alpha must be below threshold.</summary>
+    Hardtanh = 14,
+
+    /// <summary>x / (1 + |x|).</summary>
+    Softsign = 15,
+
+    /// <summary>x for x &gt; threshold, else alpha.</summary>
+    Threshold = 16,
 }
 
 /// <summary>Values of the padding.</summary>
@@ -817,10 +835,16 @@ internal unsafe struct MnActivationDesc
     /// <summary>An <see cref="MnActivationKind"/>.</summary>
     public int Kind;
 
-    /// <summary>Leaky ReLU: slope below 0 (PyTorch's default is 0.01). ELU: alpha (1). Softplus: beta (1).</summary>
+    /// <summary>
+    /// Leaky ReLU: slope below 0 (PyTorch's default is 0.01). ELU: alpha (1). Softplus: beta (1). Hardtanh: the
+    /// smallest result (-1). Threshold: the result up to the threshold.
+    /// </summary>
     public float Alpha;
 
-    /// <summary>Softplus: alpha x above which it is the identity (20).</summary>
+    /// <summary>
+    /// Softplus: where it becomes the identity (20). Hardtanh: the largest result (1). Threshold: up to where the
+    /// result is alpha.
+    /// </summary>
     public float Threshold;
 }
 
@@ -1122,6 +1146,20 @@ internal unsafe struct MnEmbeddingDesc
 
     /// <summary>Length of a vector, at least 1.</summary>
     public int Features;
+}
+
+/// <summary>x for x &gt; 0, else weight x, as PyTorch's PReLU.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MnPreluDesc
+{
+    /// <summary>Size of this struct in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>Slopes: 1 for all values, or one a channel of {C, H, W} or {C, L}, or a feature of {F}.</summary>
+    public int Parameters;
+
+    /// <summary>First value of every slope, finite (PyTorch's is 0.25).</summary>
+    public float Initial;
 }
 
 /// <summary>What a node is.</summary>
@@ -1763,8 +1801,11 @@ internal static class NativeConstants
     /// <summary>Largest kernel, stride, dilation, padding or factor of a side.</summary>
     public const int MaxWindow = 32768;
 
-    /// <summary>Most bytes of a node's name in UTF-8, without the closing zero.</summary>
-    public const int MaxNodeName = 239;
+    /// <summary>
+    /// Most bytes of a node's name in UTF-8, without the closing zero; those of its parameters fit
+    /// <see cref="NativeConstants.NameCapacity"/>.
+    /// </summary>
+    public const int MaxNodeName = 235;
 
     /// <summary>Bytes of a name in an info struct, with the closing zero.</summary>
     public const int NameCapacity = 256;

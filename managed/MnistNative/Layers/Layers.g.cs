@@ -49,6 +49,11 @@ internal abstract partial record Layer
         ["hardswish"] = HardswishLayer.Read,
         ["hardsigmoid"] = HardsigmoidLayer.Read,
         ["softplus"] = SoftplusLayer.Read,
+        ["mish"] = MishLayer.Read,
+        ["hardtanh"] = HardtanhLayer.Read,
+        ["softsign"] = SoftsignLayer.Read,
+        ["threshold"] = ThresholdLayer.Read,
+        ["prelu"] = PReLULayer.Read,
         ["softmax"] = SoftmaxLayer.Read,
         ["log_softmax"] = LogSoftmaxLayer.Read,
         ["dropout"] = DropoutLayer.Read,
@@ -759,6 +764,104 @@ internal sealed partial record SoftplusLayer(float Beta, float Threshold, string
     {
         json.WriteNumber("beta", Beta);
         json.WriteNumber("threshold", Threshold);
+    }
+}
+
+internal sealed partial record MishLayer(string? Name) : Layer(CheckName(Name))
+{
+    public override string Kind => "mish";
+
+    public override string Type => "Mish";
+
+    public static Layer Read(LayerReader json) => new MishLayer(json.Name);
+
+    public override int AddTo(GraphBuilder graph, int source, string? name) =>
+        graph.Add(MnOp.Activation, new MnActivationDesc
+        {
+            Kind = (int)MnActivationKind.Mish,
+        }, name, source);
+}
+
+internal sealed partial record HardtanhLayer(float Minimum, float Maximum, string? Name) : Layer(CheckName(Name))
+{
+    public override string Kind => "hardtanh";
+
+    public override string Type => "Hardtanh";
+
+    public static Layer Read(LayerReader json) => new HardtanhLayer(json.Float("minimum"), json.Float("maximum"), json.Name);
+
+    public override int AddTo(GraphBuilder graph, int source, string? name) =>
+        graph.Add(MnOp.Activation, new MnActivationDesc
+        {
+            Alpha = Minimum,
+            Threshold = Maximum,
+            Kind = (int)MnActivationKind.Hardtanh,
+        }, name, source);
+
+    protected override void WriteParameters(Utf8JsonWriter json)
+    {
+        json.WriteNumber("minimum", Minimum);
+        json.WriteNumber("maximum", Maximum);
+    }
+}
+
+internal sealed partial record SoftsignLayer(string? Name) : Layer(CheckName(Name))
+{
+    public override string Kind => "softsign";
+
+    public override string Type => "Softsign";
+
+    public static Layer Read(LayerReader json) => new SoftsignLayer(json.Name);
+
+    public override int AddTo(GraphBuilder graph, int source, string? name) =>
+        graph.Add(MnOp.Activation, new MnActivationDesc
+        {
+            Kind = (int)MnActivationKind.Softsign,
+        }, name, source);
+}
+
+internal sealed partial record ThresholdLayer(float Limit, float Value, string? Name) : Layer(CheckName(Name))
+{
+    public override string Kind => "threshold";
+
+    public override string Type => "Threshold";
+
+    public static Layer Read(LayerReader json) => new ThresholdLayer(json.Float("limit"), json.Float("value"), json.Name);
+
+    public override int AddTo(GraphBuilder graph, int source, string? name) =>
+        graph.Add(MnOp.Activation, new MnActivationDesc
+        {
+            Threshold = Limit,
+            Alpha = Value,
+            Kind = (int)MnActivationKind.Threshold,
+        }, name, source);
+
+    protected override void WriteParameters(Utf8JsonWriter json)
+    {
+        json.WriteNumber("limit", Limit);
+        json.WriteNumber("value", Value);
+    }
+}
+
+internal sealed partial record PReLULayer(int Parameters, float Initial, string? Name) : Layer(CheckName(Name))
+{
+    public override string Kind => "prelu";
+
+    public override string Type => "PReLU";
+
+    public static Layer Read(LayerReader json) => new PReLULayer(json.Int("parameters"), json.Float("initial"), json.Name);
+
+    public override int AddTo(GraphBuilder graph, int source, string? name) =>
+        graph.Add(MnOp.Prelu, new MnPreluDesc
+        {
+            Parameters = Parameters,
+            Initial = Initial,
+        }, name, source);
+
+    protected override void WriteParameters(Utf8JsonWriter json)
+    {
+        json.WriteNumber("parameters", Parameters);
+        json.WriteNumber("initial", Initial);
     }
 }
 

@@ -12,6 +12,9 @@ namespace MnistNative;
 /// </remarks>
 public sealed unsafe class Trainer : IDisposable
 {
+    /// <summary>Most images that a step takes.</summary>
+    public const int MaxBatchSize = NativeConstants.MaxBatch;
+
     private readonly TrainerHandle _handle;
     private readonly Model _model;
     private readonly Optimizer _optimizer;

@@ -40,6 +40,8 @@ public sealed class LayerTests
             [360],
             ""
         },
+        { "activations with numbers", () => Image.Mish().Hardtanh(-2, 0.5f).Softsign().Threshold(0.1f, value: 2), [4, 9, 10], "" },
+        { "prelu", () => Image.PReLU().PReLU(4).Flatten().PReLU(360, initial: 0), [360], "0.weight 1, 1.weight 4, 3.weight 360" },
         { "regularisation", () => Image.Dropout().Dropout2d(0.2f).StochasticDepth(0.1f), [4, 9, 10], "" },
         { "linear over channels", () => Image.PixelLinear(6), [6, 9, 10], "0.weight 6×4, 0.bias 6" },
         { "embedding", () => Sequential.Input(20).Embedding(100, 8).Conv1d(3, 2), [3, 19], "0.weight 100×8, 1.weight 3×8×2, 1.bias 3" },
@@ -117,6 +119,7 @@ public sealed class LayerTests
         Refused("3 equal parts", Image.Split(a => a, b => b, c => c));
         Refused("bn", Sequential.Input(3).BatchNorm2d(name: "bn"));
         Refused("bn", Image.BatchNorm1d(name: "bn"));
+        Refused("expects 1 or 4 parameters", Image.PReLU(3));
         Refused("a", Image.Block("b", b => b.Residual(r => r.Conv2d(5, 1, name: "a"))));
 
         static void Refused(string problem, Sequential network) =>
@@ -132,6 +135,9 @@ public sealed class LayerTests
         Assert.Throws<ArgumentOutOfRangeException>(() => Image.GroupNorm(0));
         Assert.Throws<ArgumentOutOfRangeException>(() => Image.LeakyReLU(float.NaN));
         Assert.Throws<ArgumentOutOfRangeException>(() => Image.Softplus(beta: 0));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Image.Hardtanh(1, 1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Image.Threshold(float.NaN, 0));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Image.PReLU(0));
         Assert.Throws<ArgumentOutOfRangeException>(() => Image.Reshape(0));
         Assert.Throws<ArgumentException>(() => Image.Reshape(1, 2, 3, 4));
         Assert.Throws<ArgumentOutOfRangeException>(() => Image.Upsample(0));

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using MnistNative.Interop;
 using MnistNative.IO;
 
 namespace MnistNative.Tests.Api;
@@ -163,6 +164,11 @@ public sealed class SequentialTests
         Assert.Throws<ArgumentOutOfRangeException>(() => input.Normalize(float.NaN, 1));
         Assert.Throws<ArgumentException>(() => input.Normalize([0, 0], [1, 1]));
         Assert.Throws<ArgumentException>(() => input.ReLU(name: ""));
+        // The limit counts bytes, of which these characters have three.
+        string longest = new('層', NativeConstants.MaxNodeName / 3);
+        using Model model = input.Flatten().Linear(2, name: longest).Build();
+        Assert.Equal(longest + ".weight", model.Parameters[0].Name);
+        Assert.Contains("237 bytes", Assert.Throws<ArgumentException>(() => input.ReLU(name: longest + "xxx")).Message, StringComparison.Ordinal);
         Assert.Throws<ArgumentException>(() => Sequential.Input(0, 5, 5));
     }
 

@@ -1,5 +1,8 @@
+using System.Reflection;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using MnistNative.Bindgen;
+using MnistNative.Interop;
 using MnistNative.IO;
 using MnistNative.Tests.Data;
 
@@ -21,8 +24,8 @@ public sealed class HostileNetworkTests
             .ConvTranspose2d(64, kernel: 2, stride: 2)
             .MaxPool2d(2, name: "pool").MaxUnpool2d("pool").AvgPool2d(2, padding: 1)
             .AdaptiveAvgPool2d(4).AdaptiveMaxPool2d(2).Upsample(2, UpsampleMode.Bilinear)
-            .ReLU().ReLU6().LeakyReLU().ELU().GELU().SiLU().Sigmoid().Tanh().Hardswish().Hardsigmoid().Softplus()
-            .GlobalAvgPool2d().Flatten().Linear(64).Softmax(),
+            .GELU().GlobalAvgPool2d().Flatten().Linear(64).Softmax(),
+        WithSimpleLayers(Sequential.Input(64)),
         Sequential.Input(64, 8, 8)
             .LayerNorm().GroupNorm(8).InstanceNorm2d(affine: true).LocalResponseNorm(5)
             .Dropout(0.5f).Dropout2d(0.25f).ChannelShuffle(8).Slice(0, 32).Scale(0.5f).PixelLinear(64)
@@ -38,6 +41,43 @@ public sealed class HostileNetworkTests
             .Flatten().Linear(64),
         Sequential.Input(64, 16).Conv1d(64, kernel: 3, padding: Padding.Same).Flatten().Linear(64),
     ];
+
+    /// <summary>With every layer of the table of ops that takes features and needs no argument, or numbers: 0.5.</summary>
+    private static Sequential WithSimpleLayers(Sequential network)
+    {
+        OpTable table = OpTable.Read(Path.Combine(Bindings.FindRepositoryRoot(AppContext.BaseDirectory), Bindings.TablePath));
+        foreach (LayerRow layer in table.Layers.Where(layer => layer.Op is not null))
+        {
+            MethodInfo method = typeof(Sequential).GetMethods().First(method => method.Name == layer.Type);
+            System.Reflection.ParameterInfo[] parameters = method.GetParameters();
+            if (!parameters.All(parameter => parameter.HasDefaultValue || parameter.ParameterType == typeof(float)))
+            {
+                continue;
+            }
+
+            IEnumerable<object?> arguments = parameters.Select(parameter => parameter.HasDefaultValue ? parameter.DefaultValue : 0.5f);
+            var longer = (Sequential)method.Invoke(network, [.. arguments])!;
+            network = TakesFeatures(longer) ? longer : network;
+        }
+
+        return network;
+    }
+
+    private static bool TakesFeatures(Sequential network)
+    {
+        try
+        {
+            GraphBuilder.Build(network).Dispose();
+            return true;
+        }
+        catch (ArgumentException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Networks that have every kind of layer among them.</summary>
+    internal static IReadOnlyList<Sequential> EveryLayer => s_networks;
 
     public static TheoryData<int> Networks => [.. Enumerable.Range(0, s_networks.Length)];
 

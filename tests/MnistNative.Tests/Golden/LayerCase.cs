@@ -45,10 +45,11 @@ internal static class LayerCase
         }
     }
 
-    /// <summary>A network that takes N×C×H×W images, or N×F features.</summary>
+    /// <summary>A network that takes N×C×H×W images, N×C×L sequences, or N×F features.</summary>
     public static Sequential Input(GoldenTensor input) => input.Shape switch
     {
         [_, int channels, int height, int width] => Sequential.Input(channels, height, width),
+        [_, int channels, int length] => Sequential.Input(channels, length),
         [_, int features] => Sequential.Input(1, 1, features).Flatten(),
         _ => throw new InvalidDataException($"There is no layer for an input of {input.Shape.Length} dimensions."),
     };

@@ -1,5 +1,5 @@
 // The elementwise activations. Formulas and corners are those of the reference
-// (reference/activation.cpp), with a backward(v, g) alike; where exponentials come in, they are
+// (backend/activations.h), with a backward(v, g) alike; where exponentials come in, they are
 // written so that an exponent is never above 0 and nothing cancels.
 //
 // Polynomials are minimax fits (Remez exchange in 40 digits), rounded to float.
@@ -169,6 +169,57 @@ struct Softplus {
     }
 };
 
+struct Mish {
+    // tanh(log(1 + exp(x))) is n / d.
+    struct Ratio {
+        Vec n, d, rest;
+    };
+    MN_INLINE static Ratio ratio(Vec x, Vec e) {
+        const Vec square = e * e, n = x < Vec{} ? square + 2.0f * e : 1.0f + 2.0f * e;
+        const Vec rest = x < Vec{} ? splat(2.0f) : 2.0f * square;
+        return {n, n + rest, rest};
+    }
+    MN_INLINE static Vec forward(const ActivationRun&, Vec x) {
+        const Ratio r = ratio(x, exp(minus_magnitude(x)));
+        return x * (r.n / r.d);
+    }
+    MN_INLINE static Vec backward(const ActivationRun&, Vec x, Vec g) {
+        const Vec e = exp(minus_magnitude(x));
+        const Ratio r = ratio(x, e);
+        const Vec logistic = (x < Vec{} ? e : splat(1.0f)) / (1.0f + e);
+        return g * (r.n / r.d + x * logistic * (r.rest * (r.n + r.d) / (r.d * r.d)));
+    }
+};
+
+struct Hardtanh {
+    MN_INLINE static Vec forward(const ActivationRun& op, Vec x) {
+        const Vec low = splat(op.alpha), high = splat(op.threshold);
+        return x < low ? low : x > high ? high : x;
+    }
+    MN_INLINE static Vec backward(const ActivationRun& op, Vec y, Vec g) {
+        return y <= splat(op.alpha) ? Vec{} : y >= splat(op.threshold) ? Vec{} : g;
+    }
+};
+
+struct Softsign {
+    MN_INLINE static Vec forward(const ActivationRun&, Vec x) {
+        return x / (1.0f - minus_magnitude(x));
+    }
+    MN_INLINE static Vec backward(const ActivationRun&, Vec x, Vec g) {
+        const Vec d = 1.0f - minus_magnitude(x);
+        return g / d / d;
+    }
+};
+
+struct Threshold {
+    MN_INLINE static Vec forward(const ActivationRun& op, Vec x) {
+        return x <= splat(op.threshold) ? splat(op.alpha) : x;
+    }
+    MN_INLINE static Vec backward(const ActivationRun& op, Vec x, Vec g) {
+        return x <= splat(op.threshold) ? Vec{} : g;
+    }
+};
+
 // Whole vectors; one at a time, because unrolled loops take room and memory bounds them anyway.
 template <class Function>
 void apply(const ActivationRun& shared) {
@@ -186,28 +237,10 @@ void apply(const ActivationRun& shared) {
 
 void apply_kind(const ActivationRun& op) {
     switch (op.kind) {
-        case MN_ACTIVATION_RELU6:
-            return apply<Relu6>(op);
-        case MN_ACTIVATION_LEAKY_RELU:
-            return apply<LeakyRelu>(op);
-        case MN_ACTIVATION_ELU:
-            return apply<Elu>(op);
-        case MN_ACTIVATION_GELU:
-            return apply<Gelu>(op);
-        case MN_ACTIVATION_GELU_TANH:
-            return apply<GeluTanh>(op);
-        case MN_ACTIVATION_SILU:
-            return apply<Silu>(op);
-        case MN_ACTIVATION_SIGMOID:
-            return apply<Sigmoid>(op);
-        case MN_ACTIVATION_TANH:
-            return apply<Tanh>(op);
-        case MN_ACTIVATION_HARDSWISH:
-            return apply<Hardswish>(op);
-        case MN_ACTIVATION_HARDSIGMOID:
-            return apply<Hardsigmoid>(op);
-        case MN_ACTIVATION_SOFTPLUS:
-            return apply<Softplus>(op);
+#define MN_ACTIVATION(id, value, formula) \
+    case MN_ACTIVATION_##id:              \
+        return apply<formula>(op);
+#include "graph/ops.def"
         default:
             return apply<Relu>(op);
     }

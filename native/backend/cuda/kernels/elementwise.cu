@@ -1,5 +1,6 @@
 // Every element by itself, and sums over channels.
 
+#include "backend/activations.h"
 #include "backend/cuda/kernels/kernel.h"
 #include "mnistnative.h"
 
@@ -38,82 +39,28 @@ MN_KERNEL(mn_channel_sum, ChannelSumParams, MN_BARRIERS) {
 
 namespace {
 
-__device__ __forceinline__ float sigmoid(float x) {
-    return 1.0f / (1.0f + expf(-x));
-}
-
-__device__ __forceinline__ float cut6(float x) {
-    return x < 0.0f ? 0.0f : x > 6.0f ? 6.0f : x;
-}
-
-constexpr float kRootHalf = 0.70710678f;
-constexpr float kDensity = 0.39894228f;  // 1 / sqrt(2 pi)
-constexpr float kBeta = 0.79788456f;     // sqrt(2 / pi)
-constexpr float kKappa = 0.044715f;
-
 __device__ __forceinline__ float activate(const ActivationParams& p, float x) {
+    const mn::activations::Activation a = {p.alpha, p.threshold};
     switch (p.kind) {
-        case MN_ACTIVATION_RELU6:
-            return cut6(x);
-        case MN_ACTIVATION_LEAKY_RELU:
-            return x > 0.0f ? x : x * p.alpha;
-        case MN_ACTIVATION_ELU:
-            return x > 0.0f ? x : p.alpha * expm1f(x);
-        case MN_ACTIVATION_GELU:
-            return 0.5f * x * (1.0f + erff(x * kRootHalf));
-        case MN_ACTIVATION_GELU_TANH:
-            return 0.5f * x * (1.0f + tanhf(kBeta * (x + kKappa * x * x * x)));
-        case MN_ACTIVATION_SILU:
-            return x / (1.0f + expf(-x));
-        case MN_ACTIVATION_SIGMOID:
-            return sigmoid(x);
-        case MN_ACTIVATION_TANH:
-            return tanhf(x);
-        case MN_ACTIVATION_HARDSWISH:
-            return x * (cut6(x + 3.0f) / 6.0f);
-        case MN_ACTIVATION_HARDSIGMOID:
-            return cut6(x + 3.0f) / 6.0f;
-        case MN_ACTIVATION_SOFTPLUS:
-            if (x * p.alpha > p.threshold) return x;
-            return (fmaxf(x * p.alpha, 0.0f) + log1pf(expf(-fabsf(x * p.alpha)))) / p.alpha;
+#define MN_ACTIVATION(id, value, formula) \
+    case MN_ACTIVATION_##id:              \
+        return mn::activations::formula::forward(a, x);
+#include "graph/ops.def"
         default:
-            return x < 0.0f ? 0.0f : x;
+            return x;
     }
 }
 
-// Of ReLU, ReLU6, sigmoid and tanh, v is the result; of the others, the source.
+// v is the result where the formula says so, else the source.
 __device__ __forceinline__ float gradient(const ActivationParams& p, float v, float g) {
+    const mn::activations::Activation a = {p.alpha, p.threshold};
     switch (p.kind) {
-        case MN_ACTIVATION_RELU6:
-            return v <= 0.0f || v >= 6.0f ? 0.0f : g;
-        case MN_ACTIVATION_LEAKY_RELU:
-            return v > 0.0f ? g : g * p.alpha;
-        case MN_ACTIVATION_ELU:
-            return v > 0.0f ? g : g * p.alpha * expf(v);
-        case MN_ACTIVATION_GELU:
-            return g * (0.5f * (1.0f + erff(v * kRootHalf)) + v * kDensity * expf(-0.5f * v * v));
-        case MN_ACTIVATION_GELU_TANH: {
-            const float t = tanhf(kBeta * (v + kKappa * v * v * v));
-            // Of both ends nothing is left before v^2 overflows.
-            const float bump = v * (1.0f - t * t);
-            return g * (0.5f * (1.0f + t) + 0.5f * kBeta * (bump + 3.0f * kKappa * (bump * v) * v));
-        }
-        case MN_ACTIVATION_SILU: {
-            const float s = sigmoid(v);
-            return g * s * (1.0f + v * (1.0f - s));
-        }
-        case MN_ACTIVATION_SIGMOID:
-            return g * (1.0f - v) * v;
-        case MN_ACTIVATION_TANH:
-            return g * (1.0f - v * v);
-        case MN_ACTIVATION_HARDSWISH:
-            return v <= -3.0f ? 0.0f : v < 3.0f ? g * (v / 3.0f + 0.5f) : g;
-        case MN_ACTIVATION_HARDSIGMOID:
-            return v > -3.0f && v < 3.0f ? g / 6.0f : 0.0f;
-        case MN_ACTIVATION_SOFTPLUS:
-            return v * p.alpha > p.threshold ? g : g * sigmoid(v * p.alpha);
+#define MN_ACTIVATION(id, value, formula) \
+    case MN_ACTIVATION_##id:              \
+        return mn::activations::formula::backward(a, v, g);
+#include "graph/ops.def"
         default:
-            return v <= 0.0f ? 0.0f : g;
+            return g;
     }
 }
 

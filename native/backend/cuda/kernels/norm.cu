@@ -262,3 +262,33 @@ MN_KERNEL(mn_dropout, DropoutParams, MN_NO_BARRIERS) {
         p.dst[i] = p.src[i] * (number < p.probability ? 0.0f : p.scale);
     }
 }
+
+MN_KERNEL(mn_prelu_forward, NormParams, MN_NO_BARRIERS) {
+    for (int64_t i = MN_FIRST; i < p.images * p.channels * p.area; i += MN_STRIDE) {
+        const float x = p.src[i];
+        p.dst[i] = x > 0.0f ? x : x * p.weight[i / p.area % p.channels];
+    }
+}
+
+MN_KERNEL(mn_prelu_backward, NormParams, MN_NO_BARRIERS) {
+    for (int64_t i = MN_FIRST; i < p.images * p.channels * p.area; i += MN_STRIDE) {
+        const float g = p.diff_dst[i];
+        p.dst[i] = p.src[i] > 0.0f ? g : g * p.weight[i / p.area % p.channels];
+    }
+}
+
+// A block a slope.
+MN_KERNEL(mn_prelu_weight, NormParams, MN_BARRIERS) {
+    MN_SHARED(double, shared, kBlockThreads);
+    const int64_t c = blockIdx.x;
+    double sum = 0;
+    for (int64_t i = threadIdx.x; i < p.images * p.area; i += blockDim.x) {
+        const int64_t at = (i / p.area * p.channels + c) * p.area + i % p.area;
+        const double x = p.src[at];
+        if (!(x > 0)) sum += x * p.diff_dst[at];
+    }
+    sum = block_sum(sum, shared);
+    if (threadIdx.x == 0)
+        p.weight_gradient[c] =
+            (p.accumulate_weight ? p.weight_gradient[c] : 0.0f) + static_cast<float>(sum);
+}

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "backend/activations.h"
 #include "backend/cuda/ops/ops.h"
 
 namespace mn::cuda {
@@ -47,8 +48,14 @@ public:
     using NodeKernel::NodeKernel;
 
     static bool uses_result(int32_t kind) {
-        return kind == MN_ACTIVATION_RELU || kind == MN_ACTIVATION_RELU6 ||
-               kind == MN_ACTIVATION_SIGMOID || kind == MN_ACTIVATION_TANH;
+        switch (kind) {
+#define MN_ACTIVATION(id, value, formula) \
+    case MN_ACTIVATION_##id:              \
+        return activations::formula::kUsesDst;
+#include "graph/ops.def"
+            default:
+                return false;
+        }
     }
 
     void run(Device& device, const mnb_run& run) override {

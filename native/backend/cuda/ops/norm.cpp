@@ -169,6 +169,42 @@ public:
     }
 };
 
+// A rectifier with a slope for all values or for each channel.
+class Prelu : public NodeKernel {
+public:
+    using NodeKernel::NodeKernel;
+
+    void run(Device& device, const mnb_run& run) override {
+        NormParams p{};
+        p.src = run.src[0];
+        p.diff_dst = run.diff_dst;
+        p.weight = run.param[0];
+        p.images = run.count;
+        p.channels = node_.param[0].o;
+        p.area = features(node_.src[0]) / p.channels;
+        p.accumulate_weight = run.accumulate[0];
+        const int64_t count = run.count * features(node_.src[0]);
+        if (!backward_) {
+            p.dst = run.dst;
+            device.launch("mn_prelu_forward", p, count);
+            return;
+        }
+        if (run.diff_src[0]) {
+            p.dst = run.diff_src[0];
+            device.launch("mn_prelu_backward", p, count);
+        }
+        if (run.diff_param[0]) {
+            p.weight_gradient = run.diff_param[0];
+            device.launch_blocks("mn_prelu_weight", p, p.channels);
+        }
+    }
+};
+
+bool prelu_query(const ImageNode&, int32_t, mnb_support& support) {
+    support.backward_needs = MNB_NEEDS_SRC;
+    return true;
+}
+
 class Softmax : public NodeKernel {
 public:
     using NodeKernel::NodeKernel;
@@ -253,6 +289,7 @@ bool dropout_query(const ImageNode&, int32_t, mnb_support&) {
 
 const Op ops::norm = {norm_query, create<Norm>};
 const Op ops::local_response_norm = {local_response_query, create<LocalResponseNorm>};
+const Op ops::prelu = {prelu_query, create<Prelu>};
 const Op ops::softmax = {softmax_query, create<Softmax>};
 const Op ops::dropout = {dropout_query, create<Dropout>};
 
