@@ -47,8 +47,8 @@ Doubles prelu(const OpCase& c, const DoubleOperands& o) {
 
 void add_prelus(std::vector<OpCase>& cases, Random& random) {
     for (bool shared : {true, false})
-        for (const Size& s : {Size{1, 1, 1, 1, false}, Size{3, 17, 4, 5, false},
-                              Size{5, 33, 1, 1, true}}) {
+        for (const Size& s :
+             {Size{1, 1, 1, 1, false}, Size{3, 17, 4, 5, false}, Size{5, 33, 1, 1, true}}) {
             OpCase c = make_case(shared ? "prelu" : "prelu_channels", MN_OP_PRELU, s);
             const int64_t slopes = shared ? 1 : s.flat ? s.c * s.h * s.w : s.c;
             c.node.desc.prelu = {sizeof(mn_prelu_desc), static_cast<int32_t>(slopes), 0.25f};

@@ -842,8 +842,8 @@ internal unsafe struct MnActivationDesc
     public float Alpha;
 
     /// <summary>
-    /// Softplus: where it becomes the identity (20). Hardtanh: the largest result (1). Threshold: up to where the
-    /// result is alpha.
+    /// Softplus: alpha x above which it is the identity (20). Hardtanh: the largest result (1). Threshold: up to where
+    /// the result is alpha.
     /// </summary>
     public float Threshold;
 }

@@ -8,8 +8,8 @@
 
 namespace mn::cpu::MN_ISA {
 
-// Terms of one float where the sum should be right to 2e-6. Sums of products, kProductTerms of them,
-// to 1e-5.
+// Terms of one float where the sum should be right to 2e-6. Sums of products, kProductTerms of
+// them, to 1e-5.
 constexpr int64_t kSumTerms = 32;
 
 // Floats are read half a vector at a time, which is a whole vector of doubles.

@@ -35,7 +35,7 @@ struct NormParams {
     double epsilon, momentum;
     int32_t uses_running;
     int32_t moves_running;  // as the forward pass of training does
-    int32_t relu;  // fused behind the result
+    int32_t relu;           // fused behind the result
     int32_t accumulate_weight, accumulate_bias;
     int32_t sets;  // NormSets
 };
