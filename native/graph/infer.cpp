@@ -34,7 +34,7 @@ void expect_flag(const Node& node, const char* what, int32_t value) {
 void expect_image(const Node& node, const Node& source) {
     if (source.shape.rank != 3)
         fail(MN_SHAPE_MISMATCH, node.label(), "takes images {C, H, W}, got ", text_of(source.shape),
-             " features from \"", source.name, "\"");
+             " from \"", source.name, "\"");
 }
 
 void expect_features(const Node& node, const Node& source) {
@@ -88,8 +88,9 @@ void same_shape(Node& node, Sources sources) {
 
 void input(Node& node, Sources) {
     const mn_shape& wanted = node.desc.input.shape;
-    if (wanted.rank != 1 && wanted.rank != 3)
-        fail(MN_SHAPE_MISMATCH, node.label(), "takes {C, H, W} or {F}, got rank ", wanted.rank);
+    if (wanted.rank < 1 || wanted.rank > MN_MAX_VALUE_RANK)
+        fail(MN_SHAPE_MISMATCH, node.label(), "rank must be 1 to ", MN_MAX_VALUE_RANK, ", got ",
+             wanted.rank);
     for (int i = 0; i < wanted.rank; i++) {
         if (wanted.dims[i] < 1 || wanted.dims[i] > (1 << 24))
             fail(MN_SHAPE_MISMATCH, node.label(), "dimension ", i, " must be 1 to 2^24, got ",

@@ -125,11 +125,11 @@ void prelu(Node& node, Sources sources) {
 void binary(Node& node, Sources sources) {
     const mn_shape &left = sources[0]->shape, &right = sources[1]->shape;
     expect_range(node, "kind", node.desc.binary.kind, MN_BINARY_ADD, MN_BINARY_MULTIPLY);
-    const bool repeated = left.rank == 3 && right.rank == 3 && right.dims[0] == left.dims[0] &&
-                          right.dims[1] == 1 && right.dims[2] == 1;
-    if (text_of(left) != text_of(right) && !repeated)
+    mn_shape one_pixel = left;
+    for (int d = 1; d < left.rank; d++) one_pixel.dims[d] = 1;
+    if (text_of(left) != text_of(right) && text_of(right) != text_of(one_pixel))
         fail(MN_SHAPE_MISMATCH, node.label(),
-             "expects two sources of the same shape, or a second of ", left.dims[0], "x1x1, got ",
+             "expects two sources of the same shape, or a second of ", text_of(one_pixel), ", got ",
              text_of(left), " from \"", sources[0]->name, "\" and ", text_of(right), " from \"",
              sources[1]->name, "\"");
     same_shape(node, sources);
@@ -173,8 +173,9 @@ void channel_shuffle(Node& node, Sources sources) {
 
 void reshape(Node& node, Sources sources) {
     node.shape = node.desc.reshape.shape;
-    if (node.shape.rank < 1 || node.shape.rank > 3)
-        fail(MN_SHAPE_MISMATCH, node.label(), "rank must be 1 to 3, got ", node.shape.rank);
+    if (node.shape.rank < 1 || node.shape.rank > MN_MAX_VALUE_RANK)
+        fail(MN_SHAPE_MISMATCH, node.label(), "rank must be 1 to ", MN_MAX_VALUE_RANK, ", got ",
+             node.shape.rank);
     for (int i = 0; i < node.shape.rank; i++)
         if (node.shape.dims[i] < 1 || node.shape.dims[i] > (int64_t{1} << 31))
             fail(MN_SHAPE_MISMATCH, node.label(), "dimension ", i, " must be at least 1, got ",

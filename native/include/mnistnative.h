@@ -48,9 +48,11 @@ extern "C" {
 /// would misbehave; ::mn_abi_version gives the library's.
 #define MN_ABI_VERSION 1
 
-/// Most dimensions of a shape. Parameters have up to 6; values have N and up to 5 more, and as
-/// shapes leave N out, theirs have 1 to 5.
+/// Most dimensions of a shape. Parameters have 1 to 6.
 #define MN_MAX_RANK 6
+
+/// Most dimensions of a value, such as an input or a node's result, without N.
+#define MN_MAX_VALUE_RANK 5
 
 /// Most sources of a node.
 #define MN_MAX_SOURCES 8
@@ -407,7 +409,8 @@ typedef struct mn_input_desc {
     uint32_t struct_size;
     /// Always 0.
     int32_t reserved;
-    /// Shape of one image, {C, H, W}, or {F}.
+    /// Shape of one image, 1 to ::MN_MAX_VALUE_RANK dimensions: {C, H, W}, {C, L}, {F}, a volume
+    /// {C, D, H, W}. The first are the channels.
     mn_shape shape;
 } mn_input_desc;
 
@@ -932,7 +935,7 @@ MN_API mn_status mn_graph_parameter(mn_graph graph, int32_t node, int32_t index,
                                     mn_parameter_info* info_out);
 
 /// Adds an ::MN_OP_INPUT.
-/// @param shape shape of one image, {C, H, W}, or {F}.
+/// @param shape shape of one image, see mn_input_desc::shape.
 static inline mn_status mn_graph_input(mn_graph graph, const mn_shape* shape, const char* name,
                                        int32_t* node_out) {
     mn_input_desc desc;

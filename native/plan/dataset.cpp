@@ -105,8 +105,9 @@ Dataset::Dataset(std::shared_ptr<const Device> device, const mn_dataset_desc& de
     : device_(std::move(device)), dtype_(desc.dtype), count_(desc.count), shape_(desc.shape) {
     if (count_ < 1 || count_ > INT32_MAX)
         fail(MN_INVALID_ARGUMENT, "[dataset] count must be 1 to 2^31 - 1, got ", count_);
-    if (shape_.rank < 1 || shape_.rank > MN_MAX_RANK)
-        fail(MN_SHAPE_MISMATCH, "[dataset] rank must be 1 to ", MN_MAX_RANK, ", got ", shape_.rank);
+    if (shape_.rank < 1 || shape_.rank > MN_MAX_VALUE_RANK)
+        fail(MN_SHAPE_MISMATCH, "[dataset] rank must be 1 to ", MN_MAX_VALUE_RANK, ", got ",
+             shape_.rank);
     double elements = 1;
     for (int i = 0; i < shape_.rank; i++) {
         if (shape_.dims[i] < 1)
