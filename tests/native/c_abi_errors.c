@@ -169,8 +169,8 @@ static void check_input_errors(void) {
     shape.dims[0] = INT64_MAX;
     FAILS(mn_graph_input(empty, &shape, NULL, &node), MN_SHAPE_MISMATCH, "dimension 0");
     shape.dims[0] = 3;
-    for (shape.rank = -1; shape.rank <= 5; shape.rank++)
-        if (shape.rank != 1 && shape.rank != 3)
+    for (shape.rank = -1; shape.rank <= MN_MAX_VALUE_RANK + 1; shape.rank++)
+        if (shape.rank < 1 || shape.rank > MN_MAX_VALUE_RANK)
             FAILS(mn_graph_input(empty, &shape, NULL, &node), MN_SHAPE_MISMATCH, "rank");
     shape.rank = 3;
     shape.dims[0] = shape.dims[1] = shape.dims[2] = 1 << 24;
@@ -383,7 +383,7 @@ void check_errors_of_data(void) {
     REFUSES(images_bytes, 7, MN_SHAPE_MISMATCH, "got 7");
     REFUSES(images_bytes, 0, MN_SHAPE_MISMATCH, "got 0");
     REFUSES(shape.rank, 0, MN_SHAPE_MISMATCH, "rank");
-    REFUSES(shape.rank, 5, MN_SHAPE_MISMATCH, "rank");
+    REFUSES(shape.rank, MN_MAX_VALUE_RANK + 1, MN_SHAPE_MISMATCH, "rank");
     REFUSES(shape.dims[1], 0, MN_SHAPE_MISMATCH, "dimension 1");
     REFUSES(shape.dims[1], INT64_MAX, MN_SHAPE_MISMATCH, "2^31");
     REFUSES(flags, 8, MN_INVALID_ARGUMENT, "flags");

@@ -682,7 +682,10 @@ internal unsafe struct MnInputDesc
     /// <summary>Always 0.</summary>
     public int Reserved;
 
-    /// <summary>Shape of one image, {C, H, W}, or {F}.</summary>
+    /// <summary>
+    /// Shape of one image, 1 to <see cref="NativeConstants.MaxValueRank"/> dimensions: {C, H, W}, {C, L}, {F}, a volume
+    /// {C, D, H, W}. The first are the channels.
+    /// </summary>
     public MnShape Shape;
 }
 
@@ -1777,11 +1780,11 @@ internal static class NativeConstants
     /// </summary>
     public const int AbiVersion = 1;
 
-    /// <summary>
-    /// Most dimensions of a shape. Parameters have up to 6; values have N and up to 5 more, and as shapes leave N out,
-    /// theirs have 1 to 5.
-    /// </summary>
+    /// <summary>Most dimensions of a shape. Parameters have 1 to 6.</summary>
     public const int MaxRank = 6;
+
+    /// <summary>Most dimensions of a value, such as an input or a node's result, without N.</summary>
+    public const int MaxValueRank = 5;
 
     /// <summary>Most sources of a node.</summary>
     public const int MaxSources = 8;
