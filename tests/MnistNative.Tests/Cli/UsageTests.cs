@@ -35,7 +35,7 @@ public sealed class UsageTests
 
     [Theory]
     [InlineData("train", "--epochs", "a whole number from 1 to 1000000")]
-    [InlineData("train", "--batch-size", "a whole number from 1 to 1000000")]
+    [InlineData("train", "--batch-size", "a whole number from 1 to 1048576")]
     [InlineData("train", "--threads", "a whole number from 0 to 1024")]
     [InlineData("train", "--seed", "a whole number from 0 to 18446744073709551615")]
     [InlineData("bench", "--steps", "a whole number from 0 to 1000000")]

@@ -57,6 +57,9 @@ internal static class KeptFiles
         ["activations"] = Sequential.Input(10)
             .Linear(9).Hardswish().Linear(9).Hardsigmoid().Linear(9).GELU().Linear(9).GELU(approximate: true)
             .Linear(9).SiLU().Linear(9).Sigmoid().BatchNorm1d().Linear(9).Tanh().Dropout(0.3f).Linear(3),
+        ["rectifiers"] = Sequential.Input(10)
+            .Linear(9).Mish().Linear(9).Hardtanh(-0.5f, 0.75f).Linear(9).Softsign().Linear(9).Threshold(0.1f, -0.2f)
+            .Linear(9).PReLU(9, 0.1f).Linear(9).PReLU().Linear(3),
         ["text"] = Sequential.Input(8)
             .Embedding(20, 6).Conv1d(6, 3, stride: 1, padding: 1, bias: false).BatchNorm1d(epsilon: 1e-3f, momentum: 0.3f)
             .MaxPool1d(3, stride: 1, padding: 1).AvgPool1d(2, padding: 1, ceilMode: true, countIncludePad: false)
