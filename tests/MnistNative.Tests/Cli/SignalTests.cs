@@ -84,7 +84,10 @@ public sealed class SignalTests
     {
         string command = Path.Combine(AppContext.BaseDirectory, "MnistNative.Cli.dll");
         Assert.SkipUnless(File.Exists(command), "the command line does not lie beside the tests");
-        var start = new ProcessStartInfo("dotnet", [command, .. args])
+
+        // Whoever started the tests in the background may have them ignore SIGINT, which a child inherits.
+        string[] program = OperatingSystem.IsLinux() ? ["env", "--default-signal=INT", "dotnet"] : ["dotnet"];
+        var start = new ProcessStartInfo(program[0], [.. program[1..], command, .. args])
         {
             RedirectStandardError = true,
             RedirectStandardOutput = true,

@@ -132,7 +132,7 @@ public sealed class MutationTests : IDisposable
         });
     }
 
-    private static string Kept(string name) => Path.Combine(AppContext.BaseDirectory, "files", "1", name + ".safetensors");
+    private static string Kept(string name) => Path.Combine(AppContext.BaseDirectory, "files", "2", name + ".safetensors");
 
     private void Run(IEnumerable<string> names, Func<Mutator, byte[], byte[]> damage, Action<string> read)
     {

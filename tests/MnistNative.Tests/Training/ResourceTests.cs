@@ -105,14 +105,20 @@ public sealed class ResourceTests
             action();
         }
 
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 100; i++)
+        // What a call allocates shows in every round; what the runtime allocates once does not.
+        long least = long.MaxValue;
+        for (int round = 0; round < 3; round++)
         {
-            action();
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            for (int i = 0; i < 100; i++)
+            {
+                action();
+            }
+
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
         }
 
-        long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
-        Assert.True(allocated == 0, $"{what} allocates {allocated / 100.0} bytes a call.");
+        Assert.True(least == 0, $"{what} allocates {least / 100.0} bytes a call.");
     }
 
     private static void CollectForgottenObjects()
