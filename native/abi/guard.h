@@ -70,12 +70,20 @@ MN_HAS_GROWN(mn_trainer_desc, options)
 // A caller that is newer may have grown a struct by this much; a size beyond is a mistake.
 constexpr uint32_t kMostGrowth = 512;
 
+// The first field of a struct. In an array of a caller's with other sizes it may lie anywhere.
+inline uint32_t size_of(const void* value) {
+    uint32_t size;
+    std::memcpy(&size, value, sizeof size);
+    return size;
+}
+
 template <typename T>
 void require_size(const T* value, const char* name) {
     require(value, name);
-    if (value->struct_size < first_size<T> || value->struct_size > sizeof(T) + kMostGrowth)
+    const uint32_t size = size_of(value);
+    if (size < first_size<T> || size > sizeof(T) + kMostGrowth)
         fail(MN_INVALID_ARGUMENT, name, "->struct_size must be ", sizeof(T), ", or ", first_size<T>,
-             " to ", sizeof(T) + kMostGrowth, " of another version, got ", value->struct_size);
+             " to ", sizeof(T) + kMostGrowth, " of another version, got ", size);
 }
 
 // A copy of a struct that the caller gives. Fields that an older caller does not have are 0; those
@@ -83,13 +91,14 @@ void require_size(const T* value, const char* name) {
 template <typename T>
 T take(const T* value, const char* name) {
     require_size(value, name);
+    const uint32_t size = size_of(value);
     const auto* bytes = reinterpret_cast<const unsigned char*>(value);
-    for (uint32_t i = sizeof(T); i < value->struct_size; i++)
+    for (uint32_t i = sizeof(T); i < size; i++)
         if (bytes[i])
-            fail(MN_INVALID_ARGUMENT, name, "->struct_size is ", value->struct_size,
-                 ", and a field beyond the ", sizeof(T), " bytes that this library knows is not 0");
+            fail(MN_INVALID_ARGUMENT, name, "->struct_size is ", size, ", and a field beyond the ",
+                 sizeof(T), " bytes that this library knows is not 0");
     T result{};
-    std::memcpy(&result, value, std::min<size_t>(value->struct_size, sizeof(T)));
+    std::memcpy(&result, bytes, std::min<size_t>(size, sizeof(T)));
     result.struct_size = sizeof(T);
     return result;
 }
@@ -98,16 +107,16 @@ T take(const T* value, const char* name) {
 template <typename T>
 const T* element_of(const T* first, int32_t i) {
     return reinterpret_cast<const T*>(reinterpret_cast<const unsigned char*>(first) +
-                                      static_cast<size_t>(i) * first->struct_size);
+                                      static_cast<size_t>(i) * size_of(first));
 }
 
 template <typename T>
 void require_sizes(const T* first, int32_t count, const char* name) {
     for (int32_t i = 0; i < count; i++) {
         require_size(element_of(first, i), name);
-        if (element_of(first, i)->struct_size != first->struct_size)
+        if (size_of(element_of(first, i)) != size_of(first))
             fail(MN_INVALID_ARGUMENT, name, "->struct_size must be that of the first, ",
-                 first->struct_size, ", got ", element_of(first, i)->struct_size);
+                 size_of(first), ", got ", size_of(element_of(first, i)));
     }
 }
 
@@ -117,7 +126,7 @@ template <typename T>
 const T* take_array(const T* first, int32_t count, const char* name, std::vector<T>& copies) {
     if (count < 1) return first;
     require_sizes(first, count, name);
-    if (first->struct_size == sizeof(T)) return first;
+    if (size_of(first) == sizeof(T)) return first;
     copies.resize(static_cast<size_t>(count));
     for (int32_t i = 0; i < count; i++)
         copies[static_cast<size_t>(i)] = take(element_of(first, i), name);
@@ -133,11 +142,11 @@ inline void require_flags(uint32_t flags, uint32_t known, const char* name) {
 // Fills a struct of the caller's, which says how large it is.
 template <typename T>
 void give(T* out, const T& value) {
-    const uint32_t size = out->struct_size;
-    std::memcpy(out, &value, std::min<size_t>(size, sizeof(T)));
-    if (size > sizeof(T))
-        std::memset(reinterpret_cast<unsigned char*>(out) + sizeof(T), 0, size - sizeof(T));
-    out->struct_size = size;
+    const uint32_t size = size_of(out);
+    auto* bytes = reinterpret_cast<unsigned char*>(out);
+    std::memcpy(bytes, &value, std::min<size_t>(size, sizeof(T)));
+    if (size > sizeof(T)) std::memset(bytes + sizeof(T), 0, size - sizeof(T));
+    std::memcpy(bytes, &size, sizeof size);
 }
 
 inline void copy_name(char (&to)[MN_NAME_CAPACITY], const std::string& from) {

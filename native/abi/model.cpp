@@ -33,7 +33,7 @@ void give_profile(T& object, const mn_batch* batch, mn_profile_entry* entries, i
             fail(MN_INVALID_ARGUMENT, "entry_count must be ", count, ", got ", entry_count);
         require_sizes(entries, count, "entries[i]");
         auto* to = reinterpret_cast<unsigned char*>(entries);
-        const uint32_t size = entries->struct_size;
+        const uint32_t size = size_of(entries);
         for (const ProfileEntry& made : object.profile(b, dataset_of(b))) {
             mn_profile_entry entry{};
             entry.node = made.node;
@@ -114,11 +114,10 @@ mn_status mn_model_write_all(mn_model model, const mn_parameter_write* writes,
     return guard([&] {
         if (write_count < 0 || (write_count && !writes))
             fail(MN_INVALID_ARGUMENT, "writes must hold write_count entries, got ", write_count);
-        for (int32_t i = 0; i < write_count; i++) {
-            require_size(writes + i, "writes[i]");
-            require(writes[i].values, "writes[i].values");
-        }
-        get<Model>(model)->write(writes, write_count);
+        std::vector<mn_parameter_write> copies;
+        const mn_parameter_write* all = take_array(writes, write_count, "writes[i]", copies);
+        for (int32_t i = 0; i < write_count; i++) require(all[i].values, "writes[i].values");
+        get<Model>(model)->write(all, write_count);
     });
 }
 

@@ -661,7 +661,7 @@ private:
         desc.labels = in_.rarely(10) ? nullptr : lent.labels.data();
         desc.flags = in_.rarely(60) ? in_.word() : static_cast<uint32_t>(in_.below(2));
         if (in_.rarely(60)) desc.count = absurd();
-        if (in_.rarely(60)) desc.shape.dims[0] = int64_t{absurd()} << in_.below(32);
+        if (in_.rarely(60)) desc.shape.dims[0] = int64_t{absurd()} * (int64_t{1} << in_.below(31));
         mn_dataset dataset = 0;
         if (!MN_MAKE(dataset, mn_dataset_create, any_device(), or_null(&desc))) return;
         replace(slot(objects_.datasets), dataset, "mn_dataset_destroy", mn_dataset_destroy);
@@ -842,14 +842,14 @@ private:
         if (MN_CALL(mn_trainer_get_progress, trainer, or_null(&p)) != MN_OK) return;
         if (in_.below(2)) {
             p.learning_rate = real();
-            p.updates = int64_t{absurd()} << in_.below(32);
-            p.batches = int64_t{absurd()} << in_.below(32);
+            p.updates = int64_t{absurd()} * (int64_t{1} << in_.below(31));
+            p.batches = int64_t{absurd()} * (int64_t{1} << in_.below(31));
         }
         MN_CALL(mn_trainer_set_progress, trainer, or_null(&p));
         std::vector<int64_t> updates(static_cast<size_t>(1 + in_.below(12)));
         const int32_t count = static_cast<int32_t>(updates.size());
         MN_CALL(mn_trainer_get_updates, trainer, or_null(updates.data()), count);
-        if (in_.below(2)) updates[0] = int64_t{absurd()} << in_.below(32);
+        if (in_.below(2)) updates[0] = int64_t{absurd()} * (int64_t{1} << in_.below(31));
         MN_CALL(mn_trainer_set_updates, trainer, or_null(updates.data()), count);
     }
 
