@@ -51,41 +51,89 @@ struct Traits {
     // Whether the gradient by a source is that of the result as it is; null: never.
     bool (*aliases_gradient)(const mn_op_desc& desc, size_t source) = nullptr;
 
-    constexpr Traits lowered(Lowering value) const { return with(&Traits::lowering, value); }
-    constexpr Traits takes(uint32_t value) const { return with(&Traits::post_ops, value); }
-    constexpr Traits is(uint32_t value) const { return with(&Traits::post_op, value); }
-    constexpr Traits differentiable_by(uint32_t value) const {
-        return with(&Traits::differentiable_sources, value);
+    constexpr Traits lowered(Lowering value) const {
+        Traits result = *this;
+        result.lowering = value;
+        return result;
     }
-    constexpr Traits keeps_values() const { return with(&Traits::values_kept, true); }
-    constexpr Traits adds_bias() const { return with(&Traits::bias_added, true); }
-    constexpr Traits moves_statistics() const { return with(&Traits::statistics_moved, true); }
-    constexpr Traits gives_probabilities() const { return with(&Traits::probabilities, true); }
-    constexpr Traits gathers_rows() const { return with(&Traits::rows_gathered, true); }
-    constexpr Traits weighs_elements() const { return with(&Traits::by_element, true); }
-    constexpr Traits frozen(int32_t op) const { return with(&Traits::frozen_op, op); }
-    constexpr Traits recomputed(int32_t op) const { return with(&Traits::recompute_op, op); }
+    constexpr Traits takes(uint32_t value) const {
+        Traits result = *this;
+        result.post_ops = value;
+        return result;
+    }
+    constexpr Traits is(uint32_t value) const {
+        Traits result = *this;
+        result.post_op = value;
+        return result;
+    }
+    constexpr Traits differentiable_by(uint32_t value) const {
+        Traits result = *this;
+        result.differentiable_sources = value;
+        return result;
+    }
+    constexpr Traits keeps_values() const {
+        Traits result = *this;
+        result.values_kept = true;
+        return result;
+    }
+    constexpr Traits adds_bias() const {
+        Traits result = *this;
+        result.bias_added = true;
+        return result;
+    }
+    constexpr Traits moves_statistics() const {
+        Traits result = *this;
+        result.statistics_moved = true;
+        return result;
+    }
+    constexpr Traits gives_probabilities() const {
+        Traits result = *this;
+        result.probabilities = true;
+        return result;
+    }
+    constexpr Traits gathers_rows() const {
+        Traits result = *this;
+        result.rows_gathered = true;
+        return result;
+    }
+    constexpr Traits weighs_elements() const {
+        Traits result = *this;
+        result.by_element = true;
+        return result;
+    }
+    constexpr Traits frozen(int32_t op) const {
+        Traits result = *this;
+        result.frozen_op = op;
+        return result;
+    }
+    constexpr Traits recomputed(int32_t op) const {
+        Traits result = *this;
+        result.recompute_op = op;
+        return result;
+    }
     constexpr Traits sources_completed_by(void (*value)(const Graph&, Node&)) const {
-        return with(&Traits::complete_sources, value);
+        Traits result = *this;
+        result.complete_sources = value;
+        return result;
     }
     constexpr Traits identity_if(bool (*value)(const mn_op_desc&, bool)) const {
-        return with(&Traits::is_identity, value);
+        Traits result = *this;
+        result.is_identity = value;
+        return result;
     }
     constexpr Traits normalizes(int64_t (*value)(const mn_op_desc&, int64_t, int64_t)) const {
-        return with(&Traits::statistics, value);
+        Traits result = *this;
+        result.statistics = value;
+        return result;
     }
     constexpr Traits elementwise_if(bool (*value)(const mn_op_desc&)) const {
-        return with(&Traits::is_elementwise, value);
+        Traits result = *this;
+        result.is_elementwise = value;
+        return result;
     }
     constexpr Traits aliases_gradient_if(bool (*value)(const mn_op_desc&, size_t)) const {
-        return with(&Traits::aliases_gradient, value);
-    }
-
-private:
-    template <typename T>
-    constexpr Traits with(T Traits::*member, T value) const {
         Traits result = *this;
-        result.*member = value;
+        result.aliases_gradient = value;
         return result;
     }
 };
