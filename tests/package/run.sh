@@ -109,7 +109,9 @@ publish() { (cd "$work/app" && quietly dotnet publish -c Release -o "$work/$1" "
 # Runs a program from a folder that it cannot write to.
 run_read_only() {
     chmod -R a-w "$work/$1"
-    chmod 777 "$work/out"
+    # A file of another user would be refused.
+    rm -rf "$work/out"
+    mkdir -m 777 "$work/out"
     local as_other=()
     [ "$(id -u)" -ne 0 ] || as_other=(setpriv --reuid=65534 --regid=65534 --clear-groups)
     (cd / && "${as_other[@]}" "${@:2}" "$work/out")
