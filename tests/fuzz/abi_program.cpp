@@ -156,7 +156,8 @@ private:
         return b >= 253 ? absurd() : 1 + static_cast<int32_t>(b) % most;
     }
     int32_t index(int32_t most) {
-        return number(most + 1) - 1;
+        // Modulo 2^32: of the smallest number, too.
+        return static_cast<int32_t>(static_cast<uint32_t>(number(most + 1)) - 1);
     }
     int32_t flag() {
         return index(1);
