@@ -159,6 +159,10 @@ private:
         // Modulo 2^32: of the smallest number, too.
         return static_cast<int32_t>(static_cast<uint32_t>(number(most + 1)) - 1);
     }
+    // Moved up by fewer than `most` bits, modulo 2^64.
+    int64_t shifted(int32_t value, uint32_t most) {
+        return static_cast<int64_t>(static_cast<uint64_t>(int64_t{value}) << in_.below(most));
+    }
     int32_t flag() {
         return index(1);
     }
@@ -486,7 +490,7 @@ private:
                 for (int64_t& d : shape.dims) d = 1;
                 shape.dims[in_.below(2)] = from.rank ? size_of(from) : 1;
                 if (in_.rarely(3))
-                    for (int64_t& d : shape.dims) d = int64_t{number(9)} << in_.below(40);
+                    for (int64_t& d : shape.dims) d = shifted(number(9), 40);
                 MN_MAKE(node, mn_graph_reshape, graph, source, or_null(&shape), name());
             }
         }
@@ -662,7 +666,7 @@ private:
         desc.labels = in_.rarely(10) ? nullptr : lent.labels.data();
         desc.flags = in_.rarely(60) ? in_.word() : static_cast<uint32_t>(in_.below(2));
         if (in_.rarely(60)) desc.count = absurd();
-        if (in_.rarely(60)) desc.shape.dims[0] = int64_t{absurd()} * (int64_t{1} << in_.below(31));
+        if (in_.rarely(60)) desc.shape.dims[0] = shifted(absurd(), 32);
         mn_dataset dataset = 0;
         if (!MN_MAKE(dataset, mn_dataset_create, any_device(), or_null(&desc))) return;
         replace(slot(objects_.datasets), dataset, "mn_dataset_destroy", mn_dataset_destroy);
@@ -843,14 +847,14 @@ private:
         if (MN_CALL(mn_trainer_get_progress, trainer, or_null(&p)) != MN_OK) return;
         if (in_.below(2)) {
             p.learning_rate = real();
-            p.updates = int64_t{absurd()} * (int64_t{1} << in_.below(31));
-            p.batches = int64_t{absurd()} * (int64_t{1} << in_.below(31));
+            p.updates = shifted(absurd(), 32);
+            p.batches = shifted(absurd(), 32);
         }
         MN_CALL(mn_trainer_set_progress, trainer, or_null(&p));
         std::vector<int64_t> updates(static_cast<size_t>(1 + in_.below(12)));
         const int32_t count = static_cast<int32_t>(updates.size());
         MN_CALL(mn_trainer_get_updates, trainer, or_null(updates.data()), count);
-        if (in_.below(2)) updates[0] = int64_t{absurd()} * (int64_t{1} << in_.below(31));
+        if (in_.below(2)) updates[0] = shifted(absurd(), 32);
         MN_CALL(mn_trainer_set_updates, trainer, or_null(updates.data()), count);
     }
 
